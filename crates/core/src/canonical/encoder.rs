@@ -1,0 +1,430 @@
+//! The `serde` serializer that writes canonical bytes.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde::ser::{
+    Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
+    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
+};
+
+use super::key::KeySerializer;
+use super::{JsonError, MAX_SAFE_INTEGER};
+
+/// What to do with an integer that a double does not hold exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Integers {
+    /// Refuse it: the value was an integer in the author's program.
+    Exact,
+    /// Write the double: the value came from a JSON text, where every number is one.
+    AsDoubles,
+}
+
+/// Writes canonical JSON to a string.
+pub(crate) struct Encoder {
+    out: String,
+    integers: Integers,
+}
+
+impl Encoder {
+    pub(crate) fn encode<T: Serialize + ?Sized>(
+        value: &T,
+        integers: Integers,
+    ) -> Result<Box<str>, JsonError> {
+        let mut encoder = Self { out: String::with_capacity(128), integers };
+        value.serialize(&mut encoder)?;
+        Ok(encoder.out.into_boxed_str())
+    }
+
+    fn integer(&mut self, value: i128) -> Result<(), JsonError> {
+        if value.unsigned_abs() <= MAX_SAFE_INTEGER as u128 {
+            let _ = write!(self.out, "{value}");
+            return Ok(());
+        }
+        match self.integers {
+            Integers::Exact => Err(JsonError::IntegerTooLarge { value: value.to_string() }),
+            Integers::AsDoubles => self.double(value as f64),
+        }
+    }
+
+    fn double(&mut self, value: f64) -> Result<(), JsonError> {
+        if !value.is_finite() {
+            return Err(JsonError::NotFinite { value: value.to_string() });
+        }
+        self.out.push_str(ryu_js::Buffer::new().format_finite(value));
+        Ok(())
+    }
+
+    /// Strings need the escapes of RFC 8785 section 3.2.2.2: the two-letter ones, and `\u00xx`
+    /// with lower-case digits for the other control characters.
+    fn string(&mut self, text: &str) {
+        self.out.push('"');
+        let mut plain_from = 0;
+        for (at, byte) in text.bytes().enumerate() {
+            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+                continue;
+            }
+            self.out.push_str(&text[plain_from..at]);
+            plain_from = at + 1;
+            match byte {
+                b'"' => self.out.push_str("\\\""),
+                b'\\' => self.out.push_str("\\\\"),
+                0x08 => self.out.push_str("\\b"),
+                0x09 => self.out.push_str("\\t"),
+                0x0a => self.out.push_str("\\n"),
+                0x0c => self.out.push_str("\\f"),
+                0x0d => self.out.push_str("\\r"),
+                control => {
+                    let _ = write!(self.out, "\\u{control:04x}");
+                }
+            }
+        }
+        self.out.push_str(&text[plain_from..]);
+        self.out.push('"');
+    }
+}
+
+impl<'a> Serializer for &'a mut Encoder {
+    type Ok = ();
+    type Error = JsonError;
+    type SerializeSeq = ArrayEncoder<'a>;
+    type SerializeTuple = ArrayEncoder<'a>;
+    type SerializeTupleStruct = ArrayEncoder<'a>;
+    type SerializeTupleVariant = ArrayEncoder<'a>;
+    type SerializeMap = ObjectEncoder<'a>;
+    type SerializeStruct = ObjectEncoder<'a>;
+    type SerializeStructVariant = ObjectEncoder<'a>;
+
+    fn serialize_bool(self, value: bool) -> Result<(), JsonError> {
+        self.out.push_str(if value { "true" } else { "false" });
+        Ok(())
+    }
+
+    fn serialize_i8(self, value: i8) -> Result<(), JsonError> {
+        self.integer(value.into())
+    }
+
+    fn serialize_i16(self, value: i16) -> Result<(), JsonError> {
+        self.integer(value.into())
+    }
+
+    fn serialize_i32(self, value: i32) -> Result<(), JsonError> {
+        self.integer(value.into())
+    }
+
+    fn serialize_i64(self, value: i64) -> Result<(), JsonError> {
+        self.integer(value.into())
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<(), JsonError> {
+        self.integer(value)
+    }
+
+    fn serialize_u8(self, value: u8) -> Result<(), JsonError> {
+        self.integer(value.into())
+    }
+
+    fn serialize_u16(self, value: u16) -> Result<(), JsonError> {
+        self.integer(value.into())
+    }
+
+    fn serialize_u32(self, value: u32) -> Result<(), JsonError> {
+        self.integer(value.into())
+    }
+
+    fn serialize_u64(self, value: u64) -> Result<(), JsonError> {
+        self.integer(value.into())
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<(), JsonError> {
+        match i128::try_from(value) {
+            Ok(value) => self.integer(value),
+            Err(_) => Err(JsonError::IntegerTooLarge { value: value.to_string() }),
+        }
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), JsonError> {
+        self.double(value.into())
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<(), JsonError> {
+        self.double(value)
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), JsonError> {
+        self.string(value.encode_utf8(&mut [0; 4]));
+        Ok(())
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), JsonError> {
+        self.string(value);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), JsonError> {
+        self.collect_seq(value)
+    }
+
+    fn serialize_none(self) -> Result<(), JsonError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), JsonError> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), JsonError> {
+        self.out.push_str("null");
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), JsonError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+    ) -> Result<(), JsonError> {
+        self.string(variant);
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        value: &T,
+    ) -> Result<(), JsonError> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), JsonError> {
+        self.out.push('{');
+        self.string(variant);
+        self.out.push(':');
+        value.serialize(&mut *self)?;
+        self.out.push('}');
+        Ok(())
+    }
+
+    fn serialize_seq(self, _len: Option<usize>) -> Result<ArrayEncoder<'a>, JsonError> {
+        Ok(ArrayEncoder::new(self, ""))
+    }
+
+    fn serialize_tuple(self, _len: usize) -> Result<ArrayEncoder<'a>, JsonError> {
+        Ok(ArrayEncoder::new(self, ""))
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        _name: &'static str,
+        _len: usize,
+    ) -> Result<ArrayEncoder<'a>, JsonError> {
+        Ok(ArrayEncoder::new(self, ""))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<ArrayEncoder<'a>, JsonError> {
+        self.out.push('{');
+        self.string(variant);
+        self.out.push(':');
+        Ok(ArrayEncoder::new(self, "}"))
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<ObjectEncoder<'a>, JsonError> {
+        Ok(ObjectEncoder::new(self, len.unwrap_or(0), ""))
+    }
+
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<ObjectEncoder<'a>, JsonError> {
+        // serde_json passes a raw JSON text as a struct of this name. Its bytes are somebody
+        // else's, so they cannot be taken for canonical.
+        if name == "$serde_json::private::RawValue" {
+            return Err(JsonError::Custom {
+                reason: "a RawValue has no canonical form; use serde_json::Value".into(),
+            });
+        }
+        Ok(ObjectEncoder::new(self, len, ""))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<ObjectEncoder<'a>, JsonError> {
+        self.out.push('{');
+        self.string(variant);
+        self.out.push(':');
+        Ok(ObjectEncoder::new(self, len, "}"))
+    }
+}
+
+/// Writes the elements of one array.
+pub(crate) struct ArrayEncoder<'a> {
+    encoder: &'a mut Encoder,
+    first: bool,
+    closing: &'static str,
+}
+
+impl<'a> ArrayEncoder<'a> {
+    fn new(encoder: &'a mut Encoder, closing: &'static str) -> Self {
+        encoder.out.push('[');
+        Self { encoder, first: true, closing }
+    }
+
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
+        if !std::mem::take(&mut self.first) {
+            self.encoder.out.push(',');
+        }
+        value.serialize(&mut *self.encoder)
+    }
+
+    fn finish(self) {
+        self.encoder.out.push(']');
+        self.encoder.out.push_str(self.closing);
+    }
+}
+
+macro_rules! array_impl {
+    ($trait:ident, $method:ident) => {
+        impl $trait for ArrayEncoder<'_> {
+            type Ok = ();
+            type Error = JsonError;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
+                self.element(value)
+            }
+
+            fn end(self) -> Result<(), JsonError> {
+                self.finish();
+                Ok(())
+            }
+        }
+    };
+}
+array_impl!(SerializeSeq, serialize_element);
+array_impl!(SerializeTuple, serialize_element);
+array_impl!(SerializeTupleStruct, serialize_field);
+array_impl!(SerializeTupleVariant, serialize_field);
+
+/// Writes the members of one object, then puts them in order if they did not come in order.
+pub(crate) struct ObjectEncoder<'a> {
+    encoder: &'a mut Encoder,
+    /// Name of each member and where its text `"name":value` starts in the output.
+    members: Vec<(Cow<'static, str>, usize)>,
+    start: usize,
+    closing: &'static str,
+}
+
+impl<'a> ObjectEncoder<'a> {
+    fn new(encoder: &'a mut Encoder, len: usize, closing: &'static str) -> Self {
+        encoder.out.push('{');
+        let start = encoder.out.len();
+        // The length is a hint from the value; a wrong one costs a reallocation, not memory.
+        Self { encoder, members: Vec::with_capacity(len.min(64)), start, closing }
+    }
+
+    fn key(&mut self, key: Cow<'static, str>) {
+        if !self.members.is_empty() {
+            self.encoder.out.push(',');
+        }
+        let at = self.encoder.out.len();
+        self.encoder.string(&key);
+        self.encoder.out.push(':');
+        self.members.push((key, at));
+    }
+
+    fn finish(self) -> Result<(), JsonError> {
+        let Self { encoder, mut members, start, closing } = self;
+        let in_order = members.windows(2).all(|pair| is_before(&pair[0].0, &pair[1].0));
+        if !in_order {
+            let unordered = encoder.out.split_off(start);
+            let mut ends: Vec<usize> = members.iter().skip(1).map(|(_, at)| at - 1).collect();
+            ends.push(start + unordered.len());
+            let mut spans: Vec<_> = members.drain(..).zip(ends).collect();
+            spans.sort_by(|((a, _), _), ((b, _), _)| a.encode_utf16().cmp(b.encode_utf16()));
+            if let Some(pair) = spans.windows(2).find(|pair| pair[0].0.0 == pair[1].0.0) {
+                return Err(JsonError::DuplicateKey { key: pair[0].0.0.to_string() });
+            }
+            for (index, ((_, at), end)) in spans.into_iter().enumerate() {
+                if index > 0 {
+                    encoder.out.push(',');
+                }
+                encoder.out.push_str(&unordered[at - start..end - start]);
+            }
+        }
+        encoder.out.push('}');
+        encoder.out.push_str(closing);
+        Ok(())
+    }
+}
+
+/// Compares names as RFC 8785 section 3.2.3 says: by UTF-16 code units.
+fn is_before(a: &str, b: &str) -> bool {
+    a.encode_utf16().lt(b.encode_utf16())
+}
+
+impl SerializeMap for ObjectEncoder<'_> {
+    type Ok = ();
+    type Error = JsonError;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), JsonError> {
+        let key = key.serialize(KeySerializer)?;
+        self.key(Cow::Owned(key));
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
+        value.serialize(&mut *self.encoder)
+    }
+
+    fn end(self) -> Result<(), JsonError> {
+        self.finish()
+    }
+}
+
+macro_rules! object_impl {
+    ($trait:ident) => {
+        impl $trait for ObjectEncoder<'_> {
+            type Ok = ();
+            type Error = JsonError;
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                key: &'static str,
+                value: &T,
+            ) -> Result<(), JsonError> {
+                self.key(Cow::Borrowed(key));
+                value.serialize(&mut *self.encoder)
+            }
+
+            fn end(self) -> Result<(), JsonError> {
+                self.finish()
+            }
+        }
+    };
+}
+object_impl!(SerializeStruct);
+object_impl!(SerializeStructVariant);
+
+/// The compound types of a serializer that has none.
+pub(super) type Never = Impossible<String, JsonError>;

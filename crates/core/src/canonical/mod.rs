@@ -1,0 +1,153 @@
+//! Canonical JSON (RFC 8785): one value, one sequence of bytes, in every language.
+//!
+//! The encoder writes any `serde` value straight to canonical bytes. The crates that do this were
+//! measured first and found to cost ten times plain JSON on the commit path, and to change values
+//! silently: integers beyond ±(2⁵³−1) are rounded, NaN becomes `null`. Here both are errors. One
+//! of those crates serves as the oracle in the tests, and `ryu-js` writes the numbers.
+
+mod encoder;
+mod key;
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+pub(crate) use encoder::{Encoder, Integers};
+
+/// The largest integer that every JSON reader keeps exactly: 2⁵³−1 (RFC 8785, section 3.2.2.3).
+pub const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
+
+/// A value that has no canonical JSON, or a text that is not canonical.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// The text is not JSON at all, or holds a lone surrogate.
+    #[error("not valid JSON: {reason}")]
+    Syntax {
+        /// What the parser found, with line and column.
+        reason: String,
+    },
+    /// The text is JSON, but not in canonical form.
+    #[error("not canonical JSON (RFC 8785); byte {at} differs from the canonical form")]
+    NotCanonical {
+        /// Offset of the first byte that differs.
+        at: usize,
+    },
+    /// An integer that other languages would round.
+    #[error(
+        "the integer {value} is beyond ±(2^53-1) and would be rounded by JSON readers; encode it as a string"
+    )]
+    IntegerTooLarge {
+        /// The integer, in decimal.
+        value: String,
+    },
+    /// NaN or an infinity.
+    #[error("{value} has no JSON form; use null or a string")]
+    NotFinite {
+        /// The number, as Rust prints it.
+        value: String,
+    },
+    /// Two members of one object have the same name.
+    #[error("the object has two members named {key:?}")]
+    DuplicateKey {
+        /// The repeated name.
+        key: String,
+    },
+    /// A map key that is not a string, number, boolean or unit variant.
+    #[error("a JSON object key must be a string")]
+    KeyNotString,
+    /// The value's own `Serialize` failed.
+    #[error("the value could not be serialized: {reason}")]
+    Custom {
+        /// Its message.
+        reason: String,
+    },
+    /// The payload is canonical but does not fit the expected type.
+    #[error("the payload does not fit its type: {reason}")]
+    Decode {
+        /// What did not fit, with line and column.
+        reason: String,
+    },
+}
+
+impl serde::ser::Error for JsonError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::Custom { reason: message.to_string() }
+    }
+}
+
+/// A JSON text that is known to be canonical.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct CanonicalJson(Box<str>);
+
+impl CanonicalJson {
+    /// Encodes a value.
+    ///
+    /// # Errors
+    ///
+    /// Refuses what JSON would change: integers beyond ±(2⁵³−1), NaN, infinities, repeated keys.
+    pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
+        Encoder::encode(value, Integers::Exact).map(Self)
+    }
+
+    /// Takes a text that claims to be canonical, and checks it.
+    pub fn parse(text: &str) -> Result<Self, JsonError> {
+        let value: serde_json::Value = serde_json::from_str(text)
+            .map_err(|error| JsonError::Syntax { reason: error.to_string() })?;
+        // A number that arrives is a double, whatever wrote it; the canonical form of that double
+        // is what has to stand in the text.
+        let canonical = Encoder::encode(&value, Integers::AsDoubles)?;
+        if *canonical == *text {
+            return Ok(Self(canonical));
+        }
+        let same = canonical.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
+        Err(JsonError::NotCanonical { at: same })
+    }
+
+    /// Wraps a text that this crate wrote before, without checking it again.
+    ///
+    /// For reading back what was stored; a text from outside goes through [`Self::parse`].
+    pub fn trusted(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// Decodes the payload into a type.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
+        serde_json::from_str(&self.0)
+            .map_err(|error| JsonError::Decode { reason: error.to_string() })
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CanonicalJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for CanonicalJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CanonicalJson({})", self.0)
+    }
+}
+
+impl Serialize for CanonicalJson {
+    /// Embeds the text as it is, so that it crosses the wire byte for byte.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for CanonicalJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::parse(raw.get()).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,37 @@
+//! The bounds that clients and servers share.
+//!
+//! A value beyond one of these is refused where it enters, so that no later hop meets it.
+
+/// Largest canonical payload of one event, in bytes (1 MiB).
+pub const MAX_ARGS_BYTES: usize = 1 << 20;
+
+/// Most events that one group may hold.
+pub const MAX_GROUP_EVENTS: usize = 10_000;
+
+/// Largest group, in bytes of payloads, names and ids (4 MiB).
+///
+/// A group travels whole, so it has to fit one frame with room for its envelope.
+pub const MAX_GROUP_BYTES: usize = 4 << 20;
+
+/// Largest frame on the wire, in bytes (16 MiB).
+///
+/// Four times [`MAX_GROUP_BYTES`]: a page or push is cut at [`PAGE_BYTES`] and then exceeds it by
+/// at most one group; names and ids are JSON-escaped around the payload.
+pub const MAX_FRAME_BYTES: usize = 16 << 20;
+
+/// Size at which a page or a push is cut, in bytes of payload (256 KiB).
+pub const PAGE_BYTES: usize = 256 << 10;
+
+/// Number of events at which a page or a push is cut.
+pub const PAGE_EVENTS: usize = 256;
+
+/// Most group ids that a client asks about when it connects.
+///
+/// It has at most one push in flight, and a push holds at most this many groups.
+pub const MAX_ATTEMPTED_GROUPS: usize = PAGE_EVENTS;
+
+/// Longest event name, in bytes.
+pub const MAX_EVENT_NAME_BYTES: usize = 128;
+
+/// Longest store, client or session id, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
