@@ -1,0 +1,29 @@
+//! Expands `#[derive(Event)]`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{DeriveInput, Error, LitStr, Result};
+
+pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
+    let mut name: Option<LitStr> = None;
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("event")) {
+        attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("name") {
+                name = Some(meta.value()?.parse()?);
+                return Ok(());
+            }
+            Err(meta.error("unknown option; expected `name = \"v1.SomethingHappened\"`"))
+        })?;
+    }
+    let name = name.ok_or_else(|| {
+        Error::new_spanned(&input.ident, "missing #[event(name = \"v1.SomethingHappened\")]")
+    })?;
+    let (ident, (impl_generics, type_generics, where_clause)) =
+        (&input.ident, input.generics.split_for_impl());
+    Ok(quote! {
+        #[automatically_derived]
+        impl #impl_generics ::livestore::Event for #ident #type_generics #where_clause {
+            const NAME: &'static str = #name;
+        }
+    })
+}

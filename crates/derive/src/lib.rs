@@ -1,0 +1,41 @@
+//! `#[derive(Event)]` and `#[derive(Table)]`.
+//!
+//! The macros only translate a struct into what could be written by hand with the run-time API;
+//! they hold no rules of their own. Use them through the `livestore` crate, which the generated
+//! code names.
+
+#![forbid(unsafe_code)]
+
+mod event;
+mod table;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Makes a struct an event's payload.
+///
+/// The struct must also implement serde's `Serialize` and `Deserialize`.
+///
+/// - `#[event(name = "v1.TodoCreated")]` is required: the name in the log.
+#[proc_macro_derive(Event, attributes(event))]
+pub fn derive_event(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    event::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a struct a row of a state table.
+///
+/// - `#[table(name = "todos")]` is required: the table's name.
+/// - `#[column(primary_key)]` marks the key; several such columns make a composite key.
+/// - `#[column(default = LITERAL)]` sets the column's default in the table.
+/// - `#[column(unique)]` refuses two rows with the same value.
+/// - `#[column(check = "SQL")]` refuses rows for which the expression is false.
+/// - `#[column(name = "other")]` names the column other than the field.
+///
+/// A field of type `Option<T>` is a nullable column. For each field, the struct gets a constant
+/// of the same name, to be used in queries: `Todo::completed.eq(false)`.
+#[proc_macro_derive(Table, attributes(table, column))]
+pub fn derive_table(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    table::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}

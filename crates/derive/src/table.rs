@@ -1,0 +1,181 @@
+//! Expands `#[derive(Table)]`.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Data, DeriveInput, Error, Expr, Field, Fields, Ident, LitStr, Result, Type};
+
+/// One column as its field describes it.
+struct Column<'a> {
+    field: &'a Ident,
+    field_type: &'a Type,
+    visibility: &'a syn::Visibility,
+    name: String,
+    options: TokenStream,
+}
+
+pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
+    let table = table_name(input)?;
+    let Data::Struct(data) = &input.data else {
+        return Err(Error::new_spanned(&input.ident, "a table is a struct with named fields"));
+    };
+    let Fields::Named(fields) = &data.fields else {
+        return Err(Error::new_spanned(&input.ident, "a table is a struct with named fields"));
+    };
+    if !input.generics.params.is_empty() {
+        return Err(Error::new_spanned(&input.generics, "a table cannot have type parameters"));
+    }
+    let columns = fields.named.iter().map(column).collect::<Result<Vec<_>>>()?;
+
+    let ident = &input.ident;
+    let names: Vec<_> = columns.iter().map(|column| &column.name).collect();
+    let field_idents: Vec<_> = columns.iter().map(|column| column.field).collect();
+    let handles = columns.iter().map(|Column { field, field_type, visibility, name, .. }| {
+        let doc = format!("The column `{name}`, for queries.");
+        quote! {
+            #[doc = #doc]
+            #[allow(non_upper_case_globals)]
+            #visibility const #field: ::livestore::Column<#ident, #field_type> =
+                ::livestore::Column::new(#name);
+        }
+    });
+    let definitions = columns.iter().map(|Column { field_type, name, options, .. }| {
+        quote_spanned! {field_type.span()=> {
+            let column = ::livestore::ColumnDef::new(
+                #name,
+                <#field_type as ::livestore::ColumnValue>::TYPE,
+            );
+            let column = if <#field_type as ::livestore::ColumnValue>::NULLABLE {
+                column.nullable()
+            } else {
+                column
+            };
+            column #options
+        }}
+    });
+    let reads = columns.iter().enumerate().map(|(index, Column { field, name, .. })| {
+        quote! { #field: row.get(#index, #name)? }
+    });
+    Ok(quote! {
+        impl #ident {
+            #(#handles)*
+        }
+
+        #[automatically_derived]
+        impl ::livestore::Table for #ident {
+            const NAME: &'static str = #table;
+            const COLUMNS: &'static [&'static str] = &[#(#names),*];
+
+            fn definition() -> ::core::result::Result<::livestore::TableDef, ::livestore::TableError> {
+                ::livestore::TableDef::new(#table, [#(#definitions),*])
+            }
+
+            fn sql() -> &'static ::livestore::TableSql {
+                static SQL: ::std::sync::OnceLock<::livestore::TableSql> =
+                    ::std::sync::OnceLock::new();
+                SQL.get_or_init(|| {
+                    ::livestore::TableSql::new(
+                        <Self as ::livestore::Table>::NAME,
+                        <Self as ::livestore::Table>::COLUMNS,
+                    )
+                })
+            }
+
+            fn from_row(
+                row: ::livestore::RowRef<'_>,
+            ) -> ::core::result::Result<Self, ::livestore::DecodeError> {
+                ::core::result::Result::Ok(Self { #(#reads),* })
+            }
+
+            fn into_values(
+                self,
+            ) -> ::core::result::Result<::std::vec::Vec<::livestore::Value>, ::livestore::ValueError>
+            {
+                ::core::result::Result::Ok(::std::vec![#(
+                    ::livestore::ColumnValue::into_value(self.#field_idents, #names)?
+                ),*])
+            }
+        }
+    })
+}
+
+fn table_name(input: &DeriveInput) -> Result<LitStr> {
+    let mut name = None;
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("table")) {
+        attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("name") {
+                name = Some(meta.value()?.parse()?);
+                return Ok(());
+            }
+            Err(meta.error("unknown option; expected `name = \"todos\"`"))
+        })?;
+    }
+    name.ok_or_else(|| Error::new_spanned(&input.ident, "missing #[table(name = \"todos\")]"))
+}
+
+fn column(field: &Field) -> Result<Column<'_>> {
+    let Some(ident) = &field.ident else {
+        return Err(Error::new_spanned(field, "a table is a struct with named fields"));
+    };
+    let spelled = ident.to_string();
+    let mut name = spelled.strip_prefix("r#").unwrap_or(&spelled).to_owned();
+    let mut options = TokenStream::new();
+    for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("column")) {
+        attribute.parse_nested_meta(|meta| {
+            let option = if meta.path.is_ident("primary_key") {
+                quote! { .primary_key() }
+            } else if meta.path.is_ident("unique") {
+                quote! { .unique() }
+            } else if meta.path.is_ident("default") {
+                let literal: Expr = meta.value()?.parse()?;
+                default(&literal)?
+            } else if meta.path.is_ident("check") {
+                let sql: LitStr = meta.value()?.parse()?;
+                quote! { .check(#sql) }
+            } else if meta.path.is_ident("name") {
+                name = meta.value()?.parse::<LitStr>()?.value();
+                return Ok(());
+            } else {
+                return Err(meta.error(
+                    "unknown option; expected primary_key, unique, default, check or name",
+                ));
+            };
+            options.extend(option);
+            Ok(())
+        })?;
+    }
+    Ok(Column { field: ident, field_type: &field.ty, visibility: &field.vis, name, options })
+}
+
+/// Accepts literals only: anything else would run when the schema is built, so two builds of one
+/// app could disagree about the state.
+fn default(expression: &Expr) -> Result<TokenStream> {
+    let is_literal = match expression {
+        Expr::Lit(_) => true,
+        Expr::Unary(unary) => matches!(*unary.expr, Expr::Lit(_)),
+        _ => false,
+    };
+    if !is_literal {
+        return Err(Error::new_spanned(
+            expression,
+            "a column default is a literal; a value that is computed belongs in the event's payload",
+        ));
+    }
+    // An untyped integer literal becomes what the column stores.
+    let is_integer = match expression {
+        Expr::Lit(lit) => matches!(lit.lit, syn::Lit::Int(_)),
+        Expr::Unary(unary) => {
+            matches!(&*unary.expr, Expr::Lit(lit) if matches!(lit.lit, syn::Lit::Int(_)))
+        }
+        _ => false,
+    };
+    if is_integer {
+        return Ok(quote! { .default((#expression) as i64) });
+    }
+    if let Expr::Lit(lit) = expression
+        && let syn::Lit::ByteStr(bytes) = &lit.lit
+    {
+        return Ok(quote! { .default(&#bytes[..]) });
+    }
+    Ok(quote! { .default(#expression) })
+}

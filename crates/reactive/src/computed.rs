@@ -1,0 +1,58 @@
+//! Computed values: lazy, cached, pure.
+//!
+//! The handle only reads; when the closure runs is decided by `pull`.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::context::Read;
+use crate::context::sealed::Readable;
+use crate::handle::Handle;
+use crate::node::Value;
+
+/// A value derived from others.
+///
+/// Clones are handles to the same computed; it is gone when the last is dropped. While nobody
+/// reads it, a change upstream costs it no more than a flag.
+#[derive(Clone, Debug)]
+pub struct Computed<T> {
+    handle: Arc<Handle>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: Value> Computed<T> {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle: Arc::new(handle), value: PhantomData }
+    }
+
+    /// Returns the value, brought up to date, without making a dependency.
+    ///
+    /// # Panics
+    ///
+    /// If the closure panics, reads itself or is nested more than
+    /// [`MAX_DEPTH`](crate::MAX_DEPTH) deep.
+    pub fn get(&self) -> T {
+        self.handle.graph.read(self.handle.id)
+    }
+
+    /// Returns a counter that grows with each change in value.
+    ///
+    /// The value is brought up to date first; equal versions mean equal values.
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Self::get).
+    pub fn version(&self) -> u64 {
+        self.handle.graph.version(self.handle.id)
+    }
+}
+
+impl<T: Value> Readable for Computed<T> {
+    fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl<T: Value> Read for Computed<T> {
+    type Value = T;
+}

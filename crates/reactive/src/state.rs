@@ -1,0 +1,136 @@
+//! The table of nodes and the edges between them.
+//!
+//! Everything here happens under the graph's lock, so nothing here runs or drops what a user
+//! wrote: whatever is replaced is given back, to be dropped once the lock is released.
+//!
+//! Two invariants carry the rest: the dependents of a node that is not clean are not clean, and
+//! an effect that is not clean is pending, in the round of a refresh, or running.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::node::{Edge, Node, NodeId, Seen, Status, Work};
+use crate::refresh::Unsettled;
+
+pub(crate) type Hook = dyn Fn(&Unsettled) + Send + Sync;
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) nodes: HashMap<NodeId, Node>,
+    /// Effects to look at, in creation order.
+    pub(crate) pending: BTreeSet<NodeId>,
+    /// Batches open on any thread; no effect starts while there is one.
+    pub(crate) batches: usize,
+    /// Whether a thread is running effects; at most one does.
+    pub(crate) refreshing: bool,
+    /// Whether a closure of this refresh wrote something, as opposed to another thread.
+    pub(crate) echo: bool,
+    pub(crate) on_unsettled: Option<Arc<Hook>>,
+}
+
+/// A node taken out of the table, and the edges that led to it.
+pub(crate) struct Removed {
+    _node: Option<Node>,
+    _edges: Vec<Edge>,
+}
+
+impl State {
+    /// The node of a handle that is alive.
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        self.nodes.get(&id).expect("a live handle keeps its node")
+    }
+
+    pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        self.nodes.get_mut(&id).expect("a live handle keeps its node")
+    }
+
+    /// Marks all that is downstream of a changed node as to be checked.
+    pub(crate) fn mark_dependents(&mut self, changed: NodeId) {
+        let mut stack = vec![changed];
+        while let Some(id) = stack.pop() {
+            let Some(node) = self.nodes.get_mut(&id) else { continue };
+            // Out of the node while the table is written to; no node depends on itself.
+            let dependents = std::mem::take(&mut node.dependents);
+            for &id in &dependents {
+                let dependent = self.node_mut(id);
+                if dependent.status != Status::Clean {
+                    continue; // and neither is what is downstream of it
+                }
+                dependent.status = Status::Check;
+                if matches!(dependent.work, Work::Effect(_)) {
+                    self.pending.insert(id);
+                } else {
+                    stack.push(id);
+                }
+            }
+            self.node_mut(id).dependents = dependents;
+        }
+    }
+
+    /// Whether all that was read is still as it was read.
+    ///
+    /// What is gone since cannot change any more.
+    pub(crate) fn is_current(&self, reads: &[Edge]) -> bool {
+        reads.iter().all(|edge| {
+            self.nodes.get(&edge.source).is_none_or(|source| {
+                source.status == Status::Clean && source.now.version == edge.seen.version
+            })
+        })
+    }
+
+    /// Replaces the edges of a node by those of its latest run.
+    pub(crate) fn install(&mut self, id: NodeId, mut reads: Vec<Edge>) -> Vec<Edge> {
+        let old = std::mem::take(&mut self.node_mut(id).reads);
+        // Mostly a run reads what the one before it read.
+        if old.iter().map(|edge| edge.source).eq(reads.iter().map(|edge| edge.source)) {
+            self.node_mut(id).reads = reads;
+            return old;
+        }
+        for edge in &old {
+            if let Some(source) = self.nodes.get_mut(&edge.source) {
+                source.dependents.remove(&id);
+            }
+        }
+        // What is gone since it was read goes back with the old edges, to be dropped there.
+        let mut garbage: Vec<Edge> =
+            reads.extract_if(.., |edge| !self.nodes.contains_key(&edge.source)).collect();
+        for edge in &reads {
+            self.node_mut(edge.source).dependents.insert(id);
+        }
+        self.node_mut(id).reads = reads;
+        garbage.extend(old);
+        garbage
+    }
+
+    /// Notes that what a node read has a new version of an equal value.
+    pub(crate) fn accept(&mut self, id: NodeId, source: NodeId, seen: Seen) -> Option<Seen> {
+        let reads = &mut self.nodes.get_mut(&id)?.reads;
+        let edge = reads.iter_mut().find(|edge| edge.source == source)?;
+        Some(std::mem::replace(&mut edge.seen, seen))
+    }
+
+    /// Takes a node out, with its edges in both directions.
+    pub(crate) fn remove(&mut self, id: NodeId) -> Removed {
+        let Some(node) = self.nodes.remove(&id) else {
+            return Removed { _node: None, _edges: Vec::new() };
+        };
+        self.pending.remove(&id);
+        for edge in &node.reads {
+            if let Some(source) = self.nodes.get_mut(&edge.source) {
+                source.dependents.remove(&id);
+            }
+        }
+        let mut edges = Vec::new();
+        for dependent in &node.dependents {
+            let dependent = self.node_mut(*dependent);
+            let at = dependent.reads.iter().position(|edge| edge.source == id);
+            let edge = dependent.reads.remove(at.expect("edges are kept at both ends"));
+            // The edge can no longer tell that its source changed, so its dependent has to.
+            if node.status != Status::Clean || node.now.version != edge.seen.version {
+                dependent.status = Status::Dirty;
+            }
+            edges.push(edge);
+        }
+        Removed { _node: Some(node), _edges: edges }
+    }
+}

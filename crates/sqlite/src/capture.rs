@@ -1,0 +1,203 @@
+//! Change capture: TEMP triggers tell a function of ours what happened to which row.
+//!
+//! One TEMP trigger for each table and operation calls [`FUNCTION`] with the row before the change
+//! and the key after it. Triggers need no special build of SQLite and see what `REPLACE`, cascades
+//! and other triggers do.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::functions::{Context, FunctionFlags};
+
+use crate::undo::{Preimage, Preimages};
+use crate::{SqliteError, TableDef, Value};
+
+pub(crate) const FUNCTION: &str = "__livestore_capture";
+
+/// Most row changes that one commit may make.
+///
+/// Their undo data is held in memory until the commit is done.
+const MAX_CHANGES: usize = 1_000_000;
+
+const INSERT: i64 = 0;
+const UPDATE: i64 = 1;
+const DELETE: i64 = 2;
+
+/// The tables that a step changed, by index among the schema's tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangedTables(Vec<u16>);
+
+impl ChangedTables {
+    /// Notes a table.
+    pub(crate) fn insert(&mut self, table: u16) {
+        if let Err(at) = self.0.binary_search(&table) {
+            self.0.insert(at, table);
+        }
+    }
+
+    /// Adds the tables that another step changed.
+    pub fn extend(&mut self, other: &Self) {
+        other.0.iter().for_each(|table| self.insert(*table));
+    }
+
+    /// Walks over the indexes of the changed tables.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|table| usize::from(*table))
+    }
+
+    /// Tells whether no table changed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The changes captured since it was last emptied, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    changes: Vec<Preimage>,
+    overflown: bool,
+    silent: bool,
+}
+
+impl Journal {
+    pub(crate) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.changes.truncate(len);
+        self.overflown = false;
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SqliteError> {
+        if self.overflown {
+            return Err(SqliteError::TooManyChanges { max: MAX_CHANGES });
+        }
+        Ok(())
+    }
+
+    /// Empties the journal into the undo data of what it holds.
+    pub(crate) fn take(&mut self) -> Preimages {
+        self.overflown = false;
+        if self.changes.len() < 2 {
+            return Preimages(std::mem::take(&mut self.changes));
+        }
+        let mut seen = HashSet::with_capacity(self.changes.len());
+        let changes = self.changes.drain(..);
+        Preimages(
+            changes.filter(|change| seen.insert((change.table, change.key.clone()))).collect(),
+        )
+    }
+
+    fn push(&mut self, table: u16, key: Box<[Value]>, row: Option<Box<[Value]>>) {
+        if self.changes.len() >= MAX_CHANGES {
+            self.overflown = true;
+            return;
+        }
+        self.changes.push(Preimage { table, key, row });
+    }
+}
+
+/// The connection's end of the capture.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Capture(Arc<Mutex<Journal>>);
+
+impl Capture {
+    pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {
+        // Pushing a change cannot leave it half done, so a panic elsewhere does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a closure whose changes are not captured.
+    pub(crate) fn silently<R>(&self, run: impl FnOnce() -> R) -> R {
+        self.journal().silent = true;
+        let result = run();
+        self.journal().silent = false;
+        result
+    }
+
+    /// Registers the function and creates the triggers of all tables.
+    pub(crate) fn install(
+        &self,
+        connection: &rusqlite::Connection,
+        tables: &[TableDef],
+    ) -> Result<(), SqliteError> {
+        let capture = self.clone();
+        let shapes: Vec<Shape> = tables.iter().map(Shape::new).collect();
+        let flags = FunctionFlags::SQLITE_UTF8;
+        connection.create_scalar_function(FUNCTION, -1, flags, move |context| {
+            capture.record(&shapes, context);
+            Ok(rusqlite::types::Null)
+        })?;
+        for (index, table) in tables.iter().enumerate() {
+            connection.execute_batch(&triggers(index, table))?;
+        }
+        Ok(())
+    }
+
+    fn record(&self, shapes: &[Shape], context: &Context<'_>) {
+        let mut journal = self.journal();
+        if journal.silent {
+            return;
+        }
+        let argument = |index| Value::from_sql(context.get_raw(index));
+        let number = |index| context.get_raw(index).as_i64().unwrap_or(-1);
+        let table = number(0) as u16;
+        let Shape { columns, key } = &shapes[usize::from(table)];
+        let from = |start: usize, count: usize| (start..start + count).map(argument).collect();
+        let key_of = |row: &[Value]| key.iter().map(|index| row[*index].clone()).collect();
+        match number(1) {
+            INSERT => journal.push(table, from(2, key.len()), None),
+            DELETE => {
+                let old: Box<[Value]> = from(2, *columns);
+                journal.push(table, key_of(&old), Some(old));
+            }
+            _ => {
+                let old: Box<[Value]> = from(2, *columns);
+                let old_key: Box<[Value]> = key_of(&old);
+                let new_key: Box<[Value]> = from(2 + columns, key.len());
+                let moved = old_key != new_key;
+                journal.push(table, old_key, Some(old));
+                if moved {
+                    journal.push(table, new_key, None);
+                }
+            }
+        }
+    }
+}
+
+/// What the function needs to know of a table.
+#[derive(Debug)]
+struct Shape {
+    columns: usize,
+    key: Vec<usize>,
+}
+
+impl Shape {
+    fn new(table: &TableDef) -> Self {
+        Self { columns: table.columns().len(), key: table.key().collect() }
+    }
+}
+
+fn triggers(index: usize, table: &TableDef) -> String {
+    let list = |row: &str, columns: &mut dyn Iterator<Item = usize>| {
+        columns.fold(String::new(), |list, column| {
+            format!("{list}, {row}.\"{}\"", table.columns()[column].name())
+        })
+    };
+    let old = list("OLD", &mut (0..table.columns().len()));
+    let new_key = list("NEW", &mut table.key());
+    let name = table.name();
+    let trigger = |operation: &str, code: i64, arguments: &str| {
+        format!(
+            "CREATE TEMP TRIGGER \"{FUNCTION}_{operation}_{name}\" AFTER {operation} ON main.\"{name}\" \
+             BEGIN SELECT {FUNCTION}({index}, {code}{arguments}); END;"
+        )
+    };
+    [
+        trigger("INSERT", INSERT, &new_key),
+        trigger("UPDATE", UPDATE, &format!("{old}{new_key}")),
+        trigger("DELETE", DELETE, &old),
+    ]
+    .concat()
+}

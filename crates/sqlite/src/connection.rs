@@ -1,0 +1,385 @@
+//! The connection and its three views.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{OpenFlags, Params, params_from_iter};
+
+use crate::authorizer::{Authorizer, Mode, OWN_PREFIX};
+use crate::capture::Capture;
+use crate::row::RowCursor;
+use crate::undo::Preimages;
+use crate::{ChangedTables, Query, SqliteError, TableDef, Write, sql};
+
+/// Prepared statements that a connection keeps.
+const STATEMENT_CACHE: usize = 256;
+
+/// How long the other side of a lock on the file is waited for.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// Nothing: it lives in memory.
+    Memory,
+    /// A crash of the process; a power cut may cost the last moments.
+    Normal,
+    /// A power cut: it was synced to the disk.
+    Full,
+}
+
+/// One SQLite database with its authorizer and change capture.
+#[derive(Debug)]
+pub struct Connection {
+    raw: rusqlite::Connection,
+    authorizer: Authorizer,
+    capture: Capture,
+    tables: Vec<TableDef>,
+    undo_sql: Vec<UndoSql>,
+}
+
+#[derive(Debug)]
+struct UndoSql {
+    delete: String,
+    insert: String,
+    key: Vec<usize>,
+}
+
+impl UndoSql {
+    fn new(table: &TableDef) -> Self {
+        let name = table.name();
+        let columns: Vec<_> = table.columns().iter().map(|c| format!("\"{}\"", c.name())).collect();
+        let key: Vec<_> = table.key().collect();
+        let equal: Vec<_> = key.iter().map(|index| format!("{} = ?", columns[*index])).collect();
+        let marks = vec!["?"; columns.len()].join(", ");
+        Self {
+            delete: format!("DELETE FROM main.\"{name}\" WHERE {}", equal.join(" AND ")),
+            insert: format!(
+                "INSERT INTO main.\"{name}\" ({}) VALUES ({marks})",
+                columns.join(", ")
+            ),
+            key,
+        }
+    }
+}
+
+impl Connection {
+    /// Opens an empty database in memory.
+    pub fn open_memory() -> Result<Self, SqliteError> {
+        Self::set_up(rusqlite::Connection::open_in_memory()?)
+    }
+
+    /// Opens or creates a database file, in WAL mode with `synchronous=NORMAL`.
+    pub fn open_file(path: &Path) -> Result<Self, SqliteError> {
+        let connection = Self::set_up(rusqlite::Connection::open(path)?)?;
+        let pragma = "PRAGMA journal_mode=WAL";
+        let mode: String = connection
+            .raw
+            .query_row(pragma, [], |row| row.get(0))
+            .map_err(|error| SqliteError::new(error, pragma))?;
+        if mode != "wal" {
+            let message = Some(format!("the file system allows journal mode {mode} only, not WAL"));
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+            return Err(rusqlite::Error::SqliteFailure(error, message).into());
+        }
+        connection.raw.execute_batch("PRAGMA synchronous=NORMAL")?;
+        Ok(connection)
+    }
+
+    /// Opens an existing database file for reading, also while another process writes to it.
+    pub fn open_read_only(path: &Path) -> Result<Self, SqliteError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::set_up(rusqlite::Connection::open_with_flags(path, flags)?)
+    }
+
+    fn set_up(mut raw: rusqlite::Connection) -> Result<Self, SqliteError> {
+        raw.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        raw.busy_timeout(BUSY_TIMEOUT)?;
+        raw.execute_batch(
+            "PRAGMA foreign_keys=ON; PRAGMA recursive_triggers=ON; PRAGMA temp_store=MEMORY",
+        )?;
+        // Text in double quotes that names no column is an error, not a string.
+        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        let authorizer = Authorizer::install(&mut raw)?;
+        let (capture, tables, undo_sql) = (Capture::default(), Vec::new(), Vec::new());
+        Ok(Self { raw, authorizer, capture, tables, undo_sql })
+    }
+
+    pub(crate) fn raw(&self) -> &rusqlite::Connection {
+        &self.raw
+    }
+
+    /// Returns the state tables, ordered by name.
+    pub fn tables(&self) -> &[TableDef] {
+        &self.tables
+    }
+
+    /// Drops all state tables, of whatever schema, and creates those of this one.
+    ///
+    /// Run it inside a transaction; [`Self::watch_state`] comes afterwards.
+    pub fn recreate_state(&self, tables: &[TableDef]) -> Result<(), SqliteError> {
+        let mut statement = self.raw.prepare(
+            "SELECT name FROM main.sqlite_schema WHERE type = 'table' \
+             AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, ?) <> ?",
+        )?;
+        let names = statement
+            .query_map((OWN_PREFIX.len() as i64, OWN_PREFIX), |row| row.get(0))?
+            .collect::<Result<Vec<String>, _>>()?;
+        drop(statement);
+        for name in names {
+            self.raw
+                .execute_batch(&format!("DROP TABLE main.\"{}\"", name.replace('"', "\"\"")))?;
+        }
+        for table in tables {
+            let ddl = table.ddl();
+            self.raw.execute_batch(&ddl).map_err(|error| SqliteError::new(error, &ddl))?;
+        }
+        Ok(())
+    }
+
+    /// Starts to capture changes of the given tables and to admit materializers to them.
+    pub fn watch_state(&mut self, mut tables: Vec<TableDef>) -> Result<(), SqliteError> {
+        tables.sort_by(|a, b| a.name().cmp(b.name()));
+        self.capture.install(&self.raw, &tables)?;
+        self.admit_state(tables);
+        Ok(())
+    }
+
+    /// Names the state tables without watching them, for a connection that only reads.
+    pub fn admit_state(&mut self, tables: Vec<TableDef>) {
+        self.authorizer.set_state_tables(tables.iter().map(|table| table.name().into()));
+        self.undo_sql = tables.iter().map(UndoSql::new).collect();
+        self.tables = tables;
+    }
+
+    /// Returns the view that runs queries.
+    pub fn read(&self) -> StateRead<'_> {
+        StateRead { connection: self, mode: Mode::Read, mark: sql::READ_MARK }
+    }
+
+    /// Returns the view that runs materializers' writes.
+    pub fn write(&self) -> StateWrite<'_> {
+        StateWrite(self)
+    }
+
+    /// Returns the view that runs LiveStore's own statements.
+    pub fn system(&self) -> System<'_> {
+        System(&self.raw)
+    }
+
+    /// Runs a closure in one transaction: all of it happens, or nothing does.
+    ///
+    /// Changes captured by a failed transaction are forgotten.
+    pub fn transaction<R, E: From<SqliteError>>(
+        &self,
+        run: impl FnOnce() -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.system().execute("BEGIN IMMEDIATE", [])?;
+        let rollback = RollBack { connection: self, to: None };
+        let result = run()?;
+        self.system().execute("COMMIT", [])?;
+        std::mem::forget(rollback);
+        Ok(result)
+    }
+
+    /// Runs a closure inside the transaction such that its failure undoes only what it did.
+    pub fn savepoint<R, E: From<SqliteError>>(
+        &self,
+        run: impl FnOnce() -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.system().execute("SAVEPOINT __livestore", [])?;
+        let rollback = RollBack { connection: self, to: Some(self.capture.journal().len()) };
+        let result = run()?;
+        self.system().execute("RELEASE __livestore", [])?;
+        std::mem::forget(rollback);
+        Ok(result)
+    }
+
+    /// Hands out what was captured since the last call: how to undo it.
+    pub fn take_changes(&self) -> Preimages {
+        self.capture.journal().take()
+    }
+
+    /// Brings every row back to what it was; run it inside a transaction.
+    ///
+    /// State tables have no foreign keys so far, so no delete can cascade to rows that were there
+    /// before; when they get them, enforcement has to be off here.
+    pub fn undo(&self, preimages: &Preimages) -> Result<ChangedTables, SqliteError> {
+        let undo_sql = |table: u16| {
+            let at = 0;
+            self.undo_sql.get(usize::from(table)).ok_or(SqliteError::DamagedUndo { at })
+        };
+        self.capture.silently(|| {
+            for preimage in &preimages.0 {
+                let sql = &undo_sql(preimage.table)?.delete;
+                self.system().execute(sql, params_from_iter(preimage.key.iter()))?;
+            }
+            for preimage in &preimages.0 {
+                if let Some(row) = &preimage.row {
+                    let sql = &undo_sql(preimage.table)?.insert;
+                    self.system().execute(sql, params_from_iter(row.iter()))?;
+                }
+            }
+            Ok(preimages.tables())
+        })
+    }
+
+    /// Reads undo data that [`Preimages::encode`] wrote for the same tables.
+    pub fn decode_undo(&self, bytes: &[u8]) -> Result<Preimages, SqliteError> {
+        Preimages::decode(bytes, |table, row| {
+            let key = &self.undo_sql.get(usize::from(table))?.key;
+            key.iter().map(|index| row.get(*index).cloned()).collect()
+        })
+    }
+}
+
+/// Undoes a transaction or savepoint on the way out, be it an error or a panic.
+struct RollBack<'a> {
+    connection: &'a Connection,
+    /// Length of the journal at the savepoint; none for the whole transaction.
+    to: Option<usize>,
+}
+
+impl Drop for RollBack<'_> {
+    fn drop(&mut self) {
+        let Self { connection, to } = *self;
+        connection.capture.journal().truncate(to.unwrap_or(0));
+        // Some failures, such as a full disk, have rolled the whole transaction back already.
+        if connection.raw.is_autocommit() {
+            return;
+        }
+        let sql = match to {
+            Some(_) => "ROLLBACK TO __livestore; RELEASE __livestore",
+            None => "ROLLBACK",
+        };
+        // If even this fails, SQLite rolls back when the connection closes; every later
+        // transaction fails on BEGIN until then, so nothing half done is ever built upon.
+        let _ = connection.raw.execute_batch(sql);
+    }
+}
+
+/// Runs queries on the state; cannot write.
+#[derive(Debug, Clone, Copy)]
+pub struct StateRead<'a> {
+    connection: &'a Connection,
+    mode: Mode,
+    mark: &'static str,
+}
+
+impl StateRead<'_> {
+    /// Runs a query.
+    pub fn query<Q: Query>(self, query: &Q) -> Result<Q::Output, SqliteError> {
+        let Self { connection, mode, mark } = self;
+        let (text, binds) = query.compile()?;
+        let marked = sql::mark(mark, &text);
+        connection.authorizer.with_mode(mode, || {
+            let explain = |error| connection.authorizer.explain(mode, error, &marked);
+            let mut statement = connection.raw.prepare_cached(&marked).map_err(explain)?;
+            let rows = statement.query(params_from_iter(binds.iter())).map_err(explain)?;
+            query.collect(RowCursor::new(rows, &marked))
+        })
+    }
+
+    /// Returns the state tables that a query reads, by index among [`Connection::tables`].
+    pub fn tables_read<Q: Query>(self, query: &Q) -> Result<Vec<usize>, SqliteError> {
+        let Self { connection, mode, .. } = self;
+        let (text, _) = query.compile()?;
+        let (prepared, names): (_, BTreeSet<String>) =
+            connection.authorizer.recording_reads(|| {
+                connection.authorizer.with_mode(mode, || connection.raw.prepare(&text).map(drop))
+            });
+        prepared.map_err(|error| connection.authorizer.explain(mode, error, &text))?;
+        let tables = connection.tables.iter().enumerate();
+        Ok(tables.filter(|(_, table)| names.contains(table.name())).map(|(i, _)| i).collect())
+    }
+}
+
+/// Runs materializers' writes, and queries with deterministic SQL only.
+#[derive(Debug, Clone, Copy)]
+pub struct StateWrite<'a>(&'a Connection);
+
+impl<'a> StateWrite<'a> {
+    /// Runs one write; its row changes are captured.
+    pub fn execute(self, write: &Write) -> Result<(), SqliteError> {
+        let Self(connection) = self;
+        let sql = write.sql.as_str();
+        connection.authorizer.with_mode(Mode::Materialize, || {
+            let explain = |error| connection.authorizer.explain(Mode::Materialize, error, sql);
+            let mut statement = connection.raw.prepare_cached(sql).map_err(explain)?;
+            statement.execute(params_from_iter(write.binds.iter())).map_err(explain)
+        })?;
+        connection.capture.journal().check()
+    }
+
+    /// Returns the view through which a materializer queries the state.
+    pub fn read(self) -> StateRead<'a> {
+        StateRead { connection: self.0, mode: Mode::Materialize, mark: sql::MATERIALIZE_MARK }
+    }
+}
+
+/// Runs LiveStore's own statements, on any table.
+#[derive(Debug, Clone, Copy)]
+pub struct System<'a>(&'a rusqlite::Connection);
+
+impl System<'_> {
+    /// Runs a statement that returns no rows; returns how many rows it changed.
+    pub fn execute(self, sql: &str, params: impl Params) -> Result<usize, SqliteError> {
+        let run = || self.0.prepare_cached(sql)?.execute(params);
+        run().map_err(|error| SqliteError::new(error, sql))
+    }
+
+    /// Runs several statements without values.
+    pub fn execute_batch(self, sql: &str) -> Result<(), SqliteError> {
+        self.0.execute_batch(sql).map_err(|error| SqliteError::new(error, sql))
+    }
+
+    /// Runs a query and maps each of its rows.
+    pub fn query<R>(
+        self,
+        sql: &str,
+        params: impl Params,
+        row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<R>,
+    ) -> Result<Vec<R>, SqliteError> {
+        let run =
+            || self.0.prepare_cached(sql)?.query_map(params, row)?.collect::<rusqlite::Result<_>>();
+        run().map_err(|error: rusqlite::Error| SqliteError::new(error, sql))
+    }
+
+    /// Runs a query and maps its first row, if it has one.
+    pub fn query_one<R>(
+        self,
+        sql: &str,
+        params: impl Params,
+        row: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<R>,
+    ) -> Result<Option<R>, SqliteError> {
+        let run = || {
+            let mut statement = self.0.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            rows.next()?.map(row).transpose()
+        };
+        run().map_err(|error: rusqlite::Error| SqliteError::new(error, sql))
+    }
+
+    /// Walks over a query's rows until the closure says stop.
+    pub fn for_each(
+        self,
+        sql: &str,
+        params: impl Params,
+        mut row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<bool>,
+    ) -> Result<(), SqliteError> {
+        let run = || {
+            let mut statement = self.0.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            while let Some(found) = rows.next()? {
+                if !row(found)? {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        run().map_err(|error: rusqlite::Error| SqliteError::new(error, sql))
+    }
+}

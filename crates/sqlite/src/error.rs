@@ -1,0 +1,191 @@
+//! What can go wrong below the store.
+
+use crate::ColumnType;
+
+/// A table definition that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// The name is not a plain identifier.
+    #[error(
+        "{name:?} cannot name a table or column; use letters, digits and _, starting with a \
+         letter, at most 64, and neither sqlite_ nor __livestore in front"
+    )]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// The table has no column, or too many.
+    #[error("table {table} has {count} columns; expected 1 to {max}")]
+    ColumnCount {
+        /// The table.
+        table: String,
+        /// How many it has.
+        count: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// Two columns differ in nothing but case, if at all.
+    #[error("table {table} has two columns named {column}")]
+    DuplicateColumn {
+        /// The table.
+        table: String,
+        /// The repeated name.
+        column: String,
+    },
+    /// Undo, sync and live queries find rows by key.
+    #[error("table {table} has no primary key; mark a column with #[column(primary_key)]")]
+    NoPrimaryKey {
+        /// The table.
+        table: String,
+    },
+    /// A key column that could be null, or whose equality is not that of its bytes.
+    #[error("column {table}.{column} cannot be part of the primary key: {reason}")]
+    InvalidKey {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The default does not fit the column.
+    #[error("the default of {table}.{column} is not a {expected:?} literal")]
+    InvalidDefault {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The column's type.
+        expected: ColumnType,
+    },
+}
+
+/// A Rust value that has no SQLite form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// NaN: SQLite would store NULL in its place.
+    #[error("NaN cannot be stored in column {column}; use an optional column and None")]
+    NotANumber {
+        /// The column.
+        column: String,
+    },
+    /// A value of a JSON column without canonical JSON.
+    #[error("the value of JSON column {column} cannot be encoded: {source}")]
+    Json {
+        /// The column.
+        column: String,
+        /// Why not.
+        source: livestore_core::JsonError,
+    },
+    /// An update that sets nothing.
+    #[error("an update of {table} sets no column")]
+    NothingToSet {
+        /// The table.
+        table: String,
+    },
+}
+
+/// A stored value that does not fit the type it is read as.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column {column}: expected {expected}, found {found}")]
+pub struct DecodeError {
+    /// The column, by name or index.
+    pub column: String,
+    /// The Rust type.
+    pub expected: &'static str,
+    /// What was there.
+    pub found: String,
+}
+
+/// A statement that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SqliteError {
+    /// SQLite itself refused or failed.
+    #[error("SQLite: {source}{}", for_sql(.sql.as_deref()))]
+    Sqlite {
+        /// SQLite's error.
+        source: rusqlite::Error,
+        /// The statement, if there was one.
+        sql: Option<Box<str>>,
+    },
+    /// The statement does what its view may not do.
+    #[error("{what} is not allowed in {mode}{}", for_sql(.sql.as_deref()))]
+    Denied {
+        /// What it tried.
+        what: String,
+        /// Where it tried.
+        mode: &'static str,
+        /// The statement.
+        sql: Option<Box<str>>,
+    },
+    /// A stored value does not fit the type that a query reads.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A value to be written has no SQLite form.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// One group changed more rows than undo data is kept for.
+    #[error("more than {max} row changes in one commit; split it into smaller commits")]
+    TooManyChanges {
+        /// The limit.
+        max: usize,
+    },
+    /// Stored undo data is not what this crate writes.
+    #[error("undo data is damaged at byte {at}")]
+    DamagedUndo {
+        /// Offset of the first byte that makes no sense.
+        at: usize,
+    },
+}
+
+fn for_sql(sql: Option<&str>) -> String {
+    sql.map_or_else(String::new, |sql| {
+        let shown: String = sql.chars().take(300).collect();
+        format!(" (in: {shown})")
+    })
+}
+
+impl SqliteError {
+    pub(crate) fn new(source: rusqlite::Error, sql: &str) -> Self {
+        Self::Sqlite { source, sql: Some(crate::sql::without_mark(sql).into()) }
+    }
+
+    /// Tells whether the same statement on the same state would fail again, anywhere.
+    ///
+    /// Constraint violations and wrong statements are such; a full disk, a failed read or write,
+    /// lack of memory and an interrupt are not: they say something about the machine.
+    pub fn is_deterministic(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            Self::Sqlite { source: rusqlite::Error::SqliteFailure(error, _), .. } => !matches!(
+                error.code,
+                Code::InternalMalfunction
+                    | Code::PermissionDenied
+                    | Code::OperationAborted
+                    | Code::DatabaseBusy
+                    | Code::DatabaseLocked
+                    | Code::OutOfMemory
+                    | Code::ReadOnly
+                    | Code::OperationInterrupted
+                    | Code::SystemIoFailure
+                    | Code::DatabaseCorrupt
+                    | Code::DiskFull
+                    | Code::CannotOpen
+                    | Code::FileLockingProtocolFailed
+                    | Code::NoLargeFileSupport
+                    | Code::NotADatabase
+            ),
+            Self::DamagedUndo { .. } => false,
+            _ => true,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for SqliteError {
+    fn from(source: rusqlite::Error) -> Self {
+        Self::Sqlite { source, sql: None }
+    }
+}

@@ -1,0 +1,46 @@
+//! Everything LiveStore knows about SQLite.
+//!
+//! Three views of one [`Connection`], and no fourth:
+//!
+//! - [`StateRead`] runs queries and cannot write;
+//! - [`StateWrite`] runs the writes of materializers on state tables, with deterministic SQL only,
+//!   while every row change is captured;
+//! - [`System`] runs LiveStore's own statements on its own tables.
+//!
+//! What each may do is enforced by SQLite's authorizer, not by convention. Captured changes undo
+//! themselves ([`Preimages`]), and the state has one canonical hash. This crate knows nothing of
+//! events, replicas or the network.
+
+#![forbid(unsafe_code)]
+
+mod authorizer;
+mod capture;
+mod codec;
+mod column;
+mod connection;
+mod error;
+mod expr;
+mod query;
+mod row;
+mod sql;
+mod state_hash;
+mod table;
+mod undo;
+mod value;
+mod write;
+
+pub use capture::ChangedTables;
+pub use column::{Column, ColumnDef, ColumnType, ColumnValue, Json, Operand};
+pub use connection::{Connection, Durability, StateRead, StateWrite, System};
+pub use error::{DecodeError, SqliteError, TableError, ValueError};
+pub use expr::{Direction, Expr, Order};
+pub use query::{Count, First, Query, Select};
+pub use row::{Row, RowCursor, RowRef, Rows};
+/// The binding and row types of [`System`] statements.
+pub use rusqlite::{self, params};
+pub use sql::Sql;
+pub use state_hash::StateHash;
+pub use table::{Table, TableDef, TableSql};
+pub use undo::Preimages;
+pub use value::Value;
+pub use write::{Assignments, Delete, Insert, TableWrite, UnknownColumn, Update, Write};

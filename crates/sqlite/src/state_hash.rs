@@ -1,0 +1,66 @@
+//! One hash for the whole state.
+
+use std::fmt;
+
+use crate::codec::write_value;
+use crate::{Connection, SqliteError, Value};
+
+/// BLAKE3 over all state tables, rows in key order, values in canonical form.
+///
+/// Two states of the same schema have equal hashes exactly if they hold the same rows, whatever
+/// the order in which these were written and however SQLite laid them out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StateHash([u8; 32]);
+
+impl StateHash {
+    /// Returns the 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for StateHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+impl fmt::Debug for StateHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateHash({self})")
+    }
+}
+
+impl Connection {
+    /// Hashes the state.
+    pub fn state_hash(&self) -> Result<StateHash, SqliteError> {
+        let mut hasher = blake3::Hasher::new();
+        let mut bytes = Vec::new();
+        for table in self.tables() {
+            let names = |indexes: &mut dyn Iterator<Item = usize>| {
+                let names: Vec<_> =
+                    indexes.map(|i| format!("\"{}\"", table.columns()[i].name())).collect();
+                names.join(", ")
+            };
+            let columns = names(&mut (0..table.columns().len()));
+            let key = names(&mut table.key());
+            let sql = format!("SELECT {columns} FROM main.\"{}\" ORDER BY {key}", table.name());
+            bytes.clear();
+            write_value(&mut bytes, &table.name().into());
+            hasher.update(&bytes);
+            let mut statement = self.raw().prepare(&sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                // A byte in front of each row keeps "no more rows" apart from any row.
+                bytes.clear();
+                bytes.push(1);
+                for index in 0..table.columns().len() {
+                    write_value(&mut bytes, &Value::from_sql(row.get_ref(index)?));
+                }
+                hasher.update(&bytes);
+            }
+            hasher.update(&[0]);
+        }
+        Ok(StateHash(*hasher.finalize().as_bytes()))
+    }
+}

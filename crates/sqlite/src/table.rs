@@ -1,0 +1,198 @@
+//! Tables: their definition at run time, their DDL, and the trait that the derive implements.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use crate::row::RowRef;
+use crate::{ColumnDef, ColumnType, Delete, Insert, Select, TableError, Update, Value, ValueError};
+use crate::{DecodeError, sql};
+
+/// Most columns that a table may have.
+///
+/// A captured update passes the old row and the new key to one function call, and SQLite's
+/// limit of 1,000 arguments has to hold both.
+const MAX_COLUMNS: usize = 400;
+
+/// The definition of one state table.
+///
+/// `#[derive(Table)]` makes one from a struct; other languages build the same at run time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableDef {
+    name: String,
+    columns: Vec<ColumnDef>,
+}
+
+impl TableDef {
+    /// Checks and makes a definition.
+    pub fn new(
+        name: impl Into<String>,
+        columns: impl IntoIterator<Item = ColumnDef>,
+    ) -> Result<Self, TableError> {
+        let def = Self { name: name.into(), columns: columns.into_iter().collect() };
+        def.check()?;
+        Ok(def)
+    }
+
+    fn check(&self) -> Result<(), TableError> {
+        check_name(&self.name)?;
+        let (table, count) = (self.name.clone(), self.columns.len());
+        if count == 0 || count > MAX_COLUMNS {
+            return Err(TableError::ColumnCount { table, count, max: MAX_COLUMNS });
+        }
+        let mut names = HashSet::new();
+        for column in &self.columns {
+            check_name(&column.name)?;
+            if !names.insert(column.name.to_ascii_lowercase()) {
+                return Err(TableError::DuplicateColumn { table, column: column.name.clone() });
+            }
+            let invalid_key = match column.column_type {
+                _ if !column.primary_key => None,
+                _ if column.nullable => Some("it is nullable"),
+                ColumnType::Real => Some("reals are not compared exactly"),
+                ColumnType::Json => Some("JSON is no key; keep the key in a column of its own"),
+                _ => None,
+            };
+            if let Some(reason) = invalid_key {
+                return Err(TableError::InvalidKey { table, column: column.name.clone(), reason });
+            }
+            let default_fits = column.default.as_ref().is_none_or(|value| match value {
+                Value::Null => column.nullable,
+                value => column.column_type.accepts(value),
+            });
+            if !default_fits {
+                let (column, expected) = (column.name.clone(), column.column_type);
+                return Err(TableError::InvalidDefault { table, column, expected });
+            }
+        }
+        if !self.columns.iter().any(|column| column.primary_key) {
+            return Err(TableError::NoPrimaryKey { table });
+        }
+        Ok(())
+    }
+
+    /// Returns the table's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns its columns in order.
+    pub fn columns(&self) -> &[ColumnDef] {
+        &self.columns
+    }
+
+    /// Returns the indexes of the key columns among all columns.
+    pub(crate) fn key(&self) -> impl Iterator<Item = usize> {
+        let columns = self.columns.iter().enumerate();
+        columns.filter(|(_, column)| column.primary_key).map(|(index, _)| index)
+    }
+
+    /// Returns the statement that creates the table.
+    ///
+    /// The table is STRICT. Unless its key is a single INTEGER, which is the rowid itself, it is
+    /// WITHOUT ROWID, so that no hidden rowid has to be restored by undo.
+    pub fn ddl(&self) -> String {
+        let mut sql = format!("CREATE TABLE \"{}\" (", self.name);
+        for column in &self.columns {
+            let _ = write!(sql, "\"{}\" {}", column.name, column.column_type.sql());
+            if !column.nullable {
+                sql.push_str(" NOT NULL");
+            }
+            if column.unique {
+                sql.push_str(" UNIQUE");
+            }
+            if let Some(default) = &column.default {
+                let _ = write!(sql, " DEFAULT {}", sql::literal(default));
+            }
+            if let Some(check) = &column.check {
+                let _ = write!(sql, " CHECK ({check})");
+            }
+            sql.push_str(", ");
+        }
+        let key: Vec<_> = self.key().map(|i| format!("\"{}\"", self.columns[i].name)).collect();
+        let _ = write!(sql, "PRIMARY KEY ({})) STRICT", key.join(", "));
+        let mut key = self.key().map(|index| self.columns[index].column_type);
+        let has_rowid_key =
+            key.next().is_some_and(|t| t.sql() == "INTEGER") && key.next().is_none();
+        if !has_rowid_key {
+            sql.push_str(", WITHOUT ROWID");
+        }
+        sql
+    }
+}
+
+fn check_name(name: &str) -> Result<(), TableError> {
+    let mut bytes = name.bytes();
+    let plain = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.len() <= 64;
+    let lower = name.to_ascii_lowercase();
+    if plain && !lower.starts_with("sqlite_") && !lower.starts_with("__livestore") {
+        return Ok(());
+    }
+    Err(TableError::InvalidName { name: name.chars().take(80).collect() })
+}
+
+/// The constant statements of a table, written once.
+#[derive(Debug)]
+pub struct TableSql {
+    pub(crate) insert: Box<str>,
+    pub(crate) select: Box<str>,
+}
+
+impl TableSql {
+    /// Writes the statements of a table; for the derive macro.
+    pub fn new(table: &str, columns: &[&str]) -> Self {
+        let names: Vec<_> = columns.iter().map(|column| format!("\"{column}\"")).collect();
+        let names = names.join(", ");
+        let marks = vec!["?"; columns.len()].join(", ");
+        let insert = format!("INSERT INTO \"{table}\" ({names}) VALUES ({marks})");
+        Self {
+            insert: sql::mark(sql::MATERIALIZE_MARK, &insert),
+            select: format!("SELECT {names} FROM \"{table}\"").into(),
+        }
+    }
+}
+
+/// A struct whose values are rows of one state table; implemented by `#[derive(Table)]`.
+pub trait Table: Sized + Send + Sync + 'static {
+    /// The table's name.
+    const NAME: &'static str;
+    /// The names of its columns, in the order of the struct's fields.
+    const COLUMNS: &'static [&'static str];
+
+    /// Returns the table's definition.
+    ///
+    /// # Errors
+    ///
+    /// The struct may describe a table that cannot be, such as one without a primary key.
+    fn definition() -> Result<TableDef, TableError>;
+
+    /// Returns the table's constant statements.
+    fn sql() -> &'static TableSql;
+
+    /// Reads a row whose columns are [`Self::COLUMNS`].
+    fn from_row(row: RowRef<'_>) -> Result<Self, DecodeError>;
+
+    /// Returns the values of [`Self::COLUMNS`].
+    fn into_values(self) -> Result<Vec<Value>, ValueError>;
+
+    /// Selects all rows; narrow it with [`Select::filter`].
+    fn select() -> Select<Self> {
+        Select::new()
+    }
+
+    /// Inserts one row.
+    fn insert(row: Self) -> Insert<Self> {
+        Insert::new(row)
+    }
+
+    /// Updates rows; name columns with [`Update::set`] and rows with [`Update::filter`].
+    fn update() -> Update<Self> {
+        Update::new()
+    }
+
+    /// Deletes rows; name them with [`Delete::filter`].
+    fn delete() -> Delete<Self> {
+        Delete::new()
+    }
+}
