@@ -114,6 +114,13 @@ impl IdGenerator {
         BackendId(self.next(unix_ms))
     }
 
+    /// Draws 64 random bits, for jitter and the like.
+    pub fn random(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.random.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
     fn next(&mut self, unix_ms: u64) -> Uuid {
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes[6..]);

@@ -54,7 +54,15 @@ impl Merge {
 /// `incoming` continues the confirmed log without a gap. Both sequences are in order, and each
 /// holds an id at most once. `pending` is read only as far as needed: to the first disagreement,
 /// then (for a rebase, which touches the whole tail anyway) to its end.
-pub fn merge(pending: impl IntoIterator<Item = PendingGroup>, incoming: &[GroupId]) -> Merge {
+///
+/// `stands` is asked about an incoming group, by index, whose id meets a pending one in its turn:
+/// whether ours can be confirmed as it stands. It cannot if upstream's content differs from ours,
+/// or if ours is not applied; then it is a rebase, since upstream's content is what counts.
+pub fn merge(
+    pending: impl IntoIterator<Item = PendingGroup>,
+    incoming: &[GroupId],
+    mut stands: impl FnMut(usize) -> bool,
+) -> Merge {
     let mut synced = pending.into_iter().filter(|group| !group.client_only).map(|group| group.id);
     let mut confirmed = 0;
     let parted_at = loop {
@@ -63,7 +71,7 @@ pub fn merge(pending: impl IntoIterator<Item = PendingGroup>, incoming: &[GroupI
         }
         match synced.next() {
             None => return Merge::Advance { confirmed },
-            Some(id) if id == incoming[confirmed] => confirmed += 1,
+            Some(id) if id == incoming[confirmed] && stands(confirmed) => confirmed += 1,
             Some(id) => break id,
         }
     };

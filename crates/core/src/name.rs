@@ -42,6 +42,13 @@ macro_rules! name_type {
                 Ok(Self(text.as_ref().into()))
             }
 
+            /// Makes a name of random bytes, at most 32 of them, as hexadecimal digits.
+            pub fn from_random(bytes: &[u8]) -> Self {
+                let bytes = &bytes[..bytes.len().min(MAX_NAME_BYTES / 2)];
+                let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                Self(if digits.is_empty() { "0".into() } else { digits.into() })
+            }
+
             /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0

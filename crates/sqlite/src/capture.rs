@@ -89,6 +89,14 @@ impl Journal {
         )
     }
 
+    /// Empties the journal and tells which tables it named.
+    pub(crate) fn discard(&mut self) -> ChangedTables {
+        let mut tables = ChangedTables::default();
+        self.changes.drain(..).for_each(|change| tables.insert(change.table));
+        self.overflown = false;
+        tables
+    }
+
     fn push(&mut self, table: u16, key: Box<[Value]>, row: Option<Box<[Value]>>) {
         if self.changes.len() >= MAX_CHANGES {
             self.overflown = true;

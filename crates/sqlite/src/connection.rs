@@ -203,6 +203,11 @@ impl Connection {
         self.capture.journal().take()
     }
 
+    /// Forgets what was captured since the last call, but for the tables it happened in.
+    pub fn discard_changes(&self) -> ChangedTables {
+        self.capture.journal().discard()
+    }
+
     /// Brings every row back to what it was; run it inside a transaction.
     ///
     /// State tables have no foreign keys so far, so no delete can cascade to rows that were there

@@ -1,0 +1,202 @@
+use livestore_core::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES};
+use livestore_core::protocol::{
+    AlreadyAccepted, ClientMessage, Goodbye, GoodbyeReason, GroupPosition, GroupRejected, Hello,
+    Page, ProtocolError, Push, PushAccepted, RejectReason, ServerAhead, ServerMessage, Welcome,
+};
+use livestore_core::{BackendId, Cursor, GlobalSeqNum, LogHash, LogPosition, StoreId};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::support::{any_group, cases, client, confirmed, group, group_id};
+
+fn hello() -> Hello {
+    Hello {
+        versions: vec![0],
+        store_id: StoreId::new("notes").unwrap(),
+        client_id: client("laptop"),
+        cursor: None,
+        attempted: vec![],
+    }
+}
+
+fn position(seq: u64) -> LogPosition {
+    LogPosition { seq: GlobalSeqNum(seq), hash: LogHash::from_bytes([0xab; 32]) }
+}
+
+fn page() -> Page {
+    let groups = vec![confirmed(4, group(1, 2)), confirmed(6, group(2, 1))];
+    Page { groups, end: position(6), head: GlobalSeqNum(8) }
+}
+
+/// One message of every kind that a client sends.
+pub(crate) fn client_messages() -> Vec<ClientMessage> {
+    let backend_id = BackendId::from_bytes([0xbb; 16]);
+    let cursor = Some(Cursor { backend_id, position: position(3) });
+    vec![
+        ClientMessage::Hello(hello()),
+        ClientMessage::Hello(Hello {
+            versions: vec![0, 1, u32::MAX],
+            cursor,
+            attempted: (0..MAX_ATTEMPTED_GROUPS as u64).map(group_id).collect(),
+            ..hello()
+        }),
+        ClientMessage::Push(Push {
+            request: u64::MAX,
+            base: GlobalSeqNum(3),
+            groups: vec![group(1, 1), group(2, 3)],
+        }),
+    ]
+}
+
+/// One message of every kind that a server sends, with every reason.
+pub(crate) fn server_messages() -> Vec<ServerMessage> {
+    let backend_id = BackendId::from_bytes([0xbb; 16]);
+    let standing = vec![GroupPosition { id: group_id(1), first: GlobalSeqNum(4) }];
+    let rejected = |reason| GroupRejected { request: 7, group: group_id(1), reason };
+    let goodbye = |reason| Goodbye { reason, message: "come \"back\"\n".into() };
+    let mut messages = vec![
+        ServerMessage::Welcome(Welcome {
+            version: 0,
+            backend_id,
+            head: GlobalSeqNum(8),
+            accepted: standing.clone(),
+        }),
+        ServerMessage::Page(page()),
+        ServerMessage::PushAccepted(PushAccepted {
+            request: 7,
+            first: GlobalSeqNum(4),
+            end: position(4),
+        }),
+        ServerMessage::AlreadyAccepted(AlreadyAccepted { request: 7, groups: standing }),
+        ServerMessage::ServerAhead(ServerAhead { request: 7, missing: None }),
+        ServerMessage::ServerAhead(ServerAhead { request: 7, missing: Some(page()) }),
+        ServerMessage::GroupRejected(rejected(RejectReason::EventIdConflict)),
+        ServerMessage::GroupRejected(rejected(RejectReason::Refused { message: "no".into() })),
+    ];
+    let reasons = [
+        GoodbyeReason::UnsupportedVersion,
+        GoodbyeReason::HistoryDiverged,
+        GoodbyeReason::ProtocolError,
+        GoodbyeReason::ShuttingDown,
+        GoodbyeReason::Internal,
+    ];
+    messages.extend(reasons.map(|reason| ServerMessage::Goodbye(goodbye(reason))));
+    messages
+}
+
+#[test]
+fn every_message_round_trips() {
+    for message in client_messages() {
+        assert_eq!(ClientMessage::decode(&message.encode()).unwrap(), message);
+    }
+    for message in server_messages() {
+        assert_eq!(ServerMessage::decode(&message.encode()).unwrap(), message);
+    }
+}
+
+#[test]
+fn the_frames_of_version_0_are_these() {
+    let client = |message: ClientMessage| message.encode();
+    assert_eq!(
+        client(ClientMessage::Hello(hello())),
+        r#"{"hello":{"versions":[0],"storeId":"notes","clientId":"laptop","cursor":null,"attempted":[]}}"#
+    );
+    assert_eq!(
+        client(ClientMessage::Push(Push {
+            request: 1,
+            base: GlobalSeqNum(3),
+            groups: vec![group(1, 1)]
+        })),
+        r#"{"push":{"request":1,"base":3,"groups":[{"id":"99999999-9999-9999-0000-000000000001","clientId":"laptop","sessionId":"tab-1","events":[{"id":"eeeeeeee-eeee-eeee-0000-0000000003e8","name":"v1.TodoCreated","args":{"text":"milk"}}]}]}}"#
+    );
+    let server: Vec<_> = server_messages().iter().map(ServerMessage::encode).collect();
+    let hash = "ab".repeat(32);
+    assert_eq!(
+        server[0],
+        r#"{"welcome":{"version":0,"backendId":"bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb","head":8,"accepted":[{"id":"99999999-9999-9999-0000-000000000001","first":4}]}}"#
+    );
+    assert_eq!(
+        server[2],
+        format!(
+            r#"{{"pushAccepted":{{"request":7,"first":4,"end":{{"seq":4,"hash":"{hash}"}}}}}}"#
+        )
+    );
+    assert_eq!(server[4], r#"{"serverAhead":{"request":7,"missing":null}}"#);
+    assert_eq!(
+        server[6],
+        r#"{"groupRejected":{"request":7,"group":"99999999-9999-9999-0000-000000000001","reason":{"kind":"eventIdConflict"}}}"#
+    );
+    assert_eq!(
+        server[9],
+        r#"{"goodbye":{"reason":"historyDiverged","message":"come \"back\"\n"}}"#
+    );
+}
+
+#[test]
+fn a_cursor_names_the_backend_beside_the_position() {
+    let cursor = Cursor { backend_id: BackendId::from_bytes([0xbb; 16]), position: position(3) };
+    let json = serde_json::to_string(&cursor).unwrap();
+    let hash = "ab".repeat(32);
+    assert_eq!(
+        json,
+        format!(
+            r#"{{"backend_id":"bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb","seq":3,"hash":"{hash}"}}"#
+        )
+    );
+    assert_eq!(serde_json::from_str::<Cursor>(&json).unwrap(), cursor);
+}
+
+#[test]
+fn too_many_attempted_groups_are_refused() {
+    let attempted = (0..=MAX_ATTEMPTED_GROUPS as u64).map(group_id).collect();
+    let frame = ClientMessage::Hello(Hello { attempted, ..hello() }).encode();
+    let refused = ClientMessage::decode(&frame);
+    assert!(matches!(refused, Err(ProtocolError::WrongCount { count: 257, .. })), "{refused:?}");
+}
+
+#[test]
+fn an_empty_push_is_refused() {
+    let push = Push { request: 1, base: GlobalSeqNum::ROOT, groups: vec![] };
+    let refused = ClientMessage::decode(&ClientMessage::Push(push).encode());
+    assert!(matches!(refused, Err(ProtocolError::WrongCount { count: 0, .. })), "{refused:?}");
+}
+
+#[test]
+fn an_oversized_frame_is_refused_before_it_is_read() {
+    let frame = " ".repeat(MAX_FRAME_BYTES + 1);
+    let too_large = ProtocolError::FrameTooLarge { bytes: MAX_FRAME_BYTES + 1 };
+    assert_eq!(ClientMessage::decode(&frame), Err(too_large.clone()));
+    assert_eq!(ServerMessage::decode(&frame), Err(too_large));
+    let largest = &frame[1..];
+    assert!(matches!(ClientMessage::decode(largest), Err(ProtocolError::Malformed { .. })));
+}
+
+proptest! {
+    #![proptest_config(cases(64))]
+
+    #[test]
+    fn pushed_groups_arrive_byte_for_byte(groups in vec(any_group(), 1..4), request: u64) {
+        let hashes: Vec<_> = groups.iter().map(livestore_core::Group::content_hash).collect();
+        let push = ClientMessage::Push(Push { request, base: GlobalSeqNum(5), groups });
+        let decoded = ClientMessage::decode(&push.encode()).unwrap();
+        prop_assert_eq!(&decoded, &push);
+        let ClientMessage::Push(push) = decoded else { unreachable!() };
+        let arrived: Vec<_> = push.groups.iter().map(livestore_core::Group::content_hash).collect();
+        prop_assert_eq!(arrived, hashes);
+    }
+
+    #[test]
+    fn a_page_of_any_groups_arrives_byte_for_byte(
+        groups in vec(any_group(), 1..4), first in 1..1_000_000_u64, behind in 0..9_u64,
+    ) {
+        let mut next = GlobalSeqNum(first);
+        let groups: Vec<_> = groups.into_iter().map(|group| {
+            let confirmed = confirmed(next.0, group);
+            next = confirmed.last().next();
+            confirmed
+        }).collect();
+        let end = position(next.0 - 1);
+        let page = ServerMessage::Page(Page { groups, head: end.seq.plus(behind), end });
+        prop_assert_eq!(ServerMessage::decode(&page.encode()).unwrap(), page);
+    }
+}

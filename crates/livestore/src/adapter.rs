@@ -1,0 +1,212 @@
+//! Adapters: where a store keeps its data, and what it syncs with.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use livestore_core::{ClientId, StoreId};
+use livestore_sqlite::{Connection, Durability, SqliteError, rusqlite};
+
+use crate::OpenError;
+use crate::sync_provider::SyncProvider;
+
+/// Opens the medium of a store.
+///
+/// The adapters here are all there are; the trait exists so that [`Store::open`](crate::Store::open)
+/// takes any of them.
+pub trait Adapter: sealed::Sealed {
+    #[doc(hidden)]
+    fn open(self, store_id: &StoreId) -> Result<Medium, OpenError>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::MemoryAdapter {}
+    impl Sealed for super::FileAdapter {}
+}
+
+/// An opened medium.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Medium {
+    pub(crate) connection: Connection,
+    pub(crate) durability: Durability,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) client_id: Option<ClientId>,
+    pub(crate) sync: Option<Arc<dyn SyncProvider>>,
+    /// Held as long as the store is open.
+    pub(crate) lock: Option<File>,
+}
+
+impl std::fmt::Debug for dyn SyncProvider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SyncProvider({})", self.describe())
+    }
+}
+
+/// Keeps a store in memory; it is gone when the store is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryAdapter {
+    sync: Option<Arc<dyn SyncProvider>>,
+    client_id: Option<ClientId>,
+}
+
+impl MemoryAdapter {
+    /// Makes an adapter without a backend.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Syncs with a backend.
+    #[must_use]
+    pub fn sync(mut self, provider: impl SyncProvider) -> Self {
+        self.sync = Some(Arc::new(provider));
+        self
+    }
+
+    /// Sets who commits, instead of a random id.
+    #[must_use]
+    pub fn client_id(mut self, client_id: ClientId) -> Self {
+        self.client_id = Some(client_id);
+        self
+    }
+}
+
+impl Adapter for MemoryAdapter {
+    fn open(self, _store_id: &StoreId) -> Result<Medium, OpenError> {
+        Ok(Medium {
+            connection: Connection::open_memory()?,
+            durability: Durability::Memory,
+            path: None,
+            client_id: self.client_id,
+            sync: self.sync,
+            lock: None,
+        })
+    }
+}
+
+/// Keeps a store in a file of a folder; the folder may hold many stores.
+#[derive(Debug)]
+pub struct FileAdapter {
+    folder: PathBuf,
+    sync: Option<Arc<dyn SyncProvider>>,
+    client_id: Option<ClientId>,
+}
+
+impl FileAdapter {
+    /// Makes an adapter without a backend; the folder is created when a store is opened.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), sync: None, client_id: None }
+    }
+
+    /// Syncs with a backend.
+    #[must_use]
+    pub fn sync(mut self, provider: impl SyncProvider) -> Self {
+        self.sync = Some(Arc::new(provider));
+        self
+    }
+
+    /// Sets who commits, for a file that does not say so yet, instead of a random id.
+    #[must_use]
+    pub fn client_id(mut self, client_id: ClientId) -> Self {
+        self.client_id = Some(client_id);
+        self
+    }
+}
+
+impl Adapter for FileAdapter {
+    fn open(self, store_id: &StoreId) -> Result<Medium, OpenError> {
+        let Self { folder, sync, client_id } = self;
+        fs::create_dir_all(&folder).map_err(io_error(&folder))?;
+        let path = store_path(&folder, store_id);
+        let lock = lock(&path.with_extension(LOCK_EXTENSION))?;
+        let is_new = !path.exists();
+        let connection = Connection::open_file(&path).map_err(|error| opening(&path, error))?;
+        if is_new {
+            sync_folder(&folder)?;
+        }
+        let durability = Durability::Normal;
+        let (path, lock) = (Some(path), Some(lock));
+        Ok(Medium { connection, durability, path, client_id, sync, lock })
+    }
+}
+
+const STORE_EXTENSION: &str = "livestore";
+const LOCK_EXTENSION: &str = "lock";
+
+/// Returns the file of a store in a folder.
+///
+/// A store id is a valid file name but for one thing: some file systems do not tell `a` from `A`.
+/// So a capital letter is written as `+` and the small one.
+pub(crate) fn store_path(folder: &Path, store_id: &StoreId) -> PathBuf {
+    let mut name = String::new();
+    for letter in store_id.as_str().chars() {
+        if letter.is_ascii_uppercase() {
+            name.push('+');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    folder.join(format!("{name}.{STORE_EXTENSION}"))
+}
+
+/// Lists the files of stores in a folder, by name.
+pub(crate) fn store_files(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
+        let path = entry.map_err(io_error(folder))?.path();
+        if path.extension().is_some_and(|extension| extension == STORE_EXTENSION) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let file = file.map_err(io_error(path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.display().to_string() }),
+        Err(TryLockError::Error(source)) => Err(io_error(path)(source)),
+    }
+}
+
+/// Makes a new file's entry in its folder survive a power cut.
+fn sync_folder(folder: &Path) -> Result<(), OpenError> {
+    // Windows neither needs nor allows this.
+    if cfg!(unix) {
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(io_error(folder))?;
+    }
+    Ok(())
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.display().to_string();
+    move |source| OpenError::Io { path, source }
+}
+
+/// Gives SQLite's ways of saying "no database" one name.
+pub(crate) fn opening(path: &Path, error: SqliteError) -> OpenError {
+    match &error {
+        SqliteError::Sqlite { source, .. }
+            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) =>
+        {
+            OpenError::NotADatabase { path: path.display().to_string() }
+        }
+        _ => error.into(),
+    }
+}
+
+/// Makes everything that was committed to a file before the call survive a power cut.
+///
+/// In WAL mode that is a sync of the `-wal` file: a checkpoint that moved its content into the
+/// database has synced both already.
+pub(crate) fn sync_wal(path: &Path) -> io::Result<()> {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    // Closing this handle drops no lock of SQLite's: those are on the database and the -shm file.
+    OpenOptions::new().read(true).write(true).open(wal)?.sync_all()
+}

@@ -1,0 +1,226 @@
+//! The native driver: a thread that carries out what the replica asks for.
+//!
+//! It owns all I/O besides SQLite: the connection to the backend, timers, and the sync of a
+//! barrier. It decides nothing.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::replica::UpstreamAction;
+use crate::store::Inner;
+use crate::sync_provider::{DriverEnd, Incoming, SyncError, SyncProvider, link};
+use crate::{OpenError, adapter, clock};
+
+/// How long a provider may take to say goodbye when the store closes.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Wakes the driver at least this often; a lost wake-up then costs seconds, not the sync.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The running driver; dropping it ends the thread and waits for it.
+pub(crate) struct Driver {
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+    /// Released last, when nothing of this process uses the file any more.
+    _lock: Option<File>,
+}
+
+impl Driver {
+    /// Starts the thread, if there is something to sync with.
+    pub(crate) fn start(
+        inner: &Arc<Inner>,
+        provider: Option<Arc<dyn SyncProvider>>,
+        path: Option<PathBuf>,
+        lock: Option<File>,
+        wake: Arc<Notify>,
+    ) -> Result<Self, OpenError> {
+        let (stop, stopped) = watch::channel(false);
+        let mut thread = None;
+        if let Some(provider) = provider {
+            let store = Arc::downgrade(inner);
+            let run = move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                match runtime {
+                    Ok(runtime) => {
+                        runtime.block_on(
+                            Run { store, provider, path, wake, conversation: None }.until(stopped),
+                        );
+                    }
+                    Err(error) => tracing::error!(%error, "the sync driver could not start"),
+                }
+            };
+            let spawned = std::thread::Builder::new().name("livestore-sync".into()).spawn(run);
+            let io = |source| OpenError::Io { path: "the sync thread".into(), source };
+            thread = Some(spawned.map_err(io)?);
+        }
+        Ok(Self { stop, thread, _lock: lock })
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take()
+            // A subscriber may drop the store on the driver's own thread.
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Conversation {
+    end: DriverEnd,
+    provider: tokio::task::JoinHandle<Result<(), SyncError>>,
+}
+
+struct Run {
+    store: Weak<Inner>,
+    provider: Arc<dyn SyncProvider>,
+    path: Option<PathBuf>,
+    wake: Arc<Notify>,
+    conversation: Option<Conversation>,
+}
+
+/// The store is gone; nothing is left to drive.
+struct Closed;
+
+impl Run {
+    async fn until(mut self, mut stopped: watch::Receiver<bool>) {
+        while let Ok(next) = self.carry_out() {
+            let wake = Arc::clone(&self.wake);
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                incoming = receive(&mut self.conversation) => {
+                    if self.take_in(incoming).await.is_err() {
+                        break;
+                    }
+                }
+                () = wake.notified() => {}
+                () = sleep_until(next) => {}
+            }
+        }
+        if let Some(Conversation { end, mut provider }) = self.conversation.take() {
+            drop(end);
+            if timeout(FAREWELL, &mut provider).await.is_err() {
+                provider.abort();
+            }
+        }
+    }
+
+    /// Does everything that the replica asks for now; returns when to ask again at the latest.
+    fn carry_out(&mut self) -> Result<Instant, Closed> {
+        loop {
+            let store = self.store.upgrade().ok_or(Closed)?;
+            let now_ms = clock::now_ms();
+            let (action, barrier, timeout_ms) = store
+                .write(|replica| {
+                    let action = replica.poll_upstream(now_ms);
+                    let barrier = match &action {
+                        Ok(None) => replica.poll_barrier(),
+                        _ => None,
+                    };
+                    (action, barrier, replica.next_timeout())
+                })
+                .map_err(|_| Closed)?;
+            match action {
+                Err(error) => {
+                    self.hang_up(&store, &format!("the local database failed: {error}"))?;
+                }
+                Ok(Some(UpstreamAction::Connect)) => self.connect(),
+                Ok(Some(UpstreamAction::Send(message))) => {
+                    // The replica has at most a hello and one push under way, which the link
+                    // holds; if it does not take them, the provider is gone and tells so itself.
+                    if let Some(conversation) = &self.conversation {
+                        let _ = conversation.end.outgoing.try_send(message);
+                    }
+                }
+                Ok(Some(UpstreamAction::Disconnect)) => {
+                    let status = store.read(crate::Replica::status).map_err(|_| Closed)?;
+                    let reason = status.last_error.unwrap_or_else(|| "disconnected".into());
+                    self.hang_up(&store, &reason)?;
+                }
+                Ok(None) => {
+                    let Some(barrier) = barrier else {
+                        let pause = timeout_ms.map_or(IDLE, |at| {
+                            Duration::from_millis(at.saturating_sub(now_ms)).min(IDLE)
+                        });
+                        return Ok(Instant::now() + pause);
+                    };
+                    let synced = self.path.as_deref().map_or(Ok(()), adapter::sync_wal);
+                    store
+                        .write(|replica| replica.barrier_done(barrier, synced.is_ok()))
+                        .map_err(|_| Closed)?;
+                    if let Err(error) = synced {
+                        self.hang_up(&store, &format!("syncing to disk failed: {error}"))?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        let (link, end) = link();
+        let provider = Arc::clone(&self.provider);
+        tracing::debug!(backend = %provider.describe(), "connecting");
+        let provider = tokio::spawn(async move { provider.connect(link).await });
+        self.conversation = Some(Conversation { end, provider });
+    }
+
+    fn hang_up(&mut self, store: &Inner, reason: &str) -> Result<(), Closed> {
+        // Dropping our end of the link tells the provider; it is not waited for.
+        self.conversation = None;
+        tracing::debug!(reason, "disconnected");
+        let now_ms = clock::now_ms();
+        store.write(|replica| replica.upstream_disconnected(now_ms, reason)).map_err(|_| Closed)
+    }
+
+    async fn take_in(&mut self, incoming: Option<Incoming>) -> Result<(), Closed> {
+        let store = self.store.upgrade().ok_or(Closed)?;
+        let now_ms = clock::now_ms();
+        let taken = match incoming {
+            Some(Incoming::Opened) => store.write(crate::Replica::upstream_connected),
+            Some(Incoming::Message(message)) => {
+                store.write(|replica| replica.receive_upstream(message, now_ms))
+            }
+            None => {
+                let reason = match self.conversation.take() {
+                    Some(conversation) => how_it_ended(conversation).await,
+                    None => "disconnected".into(),
+                };
+                return self.hang_up(&store, &reason);
+            }
+        };
+        match taken.map_err(|_| Closed)? {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::error!(%error, "a message from the backend could not be taken");
+                // The replica has planned the disconnection that follows.
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn receive(conversation: &mut Option<Conversation>) -> Option<Incoming> {
+    match conversation {
+        Some(conversation) => conversation.end.incoming.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn how_it_ended(conversation: Conversation) -> String {
+    drop(conversation.end);
+    match conversation.provider.await {
+        Ok(Ok(())) => "the backend closed the connection".into(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => format!("the sync provider failed: {error}"),
+    }
+}

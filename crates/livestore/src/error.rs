@@ -1,0 +1,186 @@
+//! One error type for each boundary: opening, committing, reading, waiting.
+
+use livestore_core::{EventName, EventNameError, GroupError, JsonError, NameError, StoreId};
+use livestore_sqlite::SqliteError;
+
+use crate::materializer::MaterializeError;
+use crate::replica::{DeadLetterReason, ReplicaError};
+
+/// Why a store could not be opened. Whatever was there before is unchanged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The store id is not valid.
+    #[error(transparent)]
+    StoreId(#[from] NameError),
+    /// Another process, or another `Store` of this one, has it open.
+    #[error("{path} is in use by another process or another open store; close it there first")]
+    InUse {
+        /// The lock file.
+        path: String,
+    },
+    /// The file is a SQLite database, but not one of ours.
+    #[error("{path} is not a LiveStore file; it was left as it is")]
+    NotAStore {
+        /// The file.
+        path: String,
+    },
+    /// The file is no SQLite database at all, or its header is damaged.
+    #[error("{path} is no SQLite database, or its header is damaged; it was left as it is")]
+    NotADatabase {
+        /// The file.
+        path: String,
+    },
+    /// The file was written by another version of LiveStore.
+    #[error(
+        "{path} has storage format {found}, this version reads format {supported}; \
+         use the version that wrote it, the file was left as it is"
+    )]
+    UnknownFormat {
+        /// The file.
+        path: String,
+        /// The file's format.
+        found: i64,
+        /// The format that this code knows.
+        supported: i64,
+    },
+    /// The file holds another store.
+    #[error("{path} holds the store {found}, not {expected}")]
+    OtherStore {
+        /// The file.
+        path: String,
+        /// Whose it is.
+        found: StoreId,
+        /// Whose it should be.
+        expected: StoreId,
+    },
+    /// Something that every store has is missing.
+    #[error("{path} is damaged: {what} is missing or makes no sense")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// The state could not be derived from the log.
+    #[error("the state could not be rebuilt from the log: {source}")]
+    Rebuild {
+        /// What failed.
+        source: ReplicaError,
+    },
+    /// A folder or file could not be used.
+    #[error("{path}: {source}")]
+    Io {
+        /// The folder or file.
+        path: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+}
+
+/// Why a commit did not happen. Nothing has changed, and the store stays usable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The schema has no such event.
+    #[error("the schema has no event {name}; add it with SchemaBuilder::event")]
+    UnknownEvent {
+        /// The event's name.
+        name: EventName,
+    },
+    /// The event's name is not valid.
+    #[error(transparent)]
+    EventName(#[from] EventNameError),
+    /// The payload has no canonical JSON.
+    #[error("the payload of event {name} cannot be stored: {source}")]
+    Payload {
+        /// The event's name.
+        name: EventName,
+        /// What is wrong with it.
+        source: JsonError,
+    },
+    /// The events do not make a group.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// A materializer failed.
+    #[error("event {name} could not be materialized: {source}")]
+    Materialize {
+        /// The event's name.
+        name: EventName,
+        /// What failed.
+        source: MaterializeError,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    /// The store cannot be used now.
+    #[error(transparent)]
+    Store(#[from] Unavailable),
+}
+
+/// Why a store cannot be used at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// It was shut down.
+    #[error("the store has been shut down")]
+    Closed,
+    /// A materializer called it, which would wait for itself.
+    #[error("a materializer must not call the store; use its context's `query`")]
+    InMaterializer,
+}
+
+/// Why a query gave no result.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The query failed or was refused.
+    #[error(transparent)]
+    Sqlite(std::sync::Arc<SqliteError>),
+    /// The store cannot be used now.
+    #[error(transparent)]
+    Store(#[from] Unavailable),
+}
+
+impl From<SqliteError> for QueryError {
+    fn from(error: SqliteError) -> Self {
+        Self::Sqlite(error.into())
+    }
+}
+
+impl PartialEq for QueryError {
+    /// Two failures are the same if they read the same; live queries tell "still failing" by it.
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+/// Why a receipt cannot tell of a confirmation.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// The store has no backend that could confirm anything.
+    #[error("the store was opened without a backend, so nothing is ever confirmed")]
+    NoBackend,
+    /// The group is a dead letter.
+    #[error("the group was rejected: {reason}")]
+    Rejected {
+        /// Why.
+        reason: DeadLetterReason,
+    },
+    /// The group is not known here.
+    #[error("the group is neither pending, nor confirmed, nor a dead letter")]
+    Unknown,
+    /// Looking it up failed.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+impl From<Unavailable> for ReceiptError {
+    fn from(error: Unavailable) -> Self {
+        Self::Query(error.into())
+    }
+}

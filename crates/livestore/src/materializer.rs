@@ -1,0 +1,235 @@
+//! Materializers: functions from an event to writes on the state.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use livestore_core::{
+    CanonicalJson, ClientId, Event as StoredEvent, EventId, JsonError, SessionId,
+};
+use livestore_sqlite::{
+    Delete, Insert, Query, SqliteError, StateRead, Table, Update, ValueError, Write,
+};
+
+use crate::Event;
+
+/// What a materializer may know besides the payload: where the event comes from, and the state
+/// as it is before the event.
+#[derive(Debug, Clone, Copy)]
+pub struct MaterializerContext<'a> {
+    pub(crate) event: &'a StoredEvent,
+    pub(crate) client_id: &'a ClientId,
+    pub(crate) session_id: &'a SessionId,
+    pub(crate) state: StateRead<'a>,
+}
+
+impl MaterializerContext<'_> {
+    /// Returns the event's id.
+    pub fn event_id(&self) -> EventId {
+        self.event.id
+    }
+
+    /// Returns the client that committed the event.
+    pub fn client_id(&self) -> &ClientId {
+        self.client_id
+    }
+
+    /// Returns the session that committed the event.
+    pub fn session_id(&self) -> &SessionId {
+        self.session_id
+    }
+
+    /// Reads the state as it is before this event's own writes.
+    pub fn query<Q: Query>(&self, query: &Q) -> Result<Q::Output, MaterializeError> {
+        Ok(self.state.query(query)?)
+    }
+}
+
+/// Why an event could not be materialized.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MaterializeError {
+    /// The schema has no event of this name.
+    #[error("the schema has no event of this name")]
+    UnknownEvent,
+    /// The payload does not fit the event's type.
+    #[error(transparent)]
+    Payload(#[from] JsonError),
+    /// A write or query failed; constraint violations come here.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    /// The materializer returned an error of its own.
+    #[error("{0}")]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+    /// The materializer panicked.
+    #[error("the materializer panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+}
+
+impl MaterializeError {
+    /// Makes an error of the materializer's own.
+    pub fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Failed(error.into())
+    }
+
+    /// Tells whether the event would fail everywhere, whatever the machine.
+    pub(crate) fn is_deterministic(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.is_deterministic(),
+            Self::Panicked { .. } => false,
+            _ => true,
+        }
+    }
+}
+
+impl From<ValueError> for MaterializeError {
+    fn from(error: ValueError) -> Self {
+        Self::Sqlite(error.into())
+    }
+}
+
+/// What a materializer may return: no, one or many writes, or an error.
+pub trait IntoWrites {
+    /// Appends the writes in the order in which they are to run.
+    fn append_to(self, writes: &mut Vec<Write>) -> Result<(), MaterializeError>;
+}
+
+impl IntoWrites for () {
+    fn append_to(self, _writes: &mut Vec<Write>) -> Result<(), MaterializeError> {
+        Ok(())
+    }
+}
+
+impl IntoWrites for Write {
+    fn append_to(self, writes: &mut Vec<Write>) -> Result<(), MaterializeError> {
+        writes.push(self);
+        Ok(())
+    }
+}
+
+macro_rules! builder_into_writes {
+    ($($builder:ident),*) => {$(
+        impl<T: Table> IntoWrites for $builder<T> {
+            fn append_to(self, writes: &mut Vec<Write>) -> Result<(), MaterializeError> {
+                writes.push(self.try_into()?);
+                Ok(())
+            }
+        }
+    )*};
+}
+builder_into_writes!(Insert, Update, Delete);
+
+impl<W: IntoWrites> IntoWrites for Option<W> {
+    fn append_to(self, writes: &mut Vec<Write>) -> Result<(), MaterializeError> {
+        self.map_or(Ok(()), |write| write.append_to(writes))
+    }
+}
+
+impl<W: IntoWrites> IntoWrites for Vec<W> {
+    fn append_to(self, writes: &mut Vec<Write>) -> Result<(), MaterializeError> {
+        self.into_iter().try_for_each(|write| write.append_to(writes))
+    }
+}
+
+impl<W: IntoWrites, const N: usize> IntoWrites for [W; N] {
+    fn append_to(self, writes: &mut Vec<Write>) -> Result<(), MaterializeError> {
+        self.into_iter().try_for_each(|write| write.append_to(writes))
+    }
+}
+
+impl<W: IntoWrites, E: Into<Box<dyn std::error::Error + Send + Sync>>> IntoWrites for Result<W, E> {
+    fn append_to(self, writes: &mut Vec<Write>) -> Result<(), MaterializeError> {
+        match self {
+            Ok(write) => write.append_to(writes),
+            Err(error) => {
+                let error = error.into();
+                Err(match error.downcast::<MaterializeError>() {
+                    Ok(own) => *own,
+                    Err(other) => MaterializeError::Failed(other),
+                })
+            }
+        }
+    }
+}
+
+macro_rules! tuple_into_writes {
+    ($($write:ident),*) => {
+        impl<$($write: IntoWrites),*> IntoWrites for ($($write,)*) {
+            #[allow(non_snake_case, reason = "the type parameters name the elements")]
+            fn append_to(self, writes: &mut Vec<Write>) -> Result<(), MaterializeError> {
+                let ($($write,)*) = self;
+                $($write.append_to(writes)?;)*
+                Ok(())
+            }
+        }
+    };
+}
+tuple_into_writes!(A, B);
+tuple_into_writes!(A, B, C);
+tuple_into_writes!(A, B, C, D);
+
+type MaterializeFn = dyn Fn(&CanonicalJson, &MaterializerContext<'_>, &mut Vec<Write>) -> Result<(), MaterializeError>
+    + Send
+    + Sync;
+
+/// A registered materializer, with the payload's type erased.
+pub(crate) struct Materializer(Box<MaterializeFn>);
+
+impl fmt::Debug for Materializer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Materializer")
+    }
+}
+
+thread_local! {
+    /// True while a materializer runs on this thread, under the store's lock.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells whether the calling code runs inside a materializer.
+pub(crate) fn is_running() -> bool {
+    RUNNING.get()
+}
+
+impl Materializer {
+    /// Wraps a function of a typed payload.
+    pub(crate) fn typed<E: Event, W: IntoWrites>(
+        run: impl Fn(E, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
+    ) -> Self {
+        Self(Box::new(move |args, context, writes| run(args.decode()?, context).append_to(writes)))
+    }
+
+    /// Wraps a function of the canonical payload.
+    pub(crate) fn untyped<W: IntoWrites>(
+        run: impl Fn(&CanonicalJson, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
+    ) -> Self {
+        Self(Box::new(move |args, context, writes| run(args, context).append_to(writes)))
+    }
+
+    /// Runs the user's function on the stored payload; a panic becomes an error.
+    pub(crate) fn run(
+        &self,
+        context: &MaterializerContext<'_>,
+    ) -> Result<Vec<Write>, MaterializeError> {
+        let mut writes = Vec::new();
+        let before = RUNNING.replace(true);
+        // The function sees only shared references, and `writes` is dropped when it panics.
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| (self.0)(&context.event.args, context, &mut writes)));
+        RUNNING.set(before);
+        match outcome {
+            Ok(result) => result.map(|()| writes),
+            Err(panic) => Err(MaterializeError::Panicked { message: message_of(&*panic) }),
+        }
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no message".into())
+}

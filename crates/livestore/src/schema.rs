@@ -1,0 +1,188 @@
+//! The schema: tables, events and the materializers that connect them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use livestore_core::{CanonicalJson, EventName, EventNameError};
+use livestore_sqlite::{Table, TableDef, TableError};
+
+use crate::Event;
+use crate::materializer::{IntoWrites, Materializer, MaterializerContext};
+
+/// A schema that cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// Two tables have the same name (SQLite does not tell case apart).
+    #[error("the schema has two tables named {name}")]
+    DuplicateTable {
+        /// The name.
+        name: String,
+    },
+    /// Two events have the same name.
+    #[error("the schema has two events named {name}; a new meaning needs a new name, such as v2.…")]
+    DuplicateEvent {
+        /// The name.
+        name: EventName,
+    },
+    /// An event's name is not valid.
+    #[error(transparent)]
+    EventName(#[from] EventNameError),
+    /// A table cannot be what its definition says.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// Tells which definitions a state was derived with.
+///
+/// BLAKE3 over the tables' definitions, the names of the events and the materializer version.
+/// When it changes, the state is rebuilt from the log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StateVersion([u8; 32]);
+
+impl StateVersion {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for StateVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex()[..16])
+    }
+}
+
+impl fmt::Debug for StateVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateVersion({self})")
+    }
+}
+
+#[derive(Debug)]
+struct Parts {
+    tables: Vec<TableDef>,
+    events: HashMap<EventName, Materializer>,
+    version: StateVersion,
+}
+
+/// The tables, events and materializers of one app; a clone shares them.
+#[derive(Debug, Clone)]
+pub struct Schema(Arc<Parts>);
+
+impl Schema {
+    /// Starts an empty schema.
+    pub fn builder() -> SchemaBuilder {
+        SchemaBuilder::default()
+    }
+
+    /// Returns the tables, ordered by name.
+    pub fn tables(&self) -> &[TableDef] {
+        &self.0.tables
+    }
+
+    /// Returns the version of the state that this schema derives.
+    pub fn state_version(&self) -> StateVersion {
+        self.0.version
+    }
+
+    pub(crate) fn materializer(&self, event: &EventName) -> Option<&Materializer> {
+        self.0.events.get(event)
+    }
+}
+
+/// Collects the parts of a [`Schema`].
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct SchemaBuilder {
+    tables: Vec<Result<TableDef, TableError>>,
+    events: Vec<(String, Materializer)>,
+    materializer_version: u64,
+}
+
+impl SchemaBuilder {
+    /// Adds a table that is described by a struct.
+    pub fn table<T: Table>(mut self) -> Self {
+        self.tables.push(T::definition());
+        self
+    }
+
+    /// Adds a table that was defined at run time.
+    pub fn table_def(mut self, table: TableDef) -> Self {
+        self.tables.push(Ok(table));
+        self
+    }
+
+    /// Adds an event with its materializer.
+    ///
+    /// The materializer turns the payload into writes and must be a function of its arguments:
+    /// it runs again after every rebase and on every client. It must not call the store.
+    pub fn event<E: Event, W: IntoWrites>(
+        mut self,
+        materializer: impl Fn(E, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
+    ) -> Self {
+        self.events.push((E::NAME.into(), Materializer::typed(materializer)));
+        self
+    }
+
+    /// Adds an event that was defined at run time, with a materializer of its JSON payload.
+    pub fn event_json<W: IntoWrites>(
+        mut self,
+        name: impl Into<String>,
+        materializer: impl Fn(&CanonicalJson, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
+    ) -> Self {
+        self.events.push((name.into(), Materializer::untyped(materializer)));
+        self
+    }
+
+    /// Sets the version of the materializers' code, 0 by default.
+    ///
+    /// Raise it whenever a materializer does something else than before, so that the state is
+    /// rebuilt; a program cannot see that from outside.
+    pub fn materializer_version(mut self, version: u64) -> Self {
+        self.materializer_version = version;
+        self
+    }
+
+    /// Checks the parts and makes the schema.
+    pub fn build(self) -> Result<Schema, SchemaError> {
+        let mut tables = self.tables.into_iter().collect::<Result<Vec<_>, _>>()?;
+        tables.sort_by(|a, b| a.name().cmp(b.name()));
+        let mut lower: Vec<_> = tables.iter().map(|t| t.name().to_ascii_lowercase()).collect();
+        lower.sort();
+        if let Some(pair) = lower.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(SchemaError::DuplicateTable { name: pair[0].clone() });
+        }
+        let mut events = HashMap::new();
+        for (name, materializer) in self.events {
+            let name = EventName::new(name)?;
+            if events.insert(name.clone(), materializer).is_some() {
+                return Err(SchemaError::DuplicateEvent { name });
+            }
+        }
+        let version = state_version(&tables, events.keys(), self.materializer_version);
+        Ok(Schema(Arc::new(Parts { tables, events, version })))
+    }
+}
+
+fn state_version<'a>(
+    tables: &[TableDef],
+    events: impl Iterator<Item = &'a EventName>,
+    materializer_version: u64,
+) -> StateVersion {
+    let mut hasher = blake3::Hasher::new();
+    let mut field = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    field(&materializer_version.to_string());
+    // The DDL holds everything that a table definition is.
+    for table in tables {
+        field(&table.ddl());
+    }
+    field("events");
+    let mut names: Vec<_> = events.map(EventName::as_str).collect();
+    names.sort_unstable();
+    names.into_iter().for_each(&mut field);
+    StateVersion(*hasher.finalize().as_bytes())
+}

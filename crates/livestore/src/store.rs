@@ -1,0 +1,390 @@
+//! The store: what an app holds in its hands.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+
+use livestore_core::{ClientId, GroupId, SessionId, StoreId};
+use livestore_reactive::{Computed, Context, Graph, Signal, Source};
+use livestore_sqlite::{ChangedTables, Query, StateHash};
+use tokio::sync::Notify;
+
+use crate::adapter::Adapter;
+use crate::driver::Driver;
+use crate::event::{GroupBuilder, IntoGroup, NewEvent};
+use crate::eventlog::{Events, LoggedEvent};
+use crate::live::LiveQuery;
+use crate::receipt::CommitReceipt;
+use crate::replica::{DeadLetter, Replica, ReplicaConfig, SyncStatus};
+use crate::{CommitError, OpenError, QueryError, Schema, Unavailable, clock, materializer};
+
+/// A local database that is derived from a log of events, and syncs the log with a backend.
+///
+/// Clones share the store. It closes when [`Store::shutdown`] is called or the last clone is
+/// dropped. All calls are synchronous; none waits for the network.
+#[derive(Clone)]
+pub struct Store(Arc<Open>);
+
+/// What the clones of a store own together; dropping it closes the store.
+struct Open {
+    inner: Arc<Inner>,
+    driver: Mutex<Option<Driver>>,
+}
+
+/// What the store, its live queries, its receipts and its driver share.
+pub(crate) struct Inner {
+    store_id: StoreId,
+    client_id: ClientId,
+    session_id: SessionId,
+    schema: Schema,
+    /// Gone once the store is shut down.
+    replica: Mutex<Option<Replica>>,
+    graph: Graph,
+    /// One for each state table, in the schema's order.
+    tables: Vec<Source>,
+    waiters: Mutex<BTreeMap<(GroupId, u64), Waker>>,
+    driver_wake: Arc<Notify>,
+}
+
+/// What a step of the replica has to be followed by, once its lock is released.
+#[must_use]
+struct Aftermath {
+    changed: Option<ChangedTables>,
+    wakers: Vec<Waker>,
+}
+
+impl Inner {
+    /// Locks the replica to look at it.
+    fn lock(&self) -> Result<ReplicaGuard<'_>, Unavailable> {
+        if materializer::is_running() {
+            return Err(Unavailable::InMaterializer);
+        }
+        // A step that panicked was rolled back, and the replica's own fields follow only after a
+        // step is committed, so what is behind the lock is sound.
+        let guard = self.replica.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_none() { Err(Unavailable::Closed) } else { Ok(ReplicaGuard(guard)) }
+    }
+
+    /// Looks at the replica.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Replica) -> R) -> Result<R, Unavailable> {
+        Ok(look(&*self.lock()?))
+    }
+
+    /// Does something with the replica; then live queries and receipts get to know.
+    pub(crate) fn write<R>(&self, act: impl FnOnce(&mut Replica) -> R) -> Result<R, Unavailable> {
+        let mut replica = self.lock()?;
+        let result = act(&mut replica);
+        let aftermath = self.aftermath(&mut replica);
+        drop(replica);
+        self.publish(aftermath);
+        Ok(result)
+    }
+
+    fn aftermath(&self, replica: &mut Replica) -> Aftermath {
+        let mut wakers = Vec::new();
+        let fates = replica.poll_fates();
+        if !fates.is_empty() {
+            let mut waiters = self.waiters();
+            for (group, _) in fates {
+                let range = (group, 0)..=(group, u64::MAX);
+                let keys: Vec<_> = waiters.range(range).map(|(key, _)| *key).collect();
+                wakers.extend(keys.iter().filter_map(|key| waiters.remove(key)));
+            }
+        }
+        Aftermath { changed: replica.poll_changes(), wakers }
+    }
+
+    fn publish(&self, aftermath: Aftermath) {
+        aftermath.wakers.into_iter().for_each(Waker::wake);
+        if let Some(changed) = aftermath.changed {
+            self.graph.mark_changed(changed.iter().map(|table| &self.tables[table]));
+        }
+    }
+
+    pub(crate) fn waiters(&self) -> MutexGuard<'_, BTreeMap<(GroupId, u64), Waker>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn query<Q: Query>(&self, query: &Q) -> Result<Q::Output, QueryError> {
+        Ok(self.read(|replica| replica.connection().read().query(query))??)
+    }
+
+    /// Drops the replica, which closes the file, and tells everyone who waits.
+    fn close(&self) {
+        drop(self.replica.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let waiters = std::mem::take(&mut *self.waiters());
+        waiters.into_values().for_each(Waker::wake);
+    }
+}
+
+/// A locked replica that is there.
+struct ReplicaGuard<'a>(MutexGuard<'a, Option<Replica>>);
+
+impl std::ops::Deref for ReplicaGuard<'_> {
+    type Target = Replica;
+
+    fn deref(&self) -> &Replica {
+        self.0.as_ref().expect("`Inner::lock` has checked that the replica is there")
+    }
+}
+
+impl std::ops::DerefMut for ReplicaGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Replica {
+        self.0.as_mut().expect("`Inner::lock` has checked that the replica is there")
+    }
+}
+
+impl Store {
+    /// Opens a store, or creates it.
+    ///
+    /// If the schema's state is not the one in the file, the state is derived anew from the log
+    /// before this returns. Syncing, if the adapter has a provider, starts in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InUse`] if the file is open elsewhere; the other variants tell what is wrong
+    /// with the file or the folder. Nothing is changed or deleted then.
+    pub fn open(
+        schema: Schema,
+        store_id: impl AsRef<str>,
+        adapter: impl Adapter,
+    ) -> Result<Self, OpenError> {
+        let store_id = StoreId::new(store_id)?;
+        let medium = adapter.open(&store_id)?;
+        let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
+        let random = clock::seed().map_err(|source| OpenError::Io {
+            path: "the system's random numbers".into(),
+            source,
+        })?;
+        let client_id = medium.client_id.unwrap_or_else(|| ClientId::from_random(&random[..8]));
+        let session_id = SessionId::from_random(&random[8..16]);
+        let config = ReplicaConfig {
+            schema: schema.clone(),
+            store_id: store_id.clone(),
+            client_id,
+            session_id: session_id.clone(),
+            durability: medium.durability,
+            has_upstream: medium.sync.is_some(),
+            seed: random,
+        };
+        let shown = path.display().to_string();
+        let replica =
+            Replica::open(medium.connection, config, &shown, clock::now_ms()).map_err(|error| {
+                match error {
+                    OpenError::Sqlite(error) => crate::adapter::opening(&path, error),
+                    other => other,
+                }
+            })?;
+
+        let graph = Graph::new();
+        graph.on_unsettled(|unsettled| {
+            tracing::error!(%unsettled, "subscribers keep committing in answer to each other");
+        });
+        let tables = schema.tables().iter().map(|_| graph.source()).collect();
+        let driver_wake = Arc::new(Notify::new());
+        let inner = Arc::new(Inner {
+            store_id,
+            client_id: replica.client_id().clone(),
+            session_id,
+            schema,
+            replica: Mutex::new(Some(replica)),
+            graph,
+            tables,
+            waiters: Mutex::default(),
+            driver_wake: Arc::clone(&driver_wake),
+        });
+        let driver = Driver::start(&inner, medium.sync, medium.path, medium.lock, driver_wake)?;
+        Ok(Self(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) })))
+    }
+
+    /// Commits an event, or an array, vector or tuple of events as one group.
+    ///
+    /// When it returns, the events are in the log and their effects in the state, and the live
+    /// queries that they touch have run. Nothing waits for the backend; the receipt can.
+    ///
+    /// # Errors
+    ///
+    /// On any error nothing has changed, and the store goes on as before.
+    pub fn commit<Kind>(&self, events: impl IntoGroup<Kind>) -> Result<CommitReceipt, CommitError> {
+        self.commit_events(events.into_events()?)
+    }
+
+    /// Commits the events that a closure collects, as one group.
+    ///
+    /// If the closure fails, nothing is committed and its error is returned.
+    pub fn commit_with<E: From<CommitError>>(
+        &self,
+        collect: impl FnOnce(&mut GroupBuilder) -> Result<(), E>,
+    ) -> Result<CommitReceipt, E> {
+        let mut group = GroupBuilder::default();
+        collect(&mut group)?;
+        Ok(self.commit_events(group.into_events())?)
+    }
+
+    fn commit_events(&self, events: Vec<NewEvent>) -> Result<CommitReceipt, CommitError> {
+        let now_ms = clock::now_ms();
+        let (committed, durability, has_upstream) = self.0.inner.write(|replica| {
+            let committed = replica.commit(events, now_ms)?;
+            Ok::<_, CommitError>((committed, replica.durability(), replica.has_upstream()))
+        })??;
+        if has_upstream {
+            self.0.inner.driver_wake.notify_one();
+        }
+        Ok(CommitReceipt::new(Arc::downgrade(&self.0.inner), committed, durability))
+    }
+
+    /// Reads the state once.
+    pub fn query<Q: Query>(&self, query: Q) -> Result<Q::Output, QueryError> {
+        self.0.inner.query(&query)
+    }
+
+    /// Makes a query live: its value follows the state.
+    ///
+    /// It runs again when a table that it reads has changed, and its subscribers are called when
+    /// its result has. The query runs when it is first asked for.
+    pub fn query_db<Q: Query>(&self, query: Q) -> LiveQuery<Q::Output>
+    where
+        Q::Output: PartialEq,
+    {
+        let read = self.0.inner.read(|replica| replica.connection().read().tables_read(&query));
+        let sources: Vec<Source> = match read {
+            Ok(Ok(tables)) => tables.into_iter().map(|i| self.0.inner.tables[i].clone()).collect(),
+            // The query will tell what is wrong with it when it runs.
+            _ => Vec::new(),
+        };
+        let inner = Arc::downgrade(&self.0.inner);
+        let computed = self.0.inner.graph.computed(move |context| {
+            // Watched before it is read: a commit in between then counts as a change.
+            for source in &sources {
+                context.track(source);
+            }
+            upgrade(&inner)?.query(&query)
+        });
+        LiveQuery::new(self.0.inner.graph.clone(), computed)
+    }
+
+    /// Makes a value that is set by the app; live values can depend on it.
+    pub fn signal<T: Clone + PartialEq + Send + Sync + 'static>(&self, initial: T) -> Signal<T> {
+        self.0.inner.graph.signal(initial)
+    }
+
+    /// Makes a value that is derived from live queries, signals and other derived values.
+    pub fn computed<T: Clone + PartialEq + Send + Sync + 'static>(
+        &self,
+        derive: impl Fn(&Context<'_>) -> T + Send + Sync + 'static,
+    ) -> Computed<T> {
+        self.0.inner.graph.computed(derive)
+    }
+
+    /// Walks over the log from its beginning: confirmed events, then pending ones.
+    pub fn events(&self) -> Events {
+        Events::new(Arc::downgrade(&self.0.inner))
+    }
+
+    /// Returns where the store stands towards the backend.
+    pub fn sync_status(&self) -> Result<SyncStatus, Unavailable> {
+        self.0.inner.read(Replica::status)
+    }
+
+    /// Reads the groups that could not be applied or were refused, oldest first.
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, QueryError> {
+        Ok(self.0.inner.read(Replica::dead_letters)??)
+    }
+
+    /// Hashes the state; equal for equal states of one schema, on every machine.
+    pub fn state_hash(&self) -> Result<StateHash, QueryError> {
+        Ok(self.0.inner.read(Replica::state_hash)??)
+    }
+
+    /// Derives the state anew from the log, beside the present one, and hashes it.
+    ///
+    /// If it differs from [`Store::state_hash`], a materializer is not a function of its
+    /// arguments, or the file was changed from outside.
+    pub fn replay_hash(&self) -> Result<StateHash, QueryError> {
+        let replayed = self.0.inner.read(Replica::replay_hash)?;
+        replayed.map_err(|error| match error {
+            crate::ReplicaError::Sqlite(error) => error.into(),
+            other => livestore_sqlite::SqliteError::from(
+                livestore_sqlite::rusqlite::Error::UserFunctionError(Box::new(other)),
+            )
+            .into(),
+        })
+    }
+
+    /// Tries to reach the backend at once, instead of after the present pause.
+    pub fn retry_now(&self) -> Result<(), Unavailable> {
+        self.0.inner.write(Replica::retry_now)?;
+        self.0.inner.driver_wake.notify_one();
+        Ok(())
+    }
+
+    /// Returns the store's id.
+    pub fn store_id(&self) -> &StoreId {
+        &self.0.inner.store_id
+    }
+
+    /// Returns who commits here.
+    pub fn client_id(&self) -> &ClientId {
+        &self.0.inner.client_id
+    }
+
+    /// Returns the id of this opening of the store.
+    pub fn session_id(&self) -> &SessionId {
+        &self.0.inner.session_id
+    }
+
+    /// Returns the schema.
+    pub fn schema(&self) -> &Schema {
+        &self.0.inner.schema
+    }
+
+    /// Closes the store for all its clones; committed events are in the file.
+    ///
+    /// Pending events are pushed when the store is opened again; to wait for that now, wait for
+    /// the last receipt's [`CommitReceipt::confirmed`] first. Later calls fail with
+    /// [`Unavailable::Closed`]. A second call does nothing.
+    pub fn shutdown(&self) -> Result<(), Unavailable> {
+        self.0.close()
+    }
+}
+
+impl Open {
+    /// Closes the store, unless a materializer asks for it, which holds the lock.
+    fn close(&self) -> Result<(), Unavailable> {
+        if materializer::is_running() {
+            return Err(Unavailable::InMaterializer);
+        }
+        self.inner.close();
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(driver);
+        Ok(())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("store_id", &self.0.inner.store_id)
+            .field("client_id", &self.0.inner.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns the store behind a weak reference, or says that it is closed.
+pub(crate) fn upgrade(inner: &Weak<Inner>) -> Result<Arc<Inner>, Unavailable> {
+    inner.upgrade().ok_or(Unavailable::Closed)
+}
+
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Store>();
+    is_send_and_sync::<LoggedEvent>();
+};

@@ -1,0 +1,127 @@
+//! The seam between a replica and whatever carries its messages to a backend.
+
+use std::pin::Pin;
+
+use livestore_core::protocol::{ClientMessage, ProtocolError, ServerMessage};
+use tokio::sync::mpsc;
+
+/// A future that can be kept and sent.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Messages that may wait in each direction of a [`Link`].
+const LINK_CAPACITY: usize = 4;
+
+/// Connects a store to a backend; the WebSocket client of our own server is one.
+///
+/// A provider translates between the messages of [`livestore_core::protocol`] and what its backend
+/// understands. It keeps no state that outlives a connection: what was sent and answered is the
+/// replica's business, and so is connecting again after a pause.
+pub trait SyncProvider: Send + Sync + 'static {
+    /// Carries one conversation, from connecting until one side ends it.
+    ///
+    /// [`Link::split`] gives both directions. Call [`Delivery::opened`] once the backend can be
+    /// talked to; then take what the replica says from [`Outgoing::next`] and hand what the backend
+    /// says to [`Delivery::deliver`].
+    fn connect(&self, link: Link) -> BoxFuture<'_, Result<(), SyncError>>;
+
+    /// Names the backend in messages and logs, without secrets.
+    fn describe(&self) -> String;
+}
+
+/// Why a conversation ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The backend could not be reached, or the connection broke.
+    #[error("{backend} cannot be reached: {reason}")]
+    Offline {
+        /// The backend.
+        backend: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// The backend said something that is not in the protocol.
+    #[error("{backend} does not speak our protocol: {source}")]
+    Protocol {
+        /// The backend.
+        backend: String,
+        /// What was wrong with its message.
+        source: ProtocolError,
+    },
+    /// The backend's address cannot be used.
+    #[error("{address:?} is not a usable address: {reason}")]
+    Address {
+        /// The address.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// What a provider reports to the driver.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Opened,
+    Message(ServerMessage),
+}
+
+/// A provider's end of the conversation with the replica.
+#[derive(Debug)]
+pub struct Link {
+    outgoing: Outgoing,
+    delivery: Delivery,
+}
+
+/// The messages from the replica; one half of a [`Link`].
+#[derive(Debug)]
+pub struct Outgoing(mpsc::Receiver<ClientMessage>);
+
+/// The way to the replica; one half of a [`Link`].
+#[derive(Debug, Clone)]
+pub struct Delivery(mpsc::Sender<Incoming>);
+
+/// The replica has ended the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store has ended the conversation")]
+pub struct LinkClosed;
+
+impl Outgoing {
+    /// Waits for the replica's next message; `None` when it has ended the conversation.
+    pub async fn next(&mut self) -> Option<ClientMessage> {
+        self.0.recv().await
+    }
+}
+
+impl Delivery {
+    /// Tells the replica that the backend can be talked to.
+    pub async fn opened(&self) -> Result<(), LinkClosed> {
+        self.0.send(Incoming::Opened).await.map_err(|_| LinkClosed)
+    }
+
+    /// Hands a message to the replica; waits while it is busy, so nothing piles up.
+    pub async fn deliver(&self, message: ServerMessage) -> Result<(), LinkClosed> {
+        self.0.send(Incoming::Message(message)).await.map_err(|_| LinkClosed)
+    }
+}
+
+impl Link {
+    /// Separates the two directions, so that both can be waited for at once.
+    pub fn split(self) -> (Outgoing, Delivery) {
+        (self.outgoing, self.delivery)
+    }
+}
+
+/// The driver's end of a [`Link`].
+#[derive(Debug)]
+pub(crate) struct DriverEnd {
+    pub(crate) outgoing: mpsc::Sender<ClientMessage>,
+    pub(crate) incoming: mpsc::Receiver<Incoming>,
+}
+
+/// Makes the two ends of one conversation.
+pub(crate) fn link() -> (Link, DriverEnd) {
+    let (outgoing, to_provider) = mpsc::channel(LINK_CAPACITY);
+    let (to_replica, incoming) = mpsc::channel(LINK_CAPACITY);
+    let link = Link { outgoing: Outgoing(to_provider), delivery: Delivery(to_replica) };
+    (link, DriverEnd { outgoing, incoming })
+}

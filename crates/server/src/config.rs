@@ -1,0 +1,62 @@
+//! What an operator can choose.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to run a server.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// Where the database lies; made if it is missing.
+    pub data_dir: PathBuf,
+    /// Where to listen. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Most conversations at a time; further ones are refused with HTTP 503.
+    pub max_connections: u32,
+    /// How long to wait for what.
+    pub timing: Timing,
+}
+
+impl ServerConfig {
+    /// Returns the defaults: `127.0.0.1:7433`, 10,000 connections.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7433)),
+            max_connections: 10_000,
+            timing: Timing::default(),
+        }
+    }
+}
+
+/// The server's patience.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Timing {
+    /// For the HTTP request, and then again for the first message (10 s).
+    pub hello: Duration,
+    /// Between two pings (20 s).
+    pub ping: Duration,
+    /// Without any frame from a client before its connection is dropped (60 s).
+    pub silence: Duration,
+    /// For a client to take one frame (30 s).
+    pub send: Duration,
+    /// How long a client that lost a race has the log to itself to try again (1 s).
+    pub turn: Duration,
+    /// For conversations to end when the server stops (10 s).
+    pub shutdown: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            hello: Duration::from_secs(10),
+            ping: Duration::from_secs(20),
+            silence: Duration::from_secs(60),
+            send: Duration::from_secs(30),
+            turn: Duration::from_secs(1),
+            shutdown: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The sync server of LiveStore's own protocol: it orders, stores and broadcasts the events of
+//! many stores.
+//!
+//! A push is acknowledged only after it is on disk. Every queue is bounded. The server knows
+//! nothing of what events mean: it never looks into a payload. `docs/protocol.md` specifies what
+//! goes over the wire, `docs/server-storage.md` what is on disk.
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! use livestore_server::{Server, ServerConfig};
+//!
+//! let mut config = ServerConfig::new(dir.path());
+//! config.listen = "127.0.0.1:0".parse()?;
+//! let server = Server::start(config).await?;
+//! println!("ws://{}/sync", server.local_addr());
+//! server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod connection;
+mod handshake;
+mod http;
+mod readers;
+mod server;
+mod sqlite_storage;
+mod storage;
+mod stores;
+mod turn;
+mod wire;
+mod writer;
+
+pub use config::{ServerConfig, Timing};
+pub use server::{RunningServer, Server, ServerError};
+pub use sqlite_storage::SqliteStorage;
+pub use storage::{AppendOutcome, AppendRequest, LogReader, LogStorage, LogView, StorageError};

@@ -1,0 +1,128 @@
+//! One WebSocket, with the protocol's frames on it.
+
+use std::time::Duration;
+
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use livestore_core::protocol::{ClientMessage, Goodbye, GoodbyeReason, ServerMessage};
+use tokio::time::timeout;
+
+/// Frames from this size on are decoded off the async threads.
+const LARGE_FRAME_BYTES: usize = 64 << 10;
+
+/// How long a client gets to read the goodbye.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Longest goodbye message; decoding errors can quote what they stumbled over.
+const MAX_MESSAGE_CHARS: usize = 500;
+
+/// Why a conversation is over.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client has left, or is silent, or takes nothing.
+    Gone(&'static str),
+    /// The server has something to say about it.
+    Goodbye(Goodbye),
+}
+
+impl End {
+    pub(crate) fn goodbye(reason: GoodbyeReason, message: impl Into<String>) -> Self {
+        Self::Goodbye(Goodbye { reason, message: message.into() })
+    }
+
+    pub(crate) fn protocol_error(message: impl ToString) -> Self {
+        Self::goodbye(GoodbyeReason::ProtocolError, message.to_string())
+    }
+
+    pub(crate) fn shutting_down() -> Self {
+        let message = "the server is shutting down; connect again in a moment";
+        Self::goodbye(GoodbyeReason::ShuttingDown, message)
+    }
+
+    pub(crate) fn internal() -> Self {
+        let message = "the server failed to read or write its log; connect again in a moment, \
+                       and ask its operator to look at its log output if this goes on";
+        Self::goodbye(GoodbyeReason::Internal, message)
+    }
+}
+
+/// What came over the wire.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A text frame, not yet decoded.
+    Frame(Utf8Bytes),
+    /// A ping or pong.
+    SignOfLife,
+}
+
+/// The server's end of one WebSocket.
+pub(crate) struct Wire {
+    socket: WebSocket,
+    send_timeout: Duration,
+}
+
+impl Wire {
+    pub(crate) fn new(socket: WebSocket, send_timeout: Duration) -> Self {
+        Self { socket, send_timeout }
+    }
+
+    /// Waits for the next frame. Safe to cancel.
+    pub(crate) async fn receive(&mut self) -> Result<Heard, End> {
+        match self.socket.recv().await {
+            Some(Ok(Message::Text(frame))) => Ok(Heard::Frame(frame)),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Heard::SignOfLife),
+            Some(Ok(Message::Binary(_))) => {
+                Err(End::protocol_error("a binary frame; messages are text frames"))
+            }
+            Some(Ok(Message::Close(_))) | None => Err(End::Gone("closed by the client")),
+            // An oversized frame, broken UTF-8, or a connection that is gone. In the last case
+            // nobody will read the goodbye.
+            Some(Err(error)) => Err(End::protocol_error(error)),
+        }
+    }
+
+    /// Sends one frame. Waits while the client is slow, within bounds.
+    pub(crate) async fn send(&mut self, frame: impl Into<Utf8Bytes>) -> Result<(), End> {
+        self.send_raw(Message::Text(frame.into())).await
+    }
+
+    pub(crate) async fn ping(&mut self) -> Result<(), End> {
+        self.send_raw(Message::Ping(Vec::new().into())).await
+    }
+
+    async fn send_raw(&mut self, message: Message) -> Result<(), End> {
+        match timeout(self.send_timeout, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone("the connection broke")),
+            Err(_) => Err(End::Gone("the client takes no data")),
+        }
+    }
+
+    /// Says goodbye and waits, within bounds, until the client has closed its side.
+    ///
+    /// Closing a socket with unread input would reset it, and the client might never see the
+    /// goodbye.
+    pub(crate) async fn say_goodbye(mut self, mut goodbye: Goodbye) {
+        if let Some((at, _)) = goodbye.message.char_indices().nth(MAX_MESSAGE_CHARS) {
+            goodbye.message.truncate(at);
+        }
+        let frame = ServerMessage::Goodbye(goodbye).encode();
+        let farewell = async {
+            self.socket.send(Message::Text(frame.into())).await?;
+            self.socket.send(Message::Close(None)).await?;
+            while let Some(Ok(_)) = self.socket.recv().await {}
+            Ok::<(), axum::Error>(())
+        };
+        let _ = timeout(FAREWELL, farewell).await;
+    }
+}
+
+/// Decodes one frame; a large one off the async threads.
+pub(crate) async fn decode(frame: Utf8Bytes) -> Result<ClientMessage, End> {
+    let decoded = if frame.len() < LARGE_FRAME_BYTES {
+        ClientMessage::decode(&frame)
+    } else {
+        let task = tokio::task::spawn_blocking(move || ClientMessage::decode(&frame));
+        task.await.map_err(|_| End::internal())?
+    };
+    decoded.map_err(End::protocol_error)
+}

@@ -1,0 +1,11 @@
+//! The server as its clients see it: real sockets, real files.
+
+mod crash;
+mod faults;
+mod http;
+mod refusals;
+mod spec;
+mod storage;
+mod support;
+mod sync;
+mod turns;

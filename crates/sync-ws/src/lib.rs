@@ -1,0 +1,146 @@
+//! Syncs a store with the LiveStore server over WebSocket.
+//!
+//! The protocol's messages are carried as they are, one text frame each; `docs/protocol.md`
+//! specifies them. What is said, and when to connect again, is the store's business.
+
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use livestore::protocol::ServerMessage;
+use livestore::sync_provider::{BoxFuture, Link, Outgoing};
+use livestore::{SyncError, SyncProvider};
+use livestore_core::limits::MAX_FRAME_BYTES;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::WebSocketConfig};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long one frame may take to leave.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the server is pinged.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long the server may be silent; it answers every ping.
+const SILENCE: Duration = Duration::from_secs(60);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A [`SyncProvider`] for the LiveStore server.
+#[derive(Debug, Clone)]
+pub struct WsSync {
+    url: String,
+}
+
+impl WsSync {
+    /// Makes a provider for a server's address, such as `ws://127.0.0.1:4480/sync`.
+    ///
+    /// An address without a path gets `/sync`.
+    pub fn new(url: impl Into<String>) -> Self {
+        let mut url = url.into();
+        let after_scheme = url.find("://").map_or(0, |at| at + 3);
+        if !url[after_scheme..].contains('/') {
+            url.push_str("/sync");
+        }
+        Self { url }
+    }
+
+    fn offline(&self, reason: impl std::fmt::Display) -> SyncError {
+        SyncError::Offline { backend: self.describe(), reason: reason.to_string() }
+    }
+
+    async fn open(&self) -> Result<Socket, SyncError> {
+        if !self.url.starts_with("ws://") {
+            return Err(SyncError::Address {
+                address: self.describe(),
+                reason: "it has to start with ws:// (wss:// is not supported yet)".into(),
+            });
+        }
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_FRAME_BYTES))
+            .max_frame_size(Some(MAX_FRAME_BYTES));
+        // Messages are small and answers are waited for: do not hold them back.
+        let connecting = connect_async_with_config(self.url.as_str(), Some(config), true);
+        match timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok((socket, _))) => Ok(socket),
+            Ok(Err(WsError::Url(error))) => {
+                Err(SyncError::Address { address: self.describe(), reason: error.to_string() })
+            }
+            Ok(Err(error)) => Err(self.offline(error)),
+            Err(_) => Err(self.offline(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+        }
+    }
+
+    async fn send(&self, socket: &mut Socket, message: Message) -> Result<(), SyncError> {
+        match timeout(SEND_TIMEOUT, socket.send(message)).await {
+            Ok(sent) => sent.map_err(|error| self.offline(error)),
+            Err(_) => Err(self.offline(format!("a message did not leave within {SEND_TIMEOUT:?}"))),
+        }
+    }
+
+    async fn converse(&self, link: Link) -> Result<(), SyncError> {
+        let (mut outgoing, delivery): (Outgoing, _) = link.split();
+        let mut socket = self.open().await?;
+        if delivery.opened().await.is_err() {
+            return Ok(());
+        }
+        let mut ping = interval(PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            tokio::select! {
+                message = outgoing.next() => {
+                    let Some(message) = message else {
+                        let _ = timeout(SEND_TIMEOUT, socket.close(None)).await;
+                        return Ok(());
+                    };
+                    self.send(&mut socket, Message::text(message.encode())).await?;
+                }
+                frame = socket.next() => {
+                    heard = Instant::now();
+                    let frame = match frame {
+                        None => return Ok(()),
+                        Some(frame) => frame.map_err(|error| self.offline(error))?,
+                    };
+                    let text = match &frame {
+                        Message::Text(text) => text.as_str(),
+                        Message::Close(_) => return Ok(()),
+                        // Answered by the library; they only show that the server is there.
+                        Message::Ping(_) | Message::Pong(_) => continue,
+                        // Not in the protocol; reported as the malformed message that it is.
+                        Message::Binary(_) | Message::Frame(_) => "",
+                    };
+                    let message = ServerMessage::decode(text).map_err(|source| {
+                        SyncError::Protocol { backend: self.describe(), source }
+                    })?;
+                    if delivery.deliver(message).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                _ = ping.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        return Err(self.offline(format!("silent for {SILENCE:?}")));
+                    }
+                    self.send(&mut socket, Message::Ping(Vec::new().into())).await?;
+                }
+            }
+        }
+    }
+}
+
+impl SyncProvider for WsSync {
+    fn connect(&self, link: Link) -> BoxFuture<'_, Result<(), SyncError>> {
+        Box::pin(self.converse(link))
+    }
+
+    /// The address without what may hold a secret: user, password and query.
+    fn describe(&self) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("ws", &self.url));
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        format!("{scheme}://{host}/{path}")
+    }
+}
