@@ -96,7 +96,10 @@ pub struct IdGenerator {
 impl IdGenerator {
     /// Starts a generator from 32 random bytes.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { random: blake3::Hasher::new_keyed(&seed).finalize_xof(), last_ms: 0, last_random: 0 }
+        let mut random = blake3::Hasher::new_keyed(&seed).finalize_xof();
+        // Should the clock start at zero, the first id continues from here.
+        let last_random = fresh_random(&mut random) >> 1;
+        Self { random, last_ms: 0, last_random }
     }
 
     /// Makes the next event id; `unix_ms` is the time now, in milliseconds since 1970.
@@ -122,9 +125,7 @@ impl IdGenerator {
     }
 
     fn next(&mut self, unix_ms: u64) -> Uuid {
-        let mut bytes = [0; 16];
-        self.random.fill(&mut bytes[6..]);
-        let fresh = u128::from_be_bytes(bytes) & RANDOM_MASK;
+        let fresh = fresh_random(&mut self.random);
         let now_ms = unix_ms.min((1 << 48) - 1);
         if now_ms > self.last_ms {
             self.last_ms = now_ms;
@@ -142,4 +143,10 @@ impl IdGenerator {
         let low = self.last_random & ((1 << 62) - 1);
         Uuid::from_u128(time | (0x7 << 76) | high | (0b10 << 62) | low)
     }
+}
+
+fn fresh_random(random: &mut blake3::OutputReader) -> u128 {
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes[6..]);
+    u128::from_be_bytes(bytes) & RANDOM_MASK
 }

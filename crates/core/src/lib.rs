@@ -26,4 +26,4 @@ pub use event::{ConfirmedGroup, Event, EventName, EventNameError, Group, GroupEr
 pub use id::{BackendId, EventId, GroupId, IdError, IdGenerator};
 pub use log_hash::{ContentHash, HashError, LogHash};
 pub use name::{ClientId, NameError, SessionId, StoreId};
-pub use seq_num::{GlobalSeqNum, ParseSeqNumError, SeqNum};
+pub use seq_num::{GlobalSeqNum, ParseSeqNumError, PositionError, SeqNum};

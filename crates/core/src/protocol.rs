@@ -156,7 +156,7 @@ pub struct GroupRejected {
 
 /// Why a server will never take a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "kind")]
+#[serde(from = "ReasonFields", rename_all = "camelCase", tag = "kind")]
 #[non_exhaustive]
 pub enum RejectReason {
     /// The log holds another group under this id.
@@ -166,6 +166,23 @@ pub enum RejectReason {
         /// In words, for the app's developer.
         message: String,
     },
+}
+
+/// What a reason is read as: `serde` lets unknown members of a unit variant pass.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", tag = "kind")]
+enum ReasonFields {
+    EventIdConflict {},
+    Refused { message: String },
+}
+
+impl From<ReasonFields> for RejectReason {
+    fn from(fields: ReasonFields) -> Self {
+        match fields {
+            ReasonFields::EventIdConflict {} => Self::EventIdConflict,
+            ReasonFields::Refused { message } => Self::Refused { message },
+        }
+    }
 }
 
 /// Why a conversation ends.

@@ -9,12 +9,39 @@ use serde::{Deserialize, Serialize};
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
-#[serde(transparent)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct GlobalSeqNum(pub u64);
+
+/// A number beyond [`GlobalSeqNum::MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{number} is not a position; the greatest is {}", GlobalSeqNum::MAX.0)]
+pub struct PositionError {
+    /// The number.
+    pub number: u64,
+}
+
+impl TryFrom<u64> for GlobalSeqNum {
+    type Error = PositionError;
+
+    fn try_from(number: u64) -> Result<Self, PositionError> {
+        Some(Self(number)).filter(|seq| *seq <= Self::MAX).ok_or(PositionError { number })
+    }
+}
+
+impl From<GlobalSeqNum> for u64 {
+    fn from(seq: GlobalSeqNum) -> Self {
+        seq.0
+    }
+}
 
 impl GlobalSeqNum {
     /// Before the first event.
     pub const ROOT: Self = Self(0);
+
+    /// The greatest position that may come from outside.
+    ///
+    /// It and its successor are 64-bit integers with a sign, which is what databases hold.
+    pub const MAX: Self = Self(i64::MAX as u64 - 1);
 
     /// Returns the position that lies `count` events further on.
     #[must_use]

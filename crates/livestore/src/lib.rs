@@ -9,10 +9,6 @@
 
 #![forbid(unsafe_code)]
 
-// The derive macros name this crate; so can its own tests and examples.
-#[cfg(test)]
-extern crate self as livestore;
-
 mod adapter;
 mod clock;
 mod driver;

@@ -10,7 +10,7 @@ use serde::ser::{
 };
 
 use super::key::KeySerializer;
-use super::{JsonError, MAX_SAFE_INTEGER};
+use super::{JsonError, MAX_DEPTH, MAX_SAFE_INTEGER};
 
 /// What to do with an integer that a double does not hold exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(crate) enum Integers {
 pub(crate) struct Encoder {
     out: String,
     integers: Integers,
+    depth: usize,
 }
 
 impl Encoder {
@@ -32,9 +33,33 @@ impl Encoder {
         value: &T,
         integers: Integers,
     ) -> Result<Box<str>, JsonError> {
-        let mut encoder = Self { out: String::with_capacity(128), integers };
+        let mut encoder = Self { out: String::with_capacity(128), integers, depth: 0 };
         value.serialize(&mut encoder)?;
         Ok(encoder.out.into_boxed_str())
+    }
+
+    /// Opens an array or object.
+    fn open(&mut self, bracket: char) -> Result<(), JsonError> {
+        if self.depth == MAX_DEPTH {
+            return Err(JsonError::TooDeep);
+        }
+        self.depth += 1;
+        self.out.push(bracket);
+        Ok(())
+    }
+
+    /// Closes what was opened last.
+    fn close(&mut self, bracket: char) {
+        self.depth -= 1;
+        self.out.push(bracket);
+    }
+
+    /// Opens the object around the content of an enum's variant.
+    fn open_variant(&mut self, variant: &'static str) -> Result<(), JsonError> {
+        self.open('{')?;
+        self.string(variant);
+        self.out.push(':');
+        Ok(())
     }
 
     fn integer(&mut self, value: i128) -> Result<(), JsonError> {
@@ -208,20 +233,18 @@ impl<'a> Serializer for &'a mut Encoder {
         variant: &'static str,
         value: &T,
     ) -> Result<(), JsonError> {
-        self.out.push('{');
-        self.string(variant);
-        self.out.push(':');
+        self.open_variant(variant)?;
         value.serialize(&mut *self)?;
-        self.out.push('}');
+        self.close('}');
         Ok(())
     }
 
     fn serialize_seq(self, _len: Option<usize>) -> Result<ArrayEncoder<'a>, JsonError> {
-        Ok(ArrayEncoder::new(self, ""))
+        ArrayEncoder::new(self, false)
     }
 
     fn serialize_tuple(self, _len: usize) -> Result<ArrayEncoder<'a>, JsonError> {
-        Ok(ArrayEncoder::new(self, ""))
+        ArrayEncoder::new(self, false)
     }
 
     fn serialize_tuple_struct(
@@ -229,7 +252,7 @@ impl<'a> Serializer for &'a mut Encoder {
         _name: &'static str,
         _len: usize,
     ) -> Result<ArrayEncoder<'a>, JsonError> {
-        Ok(ArrayEncoder::new(self, ""))
+        ArrayEncoder::new(self, false)
     }
 
     fn serialize_tuple_variant(
@@ -239,14 +262,12 @@ impl<'a> Serializer for &'a mut Encoder {
         variant: &'static str,
         _len: usize,
     ) -> Result<ArrayEncoder<'a>, JsonError> {
-        self.out.push('{');
-        self.string(variant);
-        self.out.push(':');
-        Ok(ArrayEncoder::new(self, "}"))
+        self.open_variant(variant)?;
+        ArrayEncoder::new(self, true)
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<ObjectEncoder<'a>, JsonError> {
-        Ok(ObjectEncoder::new(self, len.unwrap_or(0), ""))
+        ObjectEncoder::new(self, len.unwrap_or(0), false)
     }
 
     fn serialize_struct(
@@ -261,7 +282,7 @@ impl<'a> Serializer for &'a mut Encoder {
                 reason: "a RawValue has no canonical form; use serde_json::Value".into(),
             });
         }
-        Ok(ObjectEncoder::new(self, len, ""))
+        ObjectEncoder::new(self, len, false)
     }
 
     fn serialize_struct_variant(
@@ -271,10 +292,8 @@ impl<'a> Serializer for &'a mut Encoder {
         variant: &'static str,
         len: usize,
     ) -> Result<ObjectEncoder<'a>, JsonError> {
-        self.out.push('{');
-        self.string(variant);
-        self.out.push(':');
-        Ok(ObjectEncoder::new(self, len, "}"))
+        self.open_variant(variant)?;
+        ObjectEncoder::new(self, len, true)
     }
 }
 
@@ -282,13 +301,13 @@ impl<'a> Serializer for &'a mut Encoder {
 pub(crate) struct ArrayEncoder<'a> {
     encoder: &'a mut Encoder,
     first: bool,
-    closing: &'static str,
+    in_variant: bool,
 }
 
 impl<'a> ArrayEncoder<'a> {
-    fn new(encoder: &'a mut Encoder, closing: &'static str) -> Self {
-        encoder.out.push('[');
-        Self { encoder, first: true, closing }
+    fn new(encoder: &'a mut Encoder, in_variant: bool) -> Result<Self, JsonError> {
+        encoder.open('[')?;
+        Ok(Self { encoder, first: true, in_variant })
     }
 
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
@@ -299,8 +318,10 @@ impl<'a> ArrayEncoder<'a> {
     }
 
     fn finish(self) {
-        self.encoder.out.push(']');
-        self.encoder.out.push_str(self.closing);
+        self.encoder.close(']');
+        if self.in_variant {
+            self.encoder.close('}');
+        }
     }
 }
 
@@ -332,15 +353,15 @@ pub(crate) struct ObjectEncoder<'a> {
     /// Name of each member and where its text `"name":value` starts in the output.
     members: Vec<(Cow<'static, str>, usize)>,
     start: usize,
-    closing: &'static str,
+    in_variant: bool,
 }
 
 impl<'a> ObjectEncoder<'a> {
-    fn new(encoder: &'a mut Encoder, len: usize, closing: &'static str) -> Self {
-        encoder.out.push('{');
+    fn new(encoder: &'a mut Encoder, len: usize, in_variant: bool) -> Result<Self, JsonError> {
+        encoder.open('{')?;
         let start = encoder.out.len();
         // The length is a hint from the value; a wrong one costs a reallocation, not memory.
-        Self { encoder, members: Vec::with_capacity(len.min(64)), start, closing }
+        Ok(Self { encoder, members: Vec::with_capacity(len.min(64)), start, in_variant })
     }
 
     fn key(&mut self, key: Cow<'static, str>) {
@@ -354,7 +375,7 @@ impl<'a> ObjectEncoder<'a> {
     }
 
     fn finish(self) -> Result<(), JsonError> {
-        let Self { encoder, mut members, start, closing } = self;
+        let Self { encoder, mut members, start, in_variant } = self;
         let in_order = members.windows(2).all(|pair| is_before(&pair[0].0, &pair[1].0));
         if !in_order {
             let unordered = encoder.out.split_off(start);
@@ -372,8 +393,10 @@ impl<'a> ObjectEncoder<'a> {
                 encoder.out.push_str(&unordered[at - start..end - start]);
             }
         }
-        encoder.out.push('}');
-        encoder.out.push_str(closing);
+        encoder.close('}');
+        if in_variant {
+            encoder.close('}');
+        }
         Ok(())
     }
 }

@@ -19,6 +19,11 @@ pub(crate) use encoder::{Encoder, Integers};
 /// The largest integer that every JSON reader keeps exactly: 2⁵³−1 (RFC 8785, section 3.2.2.3).
 pub const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
 
+/// Most arrays and objects that may stand inside one another.
+///
+/// It is as deep as `serde_json` reads: what is written here can be read by every peer.
+pub const MAX_DEPTH: usize = 127;
+
 /// A value that has no canonical JSON, or a text that is not canonical.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -55,6 +60,9 @@ pub enum JsonError {
         /// The repeated name.
         key: String,
     },
+    /// Arrays and objects stand inside one another more than [`MAX_DEPTH`] times.
+    #[error("the value is nested more than {MAX_DEPTH} levels deep")]
+    TooDeep,
     /// A map key that is not a string, number, boolean or unit variant.
     #[error("a JSON object key must be a string")]
     KeyNotString,
@@ -87,7 +95,8 @@ impl CanonicalJson {
     ///
     /// # Errors
     ///
-    /// Refuses what JSON would change: integers beyond ±(2⁵³−1), NaN, infinities, repeated keys.
+    /// Refuses what JSON would change: integers beyond ±(2⁵³−1), NaN, infinities, repeated keys;
+    /// and what peers would not read back: values nested deeper than [`MAX_DEPTH`].
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
         Encoder::encode(value, Integers::Exact).map(Self)
     }

@@ -112,6 +112,8 @@ struct Parts {
     events: Vec<Event>,
 }
 
+type Change<'a> = &'a dyn Fn(&mut Parts);
+
 impl Parts {
     fn of(group: &Group) -> Self {
         Self {
@@ -139,7 +141,7 @@ proptest! {
         prop_assert_eq!(original.clone().hash(), hash);
         let at = at.index(original.events.len());
         let other_event = &other.events()[0];
-        let changes: [(&str, &dyn Fn(&mut Parts)); 9] = [
+        let changes: [(&str, Change<'_>); 9] = [
             ("id", &|parts| parts.id = other.id()),
             ("client", &|parts| parts.client_id = other.client_id().clone()),
             ("session", &|parts| parts.session_id = other.session_id().clone()),

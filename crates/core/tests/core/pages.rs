@@ -64,6 +64,18 @@ fn positions_at_the_end_of_the_range_are_refused_without_overflow() {
 }
 
 #[test]
+fn positions_that_no_database_holds_are_refused_on_the_wire() {
+    let decode = |first: u64| {
+        let page = page(vec![confirmed(first, group(1, 1))], first, first);
+        ServerMessage::decode(&ServerMessage::Page(page).encode())
+    };
+    assert!(decode(GlobalSeqNum::MAX.0).is_ok());
+    for beyond in [GlobalSeqNum::MAX.0 + 1, GlobalSeqNum::MAX.0 + 2, u64::MAX - 1] {
+        assert!(matches!(decode(beyond), Err(ProtocolError::Malformed { .. })), "{beyond}");
+    }
+}
+
+#[test]
 fn pages_are_checked_when_they_are_decoded_alone_or_inside_a_refusal() {
     let bad = page(vec![confirmed(5, group(1, 1))], 9, 9);
     let alone = ServerMessage::Page(bad.clone()).encode();

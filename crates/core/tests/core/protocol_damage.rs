@@ -85,8 +85,8 @@ fn an_unknown_kind_is_malformed() {
         assert!(is_malformed(&ServerMessage::decode(frame)), "{frame}");
     }
     // Neither side takes the other's messages.
-    client_frames().iter().for_each(|frame| assert!(is_malformed(&ServerMessage::decode(frame))));
-    server_frames().iter().for_each(|frame| assert!(is_malformed(&ClientMessage::decode(frame))));
+    assert!(client_frames().iter().all(|frame| is_malformed(&ServerMessage::decode(frame))));
+    assert!(server_frames().iter().all(|frame| is_malformed(&ClientMessage::decode(frame))));
 }
 
 #[test]
@@ -119,6 +119,7 @@ fn fields_out_of_their_bounds_are_malformed() {
     for (good, bad) in [
         (r#""request":18446744073709551615"#, r#""request":18446744073709551616"#),
         (r#""base":3"#, r#""base":-1"#),
+        (r#""base":3"#, r#""base":9223372036854775807"#),
         (r#""base":3"#, r#""base":3.0"#),
         (r#""base":3"#, r#""base":"e3""#),
         (r#""laptop""#, r#""my laptop""#),

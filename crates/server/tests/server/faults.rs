@@ -1,31 +1,38 @@
-//! A database that fails for a while, and one that is slow.
+//! A database that fails, and one that is slow.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use livestore_core::protocol::{GoodbyeReason, ServerMessage};
-use livestore_core::{BackendId, GlobalSeqNum};
+use livestore_core::protocol::{GoodbyeReason, Page, ServerMessage};
+use livestore_core::{BackendId, GlobalSeqNum, GroupId, StoreId};
 use livestore_server::{
-    AppendOutcome, AppendRequest, LogReader, LogStorage, Server, SqliteStorage, StorageError,
+    AppendOutcome, AppendRequest, LogReader, LogStorage, LogView, RunningServer, Server,
+    SqliteStorage, StorageError,
 };
 
 use crate::http::get;
 use crate::support::{Client, config, fill, group, group_id, hello};
 
-struct FaultyStorage {
-    inner: SqliteStorage,
-    is_failing: Arc<AtomicBool>,
-    /// Between the commit and the answer.
-    delay: Arc<AtomicU64>,
+/// What a test does to the storage, and sees of it.
+#[derive(Default)]
+struct Faults {
+    is_failing: AtomicBool,
+    /// Stops the writer between the commit and the answer.
+    holds_answers: AtomicBool,
+    commits: AtomicUsize,
+    pages_read: AtomicUsize,
 }
 
-impl FaultyStorage {
-    fn open(dir: &Path) -> Self {
-        let inner = SqliteStorage::open(dir).unwrap();
-        Self { inner, is_failing: Arc::default(), delay: Arc::default() }
-    }
+struct FaultyStorage {
+    inner: SqliteStorage,
+    faults: Arc<Faults>,
+}
+
+struct CountingReader {
+    inner: Box<dyn LogReader>,
+    faults: Arc<Faults>,
 }
 
 impl LogStorage for FaultyStorage {
@@ -34,36 +41,65 @@ impl LogStorage for FaultyStorage {
     }
 
     fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError> {
-        if self.is_failing.load(Ordering::SeqCst) {
+        if self.faults.is_failing.load(Ordering::SeqCst) {
             return Err(StorageError::Database { source: "database or disk is full".into() });
         }
         let outcomes = self.inner.append(batch);
-        std::thread::sleep(Duration::from_millis(self.delay.load(Ordering::SeqCst)));
+        self.faults.commits.fetch_add(1, Ordering::SeqCst);
+        while self.faults.holds_answers.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         outcomes
     }
 
     fn reader(&self) -> Result<Box<dyn LogReader>, StorageError> {
-        self.inner.reader()
+        let faults = Arc::clone(&self.faults);
+        Ok(Box::new(CountingReader { inner: self.inner.reader()?, faults }))
     }
+}
+
+impl LogReader for CountingReader {
+    fn view(
+        &mut self,
+        store_id: &StoreId,
+        at: GlobalSeqNum,
+        groups: &[GroupId],
+    ) -> Result<LogView, StorageError> {
+        self.inner.view(store_id, at, groups)
+    }
+
+    fn page(
+        &mut self,
+        store_id: &StoreId,
+        after: GlobalSeqNum,
+    ) -> Result<Option<Page>, StorageError> {
+        self.faults.pages_read.fetch_add(1, Ordering::SeqCst);
+        self.inner.page(store_id, after)
+    }
+}
+
+async fn start_faulty(dir: &Path) -> (RunningServer, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let inner = SqliteStorage::open(dir).unwrap();
+    let storage = FaultyStorage { inner, faults: Arc::clone(&faults) };
+    (Server::start_with_storage(config(dir), Box::new(storage)).await.unwrap(), faults)
 }
 
 #[tokio::test]
 async fn a_failed_write_is_never_acknowledged_and_readers_are_served_on() {
     let dir = tempfile::tempdir().unwrap();
-    let storage = FaultyStorage::open(dir.path());
-    let is_failing = Arc::clone(&storage.is_failing);
-    let server = Server::start_with_storage(config(dir.path()), Box::new(storage)).await.unwrap();
+    let (server, faults) = start_faulty(dir.path()).await;
     let mut anna = Client::connect(&server, "notes").await;
     anna.push_ok(&[group(1, "milk")]).await;
 
-    is_failing.store(true, Ordering::SeqCst);
+    faults.is_failing.store(true, Ordering::SeqCst);
     anna.send_push(GlobalSeqNum(1), &[group(2, "bread")]).await;
     assert_eq!(anna.wire.goodbye().await.reason, GoodbyeReason::Internal);
     let mut ben = Client::connect(&server, "notes").await;
     ben.pull_to(1).await;
     assert!(get(server.local_addr(), "/health").await.contains(r#""status":"writesFailing""#));
 
-    is_failing.store(false, Ordering::SeqCst);
+    faults.is_failing.store(false, Ordering::SeqCst);
     let mut attempt = hello("notes");
     attempt.attempted = vec![group_id(2)];
     let mut anna = Client::introduce(&server, attempt).await;
@@ -77,29 +113,51 @@ async fn a_failed_write_is_never_acknowledged_and_readers_are_served_on() {
 #[tokio::test]
 async fn own_groups_that_a_page_brought_first_are_not_sent_twice() {
     let dir = tempfile::tempdir().unwrap();
-    let storage = FaultyStorage::open(dir.path());
-    let delay = Arc::clone(&storage.delay);
-    let server = Server::start_with_storage(config(dir.path()), Box::new(storage)).await.unwrap();
+    let (server, faults) = start_faulty(dir.path()).await;
     fill(&server, 80).await;
     let mut ben = Client::connect(&server, "notes").await;
     ben.pull_to(80).await;
     ben.push_ok(&[group(900, "small")]).await;
 
-    // The last page is read between the commit of the push and its answer.
-    delay.store(3000, Ordering::SeqCst);
+    // The pages are more than sockets can buffer, so the last one is read after the commit of the
+    // push; the answer comes after it.
+    faults.holds_answers.store(true, Ordering::SeqCst);
+    let commits = faults.commits.load(Ordering::SeqCst);
     let mine = [group(1000, "mine"), group(1001, "mine too")];
-    let pause = Duration::from_millis(500);
-    let mut anna = Client::burst_in(&server, GlobalSeqNum(81), &mine, pause).await;
+    let mut anna = Client::burst_in(&server, GlobalSeqNum(81), &mine, async || {
+        while faults.commits.load(Ordering::SeqCst) == commits {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     anna.pull_to(83).await;
+    faults.holds_answers.store(false, Ordering::SeqCst);
     match anna.answer(&mine).await {
         ServerMessage::PushAccepted(accepted) => {
             assert_eq!((accepted.first, accepted.end), (GlobalSeqNum(82), anna.end));
         }
         other => panic!("{other:?}"),
     }
-    delay.store(0, Ordering::SeqCst);
     ben.pull_to(83).await;
     ben.push_ok(&[group(901, "small")]).await;
     anna.pull_to(84).await;
     assert_eq!(anna.log, ben.log);
+}
+
+#[tokio::test]
+async fn a_live_reader_is_served_from_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, faults) = start_faulty(dir.path()).await;
+    let mut anna = Client::connect(&server, "notes").await;
+    let mut readers = Vec::new();
+    for _ in 0..3 {
+        readers.push(Client::connect(&server, "notes").await);
+    }
+    for number in 1..=10 {
+        anna.push_ok(&[group(number, "live")]).await;
+        for reader in &mut readers {
+            reader.pull_to(number).await;
+        }
+    }
+    assert_eq!(faults.pages_read.load(Ordering::SeqCst), 0);
 }

@@ -199,7 +199,7 @@ async fn a_cursor_on_another_history() {
         (at(0, other_hash), "hash"),
         (at(2, good.position.hash), "no group of the log ends at e2"),
         (at(5, good.position.hash), "the log ends at e4"),
-        (at(u64::MAX, good.position.hash), "the log ends at e4"),
+        (at(GlobalSeqNum::MAX.0, good.position.hash), "the log ends at e4"),
     ];
     for (cursor, differs) in diverged {
         let goodbye = refused_hello(&server, hello_at(cursor)).await;

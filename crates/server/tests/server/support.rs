@@ -174,18 +174,18 @@ impl Client {
         self.push_at(base, groups).await
     }
 
-    /// Sends a hello and a push on `base` at once, before the server has said anything.
+    /// Sends a hello and a push on `base` at once, and reads nothing before `pause` is over.
     pub(crate) async fn burst_in(
         server: &RunningServer,
         base: GlobalSeqNum,
         groups: &[Group],
-        pause: Duration,
+        pause: impl AsyncFnOnce(),
     ) -> Self {
         let mut wire = Wire::open(server.local_addr()).await;
         wire.send(ClientMessage::Hello(hello("notes"))).await;
         let push = Push { request: 1, base, groups: groups.to_vec() };
         wire.send(ClientMessage::Push(push)).await;
-        tokio::time::sleep(pause).await;
+        pause().await;
         let ServerMessage::Welcome(welcome) = wire.receive().await else {
             panic!("expected a welcome");
         };

@@ -183,7 +183,7 @@ async fn server_ahead_carries_the_page_that_comes_next() {
     fill(&server, PAGES).await;
     // The client reads nothing at first, so the answer overtakes most of the pages.
     let mine = [group(1000, "late")];
-    let pause = Duration::from_millis(500);
+    let pause = async || tokio::time::sleep(Duration::from_millis(500)).await;
     let mut late = Client::burst_in(&server, GlobalSeqNum::ROOT, &mine, pause).await;
     match late.answer(&mine).await {
         ServerMessage::ServerAhead(ahead) => assert!(ahead.missing.is_some()),

@@ -1,0 +1,16 @@
+//! The behaviour of the SQLite layer, as the rest of LiveStore relies on it.
+
+mod sqlite {
+    mod authorization;
+    mod change_capture;
+    mod connections;
+    mod definitions;
+    mod queries;
+    mod read_dependencies;
+    mod state_hashes;
+    mod support;
+    mod transactions;
+    mod undo;
+    mod undo_damage;
+    mod writes;
+}

@@ -1,0 +1,138 @@
+use std::path::Path;
+
+use livestore_sqlite::{Connection, Durability, SqliteError, Table, params};
+
+use super::support::{Todo, database, definitions, insert, read, todo, write};
+
+fn open_with_state(path: &Path) -> Connection {
+    let mut connection = Connection::open_file(path).unwrap();
+    connection.recreate_state(&definitions()).unwrap();
+    connection.watch_state(definitions()).unwrap();
+    connection
+}
+
+#[test]
+fn a_file_keeps_its_rows_and_its_wal_mode() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let connection = open_with_state(&path);
+    insert(&connection, [todo("a")]);
+    drop(connection);
+
+    let mut connection = Connection::open_file(&path).unwrap();
+    connection.watch_state(definitions()).unwrap();
+    assert_eq!(read(&connection, &Todo::select()).to_vec(), [todo("a")]);
+    let pragma = |name: &str| {
+        let sql = format!("SELECT * FROM pragma_{name}");
+        connection.system().query_one(&sql, [], |row| row.get_ref(0).map(|v| format!("{v:?}")))
+    };
+    assert_eq!(pragma("journal_mode").unwrap().unwrap(), "Text(\"wal\")");
+    assert_eq!(pragma("synchronous").unwrap().unwrap(), "Integer(1)");
+    insert(&connection, [todo("b")]);
+    assert!(!connection.take_changes().is_empty(), "capture is set up anew");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("letter.txt");
+    let text = "Dear reader, this is no database. ".repeat(100);
+    std::fs::write(&path, &text).unwrap();
+    let error = Connection::open_file(&path).unwrap_err();
+    assert!(!error.is_deterministic(), "{error}");
+    assert!(error.to_string().contains("not a database"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn a_path_that_cannot_be_opened_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(Connection::open_file(directory.path()).is_err());
+    assert!(Connection::open_file(&directory.path().join("missing/state.db")).is_err());
+    let missing = directory.path().join("missing.db");
+    let error = Connection::open_read_only(&missing).unwrap_err();
+    assert!(!error.is_deterministic(), "{error}");
+    assert!(!missing.exists(), "reading creates nothing");
+}
+
+#[test]
+fn a_reader_sees_committed_rows_while_a_writer_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let writer = open_with_state(&path);
+    insert(&writer, [todo("a")]);
+    let mut reader = Connection::open_read_only(&path).unwrap();
+    reader.admit_state(definitions());
+    let count = || read(&reader, &Todo::select().count());
+    let done = writer.transaction(|| {
+        insert(&writer, [todo("b")]);
+        assert_eq!(count(), 1, "not committed yet");
+        Ok::<_, SqliteError>(())
+    });
+    done.unwrap();
+    assert_eq!(count(), 2);
+    assert_eq!(reader.state_hash().unwrap(), writer.state_hash().unwrap());
+}
+
+#[test]
+fn a_reading_connection_cannot_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let writer = open_with_state(&path);
+    let mut reader = Connection::open_read_only(&path).unwrap();
+    reader.admit_state(definitions());
+    assert!(write(&reader, Todo::insert(todo("a"))).is_err());
+    let error = reader.system().execute("DELETE FROM todos", []).unwrap_err();
+    assert!(!error.is_deterministic(), "{error}");
+    assert_eq!(read(&writer, &Todo::select().count()), 0);
+}
+
+#[test]
+fn two_writers_take_turns() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let first = open_with_state(&path);
+    let mut second = Connection::open_file(&path).unwrap();
+    second.watch_state(definitions()).unwrap();
+    let write_from = |connection: &Connection, name: &str| {
+        for n in 0..20 {
+            let row = todo(&format!("{name}{n}"));
+            connection.transaction(|| write(connection, Todo::insert(row))).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(move || write_from(&second, "b"));
+        write_from(&first, "a");
+        first
+    });
+    let reader = Connection::open_read_only(&path).unwrap();
+    assert_eq!(read(&reader, &Todo::select().count()), 40);
+}
+
+#[test]
+fn system_statements_reach_every_table() {
+    let connection = database();
+    let system = connection.system();
+    let insert = "INSERT INTO __livestore_log VALUES (?, ?)";
+    for id in 2..=5 {
+        assert_eq!(system.execute(insert, params![id, format!("s{id}")]).unwrap(), 1);
+    }
+    let sql = "SELECT id FROM __livestore_log WHERE id > ? ORDER BY id";
+    assert_eq!(system.query(sql, [3], |row| row.get::<_, i64>(0)).unwrap(), [4, 5]);
+    assert_eq!(system.query_one(sql, [2], |row| row.get::<_, i64>(0)).unwrap(), Some(3));
+    assert_eq!(system.query_one(sql, [9], |row| row.get::<_, i64>(0)).unwrap(), None);
+    let mut seen = Vec::new();
+    let until_three = |row: &livestore_sqlite::rusqlite::Row<'_>| {
+        seen.push(row.get::<_, i64>(0)?);
+        Ok(seen.len() < 3)
+    };
+    system.for_each(sql, [0], until_three).unwrap();
+    assert_eq!(seen, [1, 2, 3]);
+    let error = system.execute("DELETE FROM missing", []).unwrap_err();
+    assert!(error.to_string().ends_with("(in: DELETE FROM missing)"), "{error}");
+}
+
+#[test]
+fn durability_levels_order_by_what_they_survive() {
+    assert!(Durability::Memory < Durability::Normal && Durability::Normal < Durability::Full);
+}
