@@ -8,29 +8,44 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use crate::SqliteError;
+use crate::capture::FUNCTION as CAPTURE;
 
 /// In front of every name that is LiveStore's own.
 pub(crate) const OWN_PREFIX: &str = "__livestore";
 
+/// Tells whether a name is LiveStore's own, in whatever case a statement spells it.
+fn is_own(name: &str) -> bool {
+    name.get(..OWN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX))
+}
+
 /// The view on whose behalf statements are prepared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
+    /// LiveStore's own statements.
     System,
+    /// The definitions of state tables.
+    Define,
+    /// The app's queries.
     Read,
+    /// A materializer's queries.
     Materialize,
+    /// A materializer's writes, whose text the builders made.
+    Write,
 }
 
 impl Mode {
     fn name(self) -> &'static str {
         match self {
             Self::System => "LiveStore's own statements",
+            Self::Define => "a table definition",
             Self::Read => "a query",
-            Self::Materialize => "a materializer",
+            Self::Materialize => "a materializer's query",
+            Self::Write => "a materializer",
         }
     }
 }
 
-/// The functions that a materializer may call: those whose result depends on their arguments
+/// The functions that a materializer and a CHECK may call: those whose result depends on their arguments
 /// alone, on every platform.
 ///
 /// A list of what is allowed, since what SQLite adds tomorrow is not known to be deterministic.
@@ -140,19 +155,23 @@ impl Authorizer {
     }
 
     pub(crate) fn set_state_tables(&self, names: impl IntoIterator<Item = String>) {
-        self.lock().tables = names.into_iter().collect();
+        self.lock().tables = names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
     }
 
     /// Runs a closure in another mode.
     pub(crate) fn with_mode<R>(&self, mode: Mode, run: impl FnOnce() -> R) -> R {
-        let before = std::mem::replace(&mut self.lock().mode, mode);
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.mode, mode);
+        state.denied = None;
+        drop(state);
         let reset = Reset(self, before);
         let result = run();
         drop(reset);
         result
     }
 
-    /// Runs a closure that prepares statements, and returns the tables that they read.
+    /// Runs a closure that prepares statements, and returns the tables that they read, in lower
+    /// case.
     pub(crate) fn recording_reads<R>(&self, prepare: impl FnOnce() -> R) -> (R, BTreeSet<String>) {
         self.lock().reads = Some(BTreeSet::new());
         let result = prepare();
@@ -160,16 +179,17 @@ impl Authorizer {
     }
 
     /// Turns SQLite's bare "not authorized" into what was tried and where.
+    ///
+    /// What is denied always fails, but not always with the code for it: a function does so with
+    /// a plain error, and some statements ask only while they run.
     pub(crate) fn explain(&self, mode: Mode, error: rusqlite::Error, sql: &str) -> SqliteError {
-        let refused =
-            error.sqlite_error_code() == Some(rusqlite::ErrorCode::AuthorizationForStatementDenied);
         match self.lock().denied.take() {
-            Some(what) if refused => SqliteError::Denied {
+            Some(what) => SqliteError::Denied {
                 what,
                 mode: mode.name(),
                 sql: Some(crate::sql::without_mark(sql).into()),
             },
-            _ => SqliteError::new(error, sql),
+            None => SqliteError::new(error, sql),
         }
     }
 }
@@ -185,17 +205,17 @@ impl Drop for Reset<'_> {
 
 impl State {
     fn decide(&mut self, context: AuthContext<'_>) -> Authorization {
-        let own_trigger = context.accessor.is_some_and(|name| name.starts_with(OWN_PREFIX));
         if let (AuthAction::Read { table_name, .. }, Some(reads)) =
             (context.action, &mut self.reads)
         {
-            reads.insert(table_name.into());
+            reads.insert(table_name.to_ascii_lowercase());
         }
         let denied = match self.mode {
             Mode::System => None,
-            _ if own_trigger => None,
+            Mode::Define => deny_in_definition(context.action),
             Mode::Read => deny_in_read(context.action),
             Mode::Materialize => self.deny_in_materialize(context.action),
+            Mode::Write => self.deny_in_write(context.action, context.accessor),
         };
         match denied {
             None => Authorization::Allow,
@@ -207,38 +227,57 @@ impl State {
     }
 
     fn deny_in_materialize(&self, action: AuthAction<'_>) -> Option<String> {
-        let is_state = |table: &str| self.tables.contains(table);
         match action {
             AuthAction::Select | AuthAction::Recursive => None,
             AuthAction::Read { table_name, .. }
-                if is_state(table_name) || matches!(table_name, "json_each" | "json_tree") =>
+                if self.is_state(table_name) || matches!(table_name, "json_each" | "json_tree") =>
             {
                 None
             }
-            AuthAction::Insert { table_name }
-            | AuthAction::Update { table_name, .. }
-            | AuthAction::Delete { table_name }
-                if is_state(table_name) =>
-            {
-                None
-            }
-            AuthAction::Function { function_name } if DETERMINISTIC.contains(&function_name) => {
-                None
-            }
-            AuthAction::Function { function_name } => Some(format!(
-                "the function {function_name}, whose result may differ between clients,"
-            )),
+            AuthAction::Function { function_name } => deny_function(function_name),
             other => Some(describe(other)),
         }
     }
+
+    /// SQLite names a trigger and a subquery alike as the `accessor`, so this tells our triggers
+    /// only where the text is not the app's own.
+    fn deny_in_write(&self, action: AuthAction<'_>, accessor: Option<&str>) -> Option<String> {
+        match action {
+            AuthAction::Insert { table_name }
+            | AuthAction::Update { table_name, .. }
+            | AuthAction::Delete { table_name }
+                if self.is_state(table_name) =>
+            {
+                None
+            }
+            AuthAction::Function { function_name: CAPTURE } if accessor.is_some_and(is_own) => None,
+            other => self.deny_in_materialize(other),
+        }
+    }
+
+    fn is_state(&self, table: &str) -> bool {
+        self.tables.contains(&table.to_ascii_lowercase())
+    }
+}
+
+fn deny_in_definition(action: AuthAction<'_>) -> Option<String> {
+    match action {
+        AuthAction::Function { function_name } => deny_function(function_name),
+        _ => None,
+    }
+}
+
+fn deny_function(function: &str) -> Option<String> {
+    let denied = || format!("the function {function}, whose result may differ between clients,");
+    (!DETERMINISTIC.contains(&function)).then(denied)
 }
 
 fn deny_in_read(action: AuthAction<'_>) -> Option<String> {
     match action {
         AuthAction::Select | AuthAction::Recursive => None,
-        AuthAction::Read { table_name, .. } if !table_name.starts_with(OWN_PREFIX) => None,
+        AuthAction::Read { table_name, .. } if !is_own(table_name) => None,
         AuthAction::Function { function_name }
-            if !function_name.starts_with(OWN_PREFIX) && function_name != "load_extension" =>
+            if !is_own(function_name) && function_name != "load_extension" =>
         {
             None
         }

@@ -66,7 +66,7 @@ impl Journal {
 
     pub(crate) fn truncate(&mut self, len: usize) {
         self.changes.truncate(len);
-        self.overflown = false;
+        self.overflown &= self.changes.len() >= MAX_CHANGES;
     }
 
     pub(crate) fn check(&self) -> Result<(), SqliteError> {

@@ -108,7 +108,7 @@ impl ColumnDef {
     /// Refuses rows for which an SQL expression over this table's columns is false.
     ///
     /// The expression is part of the schema, written by the app's developer: it goes into the DDL
-    /// as it is. SQLite itself refuses expressions that are not deterministic.
+    /// as it is. Functions that are not deterministic are refused when the table is created.
     #[must_use]
     pub fn check(mut self, expression: impl Into<String>) -> Self {
         self.check = Some(expression.into());

@@ -43,6 +43,7 @@ pub struct Connection {
 struct UndoSql {
     delete: String,
     insert: String,
+    columns: usize,
     key: Vec<usize>,
 }
 
@@ -59,6 +60,7 @@ impl UndoSql {
                 "INSERT INTO main.\"{name}\" ({}) VALUES ({marks})",
                 columns.join(", ")
             ),
+            columns: columns.len(),
             key,
         }
     }
@@ -135,21 +137,25 @@ impl Connection {
         }
         for table in tables {
             let ddl = table.ddl();
-            self.raw.execute_batch(&ddl).map_err(|error| SqliteError::new(error, &ddl))?;
+            self.authorizer.with_mode(Mode::Define, || {
+                let explain = |error| self.authorizer.explain(Mode::Define, error, &ddl);
+                self.raw.execute_batch(&ddl).map_err(explain)
+            })?;
         }
         Ok(())
     }
 
     /// Starts to capture changes of the given tables and to admit materializers to them.
     pub fn watch_state(&mut self, mut tables: Vec<TableDef>) -> Result<(), SqliteError> {
-        tables.sort_by(|a, b| a.name().cmp(b.name()));
+        sort_by_name(&mut tables);
         self.capture.install(&self.raw, &tables)?;
         self.admit_state(tables);
         Ok(())
     }
 
     /// Names the state tables without watching them, for a connection that only reads.
-    pub fn admit_state(&mut self, tables: Vec<TableDef>) {
+    pub fn admit_state(&mut self, mut tables: Vec<TableDef>) {
+        sort_by_name(&mut tables);
         self.authorizer.set_state_tables(tables.iter().map(|table| table.name().into()));
         self.undo_sql = tables.iter().map(UndoSql::new).collect();
         self.tables = tables;
@@ -178,7 +184,8 @@ impl Connection {
         run: impl FnOnce() -> Result<R, E>,
     ) -> Result<R, E> {
         self.system().execute("BEGIN IMMEDIATE", [])?;
-        let rollback = RollBack { connection: self, to: None };
+        let journal_len = self.capture.journal().len();
+        let rollback = RollBack { connection: self, journal_len, sql: "ROLLBACK" };
         let result = run()?;
         self.system().execute("COMMIT", [])?;
         std::mem::forget(rollback);
@@ -191,7 +198,9 @@ impl Connection {
         run: impl FnOnce() -> Result<R, E>,
     ) -> Result<R, E> {
         self.system().execute("SAVEPOINT __livestore", [])?;
-        let rollback = RollBack { connection: self, to: Some(self.capture.journal().len()) };
+        let journal_len = self.capture.journal().len();
+        let sql = "ROLLBACK TO __livestore; RELEASE __livestore";
+        let rollback = RollBack { connection: self, journal_len, sql };
         let result = run()?;
         self.system().execute("RELEASE __livestore", [])?;
         std::mem::forget(rollback);
@@ -234,32 +243,33 @@ impl Connection {
 
     /// Reads undo data that [`Preimages::encode`] wrote for the same tables.
     pub fn decode_undo(&self, bytes: &[u8]) -> Result<Preimages, SqliteError> {
-        Preimages::decode(bytes, |table, row| {
-            let key = &self.undo_sql.get(usize::from(table))?.key;
-            key.iter().map(|index| row.get(*index).cloned()).collect()
+        Preimages::decode(bytes, |table| {
+            let UndoSql { columns, key, .. } = self.undo_sql.get(usize::from(table))?;
+            Some((*columns, &key[..]))
         })
     }
+}
+
+fn sort_by_name(tables: &mut [TableDef]) {
+    tables.sort_by(|a, b| a.name().cmp(b.name()));
 }
 
 /// Undoes a transaction or savepoint on the way out, be it an error or a panic.
 struct RollBack<'a> {
     connection: &'a Connection,
-    /// Length of the journal at the savepoint; none for the whole transaction.
-    to: Option<usize>,
+    /// Length of the journal at the beginning.
+    journal_len: usize,
+    sql: &'static str,
 }
 
 impl Drop for RollBack<'_> {
     fn drop(&mut self) {
-        let Self { connection, to } = *self;
-        connection.capture.journal().truncate(to.unwrap_or(0));
+        let Self { connection, journal_len, sql } = *self;
+        connection.capture.journal().truncate(journal_len);
         // Some failures, such as a full disk, have rolled the whole transaction back already.
         if connection.raw.is_autocommit() {
             return;
         }
-        let sql = match to {
-            Some(_) => "ROLLBACK TO __livestore; RELEASE __livestore",
-            None => "ROLLBACK",
-        };
         // If even this fails, SQLite rolls back when the connection closes; every later
         // transaction fails on BEGIN until then, so nothing half done is ever built upon.
         let _ = connection.raw.execute_batch(sql);
@@ -284,7 +294,11 @@ impl StateRead<'_> {
             let explain = |error| connection.authorizer.explain(mode, error, &marked);
             let mut statement = connection.raw.prepare_cached(&marked).map_err(explain)?;
             let rows = statement.query(params_from_iter(binds.iter())).map_err(explain)?;
-            query.collect(RowCursor::new(rows, &marked))
+            // Some statements ask for permission only while they run.
+            query.collect(RowCursor::new(rows, &marked)).map_err(|error| match error {
+                SqliteError::Sqlite { source, .. } => explain(source),
+                other => other,
+            })
         })
     }
 
@@ -298,7 +312,8 @@ impl StateRead<'_> {
             });
         prepared.map_err(|error| connection.authorizer.explain(mode, error, &text))?;
         let tables = connection.tables.iter().enumerate();
-        Ok(tables.filter(|(_, table)| names.contains(table.name())).map(|(i, _)| i).collect())
+        let is_read = |table: &TableDef| names.contains(&table.name().to_ascii_lowercase());
+        Ok(tables.filter(|(_, table)| is_read(table)).map(|(index, _)| index).collect())
     }
 }
 
@@ -311,12 +326,19 @@ impl<'a> StateWrite<'a> {
     pub fn execute(self, write: &Write) -> Result<(), SqliteError> {
         let Self(connection) = self;
         let sql = write.sql.as_str();
-        connection.authorizer.with_mode(Mode::Materialize, || {
-            let explain = |error| connection.authorizer.explain(Mode::Materialize, error, sql);
+        let journal_len = connection.capture.journal().len();
+        let written = connection.authorizer.with_mode(Mode::Write, || {
+            let explain = |error| connection.authorizer.explain(Mode::Write, error, sql);
             let mut statement = connection.raw.prepare_cached(sql).map_err(explain)?;
             statement.execute(params_from_iter(write.binds.iter())).map_err(explain)
-        })?;
-        connection.capture.journal().check()
+        });
+        let mut journal = connection.capture.journal();
+        if let Err(error) = written {
+            // SQLite has taken back what the statement did before it failed.
+            journal.truncate(journal_len);
+            return Err(error);
+        }
+        journal.check()
     }
 
     /// Returns the view through which a materializer queries the state.

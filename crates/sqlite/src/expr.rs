@@ -113,19 +113,24 @@ impl Node {
                 binds.push(value);
             }
             Self::In { column, values } => {
-                let _ = write!(sql, "\"{column}\" IN (");
+                let _ = write!(sql, "(\"{column}\" IN (");
                 for (index, value) in values.iter().enumerate() {
                     sql.push_str(if index == 0 { "?" } else { ",?" });
                     binds.push(value.clone()?);
                 }
-                sql.push(')');
+                // SQL's IN never finds null.
+                let with_null = values.contains(&Ok(Value::Null));
+                let or_null =
+                    if with_null { format!(" OR \"{column}\" IS NULL") } else { String::new() };
+                let _ = write!(sql, "){or_null})");
             }
             Self::And(left, right) => write_pair(left, "AND", right, sql, binds)?,
             Self::Or(left, right) => write_pair(left, "OR", right, sql, binds)?,
             Self::Not(node) => {
-                sql.push_str("NOT (");
+                // SQL's NOT would leave out rows for which the condition is null.
+                sql.push('(');
                 node.write(sql, binds)?;
-                sql.push(')');
+                sql.push_str(" IS NOT TRUE)");
             }
         }
         Ok(())

@@ -78,7 +78,8 @@ impl<T: Table> Select<T> {
 
     /// Reads the first row, or `None`.
     pub fn first(self) -> First<T> {
-        First(self.limit(1))
+        let limit = self.limit.map_or(1, |rows| rows.min(1));
+        First(self.limit(limit))
     }
 
     fn write(&self, sql: &mut String, binds: &mut Vec<Value>) -> Result<(), ValueError> {

@@ -12,8 +12,10 @@ use crate::{SqliteError, Value, ValueError};
 /// cached by their text. A mark of its own for each view keeps a statement that one view was
 /// allowed to prepare out of the hands of another.
 pub(crate) const READ_MARK: &str = "/*read*/ ";
-/// Stands in front of statements prepared for [`StateWrite`](crate::StateWrite).
+/// Stands in front of the queries of materializers.
 pub(crate) const MATERIALIZE_MARK: &str = "/*materialize*/ ";
+/// Stands in front of the writes of materializers.
+pub(crate) const WRITE_MARK: &str = "/*write*/ ";
 
 pub(crate) fn mark(mark: &str, sql: &str) -> Box<str> {
     [mark, sql].concat().into()
@@ -21,8 +23,8 @@ pub(crate) fn mark(mark: &str, sql: &str) -> Box<str> {
 
 /// Removes the mark again, for messages.
 pub(crate) fn without_mark(sql: &str) -> &str {
-    let unmarked = sql.strip_prefix(READ_MARK).or_else(|| sql.strip_prefix(MATERIALIZE_MARK));
-    unmarked.unwrap_or(sql)
+    let marks = [READ_MARK, MATERIALIZE_MARK, WRITE_MARK];
+    marks.iter().find_map(|mark| sql.strip_prefix(mark)).unwrap_or(sql)
 }
 
 /// Writes a value as an SQL literal that reads back as the same value.

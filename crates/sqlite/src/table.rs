@@ -57,6 +57,8 @@ impl TableDef {
             }
             let default_fits = column.default.as_ref().is_none_or(|value| match value {
                 Value::Null => column.nullable,
+                // SQL text ends at a zero character, and so would the definition.
+                Value::Text(text) if text.contains('\0') => false,
                 value => column.column_type.accepts(value),
             });
             if !default_fits {
@@ -89,7 +91,8 @@ impl TableDef {
     /// Returns the statement that creates the table.
     ///
     /// The table is STRICT. Unless its key is a single INTEGER, which is the rowid itself, it is
-    /// WITHOUT ROWID, so that no hidden rowid has to be restored by undo.
+    /// WITHOUT ROWID, so that no hidden rowid has to be restored by undo. An INTEGER key is less
+    /// than the greatest 64-bit integer.
     pub fn ddl(&self) -> String {
         let mut sql = format!("CREATE TABLE \"{}\" (", self.name);
         for column in &self.columns {
@@ -109,12 +112,16 @@ impl TableDef {
             sql.push_str(", ");
         }
         let key: Vec<_> = self.key().map(|i| format!("\"{}\"", self.columns[i].name)).collect();
-        let _ = write!(sql, "PRIMARY KEY ({})) STRICT", key.join(", "));
-        let mut key = self.key().map(|index| self.columns[index].column_type);
+        let _ = write!(sql, "PRIMARY KEY ({})", key.join(", "));
+        let mut types = self.key().map(|index| self.columns[index].column_type);
         let has_rowid_key =
-            key.next().is_some_and(|t| t.sql() == "INTEGER") && key.next().is_none();
-        if !has_rowid_key {
-            sql.push_str(", WITHOUT ROWID");
+            types.next().is_some_and(|t| t.sql() == "INTEGER") && types.next().is_none();
+        // A rowid that is not given is one more than the greatest; once the greatest of all is
+        // taken it would be random, and differ between clients.
+        if has_rowid_key {
+            let _ = write!(sql, ", CHECK ({} < {})) STRICT", key[0], i64::MAX);
+        } else {
+            sql.push_str(") STRICT, WITHOUT ROWID");
         }
         sql
     }
@@ -147,7 +154,7 @@ impl TableSql {
         let marks = vec!["?"; columns.len()].join(", ");
         let insert = format!("INSERT INTO \"{table}\" ({names}) VALUES ({marks})");
         Self {
-            insert: sql::mark(sql::MATERIALIZE_MARK, &insert),
+            insert: sql::mark(sql::WRITE_MARK, &insert),
             select: format!("SELECT {names} FROM \"{table}\"").into(),
         }
     }

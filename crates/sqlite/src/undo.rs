@@ -65,10 +65,10 @@ impl Preimages {
         out
     }
 
-    /// Reads undo data back; `key_of` picks the key out of a table's row.
-    pub(crate) fn decode(
+    /// Reads undo data back; `shape_of` tells a table's number of columns and which are its key.
+    pub(crate) fn decode<'a>(
         bytes: &[u8],
-        key_of: impl Fn(u16, &[Value]) -> Option<Box<[Value]>>,
+        shape_of: impl Fn(u16) -> Option<(usize, &'a [usize])>,
     ) -> Result<Self, SqliteError> {
         let mut reader = Reader::new(bytes);
         let read = (|| {
@@ -76,11 +76,14 @@ impl Preimages {
             let mut preimages = Vec::new();
             for _ in 0..count {
                 let table = u16::try_from(reader.varint()?).ok()?;
+                let (columns, key) = shape_of(table)?;
                 let was_there = reader.byte()?;
                 let values = reader.values()?;
                 let (key, row) = match was_there {
-                    0 => (values, None),
-                    1 => (key_of(table, &values)?, Some(values)),
+                    0 if values.len() == key.len() => (values, None),
+                    1 if values.len() == columns => {
+                        (key.iter().map(|index| values[*index].clone()).collect(), Some(values))
+                    }
                     _ => return None,
                 };
                 preimages.push(Preimage { table, key, row });

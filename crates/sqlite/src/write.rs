@@ -32,7 +32,7 @@ impl WriteSql {
 
 impl Write {
     fn built(sql: &str, binds: Vec<Value>) -> Self {
-        Self { sql: WriteSql::Built(sql::mark(sql::MATERIALIZE_MARK, sql)), binds }
+        Self { sql: WriteSql::Built(sql::mark(sql::WRITE_MARK, sql)), binds }
     }
 }
 
@@ -77,7 +77,7 @@ impl<T: Table> TryFrom<Insert<T>> for Write {
         let constant: &'static str = &T::sql().insert;
         let with = |clause: &str| {
             let sql = sql::without_mark(constant).replacen("INSERT", clause, 1);
-            sql::mark(sql::MATERIALIZE_MARK, &sql)
+            sql::mark(sql::WRITE_MARK, &sql)
         };
         let sql = match insert.conflict {
             OnConflict::Fail => WriteSql::Constant(constant),

@@ -1,7 +1,7 @@
 use livestore_sqlite::{ChangedTables, Connection, SqliteError, Table};
 
 use super::support::{
-    Counter, Edge, Todo, counter, database, definitions, dump, insert, names, todo, write,
+    Counter, Edge, Todo, counter, database, definitions, dump, insert, names, read, todo, write,
 };
 
 fn changed(connection: &Connection) -> Vec<&str> {
@@ -143,16 +143,17 @@ fn changes_are_captured_whatever_the_order_in_which_tables_are_given() {
 
 #[test]
 fn more_changes_than_the_bound_are_an_error_and_the_connection_stays_usable() {
-    let connection = database();
-    let failed: Result<(), SqliteError> = connection.transaction(|| {
-        let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000001) \
-                    INSERT INTO counters SELECT i, NULL, 0 FROM n";
-        connection.system().execute(fill, []).unwrap();
-        connection.discard_changes();
-        write(&connection, Counter::update().set(Counter::count, 1))
-    });
+    let mut connection = Connection::open_memory().unwrap();
+    connection.recreate_state(&definitions()).unwrap();
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000001) \
+                INSERT INTO counters SELECT i, NULL, 0 FROM n";
+    connection.system().execute(fill, []).unwrap();
+    connection.watch_state(definitions()).unwrap();
+    let update = Counter::update().set(Counter::count, 1);
+    let failed = connection.transaction(|| write(&connection, update));
     assert!(matches!(failed, Err(SqliteError::TooManyChanges { max: 1_000_000 })), "{failed:?}");
-    assert!(dump(&connection).iter().all(Vec::is_empty));
-    insert(&connection, [counter(1, "a", 0)]);
+    let changed_rows = Counter::select().filter(Counter::count.ne(0)).count();
+    assert_eq!(read(&connection, &changed_rows), 0);
+    insert(&connection, [counter(-1, "a", 0)]);
     assert_eq!(changed(&connection), ["counters"]);
 }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use livestore_sqlite::{Connection, Durability, SqliteError, Table, params};
+use livestore_sqlite::{Connection, Durability, SqliteError, Table, Value, params};
 
 use super::support::{Todo, database, definitions, insert, read, todo, write};
 
@@ -24,10 +24,10 @@ fn a_file_keeps_its_rows_and_its_wal_mode() {
     assert_eq!(read(&connection, &Todo::select()).to_vec(), [todo("a")]);
     let pragma = |name: &str| {
         let sql = format!("SELECT * FROM pragma_{name}");
-        connection.system().query_one(&sql, [], |row| row.get_ref(0).map(|v| format!("{v:?}")))
+        connection.system().query_one(&sql, [], |row| row.get_ref(0).map(Value::from_sql))
     };
-    assert_eq!(pragma("journal_mode").unwrap().unwrap(), "Text(\"wal\")");
-    assert_eq!(pragma("synchronous").unwrap().unwrap(), "Integer(1)");
+    assert_eq!(pragma("journal_mode").unwrap().unwrap(), "wal".into());
+    assert_eq!(pragma("synchronous").unwrap().unwrap(), 1.into());
     insert(&connection, [todo("b")]);
     assert!(!connection.take_changes().is_empty(), "capture is set up anew");
 }

@@ -46,7 +46,8 @@ fn comparisons_hold_where_their_names_say() {
     assert_eq!(found(Todo::id.lt("b")), ["a"]);
     assert_eq!(found(Todo::id.le("b")), ["a", "b"]);
     assert_eq!(found(Todo::id.gt("b")), ["c", "d"]);
-    assert_eq!(found(Todo::id.ge(&String::from("b"))), ["b", "c", "d"]);
+    let owned = String::from("b");
+    assert_eq!(found(Todo::id.ge(&owned)), ["b", "c", "d"], "not less than {owned}");
     assert_eq!(found(Todo::done.eq(true)), ["b", "d"]);
     assert_eq!(found(Todo::weight.gt(1.0)), ["c"]);
     assert_eq!(found(Todo::due.lt(15)), ["a"]);

@@ -40,7 +40,7 @@ fn raw_queries_read_every_table_that_they_name() {
             "SELECT 1 FROM todos GROUP BY done HAVING (SELECT max(id) FROM counters) > 0",
             vec!["counters", "todos"],
         ),
-        ("SELECT 1 WHERE 0 AND EXISTS (SELECT 1 FROM edges)", vec!["edges"]),
+        ("SELECT 1 WHERE EXISTS (SELECT 1 FROM Edges)", vec!["edges"]),
     ] {
         assert_eq!(tables(&connection, &Sql::new(sql)), expected, "{sql}");
     }

@@ -200,10 +200,7 @@ pub(crate) fn dump(connection: &Connection) -> Vec<Vec<Vec<Value>>> {
 }
 
 /// The names of the changed tables, in order.
-pub(crate) fn names<'a>(
-    connection: &'a Connection,
-    tables: impl IntoIterator<Item = usize>,
-) -> Vec<&'a str> {
+pub(crate) fn names(connection: &Connection, tables: impl IntoIterator<Item = usize>) -> Vec<&str> {
     tables.into_iter().map(|index| connection.tables()[index].name()).collect()
 }
 

@@ -140,8 +140,14 @@ fn run(connection: &Connection, op: Op) {
     }
 }
 
+fn run_all(connection: &Connection, ops: Vec<Op>) {
+    for op in ops {
+        run(connection, op);
+    }
+}
+
 proptest! {
-    #![proptest_config(cases(256))]
+    #![proptest_config(cases(128))]
 
     #[test]
     fn undo_of_the_last_steps_restores_every_row(
@@ -153,7 +159,7 @@ proptest! {
         let mut undo = Vec::new();
         let mut before = (dump(&connection), connection.state_hash().unwrap());
         for (index, step) in steps.into_iter().enumerate() {
-            step.into_iter().for_each(|op| run(&connection, op));
+            run_all(&connection, step);
             let changes = connection.take_changes();
             if index < kept {
                 before = (dump(&connection), connection.state_hash().unwrap());
@@ -176,7 +182,7 @@ proptest! {
         let connection = database_of(definitions());
         let mut undo = Vec::new();
         for step in steps {
-            step.into_iter().for_each(|op| run(&connection, op));
+            run_all(&connection, step);
             undo.push(connection.take_changes());
         }
         for step in undo.into_iter().rev() {
@@ -188,7 +194,7 @@ proptest! {
     #[test]
     fn undo_data_round_trips_through_bytes(ops in vec(any_op(), 0..20)) {
         let connection = database_of(definitions());
-        ops.into_iter().for_each(|op| run(&connection, op));
+        run_all(&connection, ops);
         let changes = connection.take_changes();
         prop_assert_eq!(connection.decode_undo(&changes.encode()).unwrap(), changes);
     }
@@ -198,10 +204,10 @@ proptest! {
         before in vec(any_op(), 0..10), ops in vec(any_op(), 0..4),
     ) {
         let connection = database_of(definitions());
-        before.into_iter().for_each(|op| run(&connection, op));
+        run_all(&connection, before);
         connection.take_changes();
         let before = dump(&connection);
-        ops.into_iter().for_each(|op| run(&connection, op));
+        run_all(&connection, ops);
         let after = dump(&connection);
         let changed: Vec<_> = connection.take_changes().tables().iter().collect();
         for table in 0..3 {

@@ -1,0 +1,55 @@
+//! Every developer task: `cargo xtask <demo|test|soak|bench>`.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod demo;
+mod install;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What every task returns.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Developer tasks of LiveStore for Rust.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Show the whole system at work: a server, two clients, offline edits, a crash
+    Demo(demo::Args),
+    /// Install what is missing and run everything that CI runs
+    Test(test::Args),
+    /// Run the long tests with their full counts
+    Soak(test::SoakArgs),
+    /// Measure, each case beside what plain SQLite does
+    Bench(bench::Args),
+    /// Check licences and sources of all dependencies (installs cargo-deny if it is missing)
+    Deny,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Soak(args) => test::soak(&args),
+        Task::Bench(args) => bench::run(&args),
+        Task::Deny => test::deny(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

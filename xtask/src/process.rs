@@ -1,0 +1,64 @@
+//! Running other programs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Returns the root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository's root")
+}
+
+/// Starts a `cargo` command in the repository's root.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Returns where cargo puts what it builds.
+pub(crate) fn target_dir() -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let output = cargo().args(["metadata", "--no-deps", "--format-version=1"]).output()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target")?;
+    Ok(target.into())
+}
+
+/// Runs a command to its end; a failure of it is an error that shows it.
+pub(crate) fn run(command: &mut Command) -> Result<(), Box<dyn std::error::Error>> {
+    let shown = show(command);
+    let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{shown}: {status}").into()) }
+}
+
+/// Tells whether a program is there and answers.
+pub(crate) fn answers(program: &str, argument: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Writes a command as one would type it.
+pub(crate) fn show(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// Calls a function every 20 ms until it gives something, at most for a while.
+pub(crate) fn wait_for<T>(
+    what: &str,
+    at_most: Duration,
+    mut look: impl FnMut() -> Result<Option<T>, Box<dyn std::error::Error>>,
+) -> Result<T, Box<dyn std::error::Error>> {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        if start.elapsed() > at_most {
+            return Err(format!("{what} took more than {} s", at_most.as_secs()).into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,121 @@
+//! `cargo xtask test` and `cargo xtask soak`.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::process::{self, cargo, show};
+use crate::{Outcome, install};
+
+/// How often the crash test kills a process in the suite, and in a soak.
+const KILLS: u32 = 20;
+const SOAK_KILLS: u32 = 200;
+/// Cases of each property test in a soak; the suite takes proptest's 256.
+const SOAK_CASES: u32 = 10_000;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Install nothing; print what to install instead
+    #[arg(long)]
+    no_install: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SoakArgs {
+    /// How often the crash test kills a committing process
+    #[arg(long, default_value_t = SOAK_KILLS)]
+    kills: u32,
+    /// Cases of each property test
+    #[arg(long, default_value_t = SOAK_CASES)]
+    cases: u32,
+}
+
+/// Runs parts one after the other and remembers how long each took.
+#[derive(Default)]
+struct Parts(Vec<(&'static str, Duration)>);
+
+impl Parts {
+    fn run(&mut self, name: &'static str, command: &mut Command) -> Outcome {
+        println!("\n== {name}: {}", show(command));
+        let start = Instant::now();
+        process::run(command)?;
+        self.0.push((name, start.elapsed()));
+        Ok(())
+    }
+
+    fn print(&self) {
+        println!("\nPart                 Seconds");
+        for (name, time) in &self.0 {
+            println!("{name:<20} {:>7.1}", time.as_secs_f64());
+        }
+        let total: Duration = self.0.iter().map(|(_, time)| *time).sum();
+        println!("{:<20} {:>7.1}", "total", total.as_secs_f64());
+    }
+}
+
+fn demo_check() -> Command {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--package", "xtask", "--"]);
+    command.args(["demo", "--check", "--profile", "dev"]);
+    command
+}
+
+fn documentation() -> Command {
+    let mut command = cargo();
+    command.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    command
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    install::install_missing(!args.no_install)?;
+    let mut parts = Parts::default();
+    let warnings = ["--", "-D", "warnings"];
+    parts.run("format", cargo().args(["fmt", "--all", "--check"]))?;
+    parts.run(
+        "clippy",
+        cargo().args(["clippy", "--workspace", "--all-targets", "--locked"]).args(warnings),
+    )?;
+    let no_run = ["test", "--workspace", "--all-targets", "--locked", "--no-run"];
+    parts.run("build tests", cargo().args(no_run))?;
+    parts.run(
+        "tests",
+        cargo()
+            .args(["test", "--workspace", "--lib", "--bins", "--tests", "--locked"])
+            .env("LIVESTORE_KILLS", KILLS.to_string()),
+    )?;
+    parts.run("doctests", cargo().args(["test", "--workspace", "--doc", "--locked"]))?;
+    parts.run("documentation", &mut documentation())?;
+    parts.run("demo", &mut demo_check())?;
+    parts.print();
+    Ok(())
+}
+
+pub(crate) fn soak(args: &SoakArgs) -> Outcome {
+    let mut parts = Parts::default();
+    let crash = ["test", "--release", "--package", "livestore-rs", "--test", "livestore"];
+    parts.run(
+        "kills",
+        cargo()
+            .args(crash)
+            .args(["--", "crash", "--nocapture"])
+            .env("LIVESTORE_KILLS", args.kills.to_string()),
+    )?;
+    parts.run(
+        "properties",
+        cargo()
+            .args(["test", "--release", "--workspace", "--lib", "--tests", "--exclude", "xtask"])
+            .env("PROPTEST_CASES", args.cases.to_string()),
+    )?;
+    parts.print();
+    Ok(())
+}
+
+/// Checks what `deny.toml` says.
+pub(crate) fn deny() -> Outcome {
+    if !process::answers("cargo-deny", "--version") {
+        println!("Missing: cargo-deny. Installing it: cargo install cargo-deny --locked");
+        process::run(cargo().args(["install", "cargo-deny", "--locked"]))?;
+    }
+    // Advisories need the advisory database from the network; the rest does not.
+    process::run(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
+}
