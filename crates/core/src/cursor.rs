@@ -34,7 +34,7 @@ pub struct Cursor {
 
 /// The members of a cursor's JSON form; flattening a position would let unknown ones pass.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct CursorFields {
     backend_id: BackendId,
     seq: GlobalSeqNum,

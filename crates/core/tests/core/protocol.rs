@@ -140,7 +140,7 @@ fn a_cursor_names_the_backend_beside_the_position() {
     assert_eq!(
         json,
         format!(
-            r#"{{"backend_id":"bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb","seq":3,"hash":"{hash}"}}"#
+            r#"{{"backendId":"bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb","seq":3,"hash":"{hash}"}}"#
         )
     );
     assert_eq!(serde_json::from_str::<Cursor>(&json).unwrap(), cursor);

@@ -1,0 +1,49 @@
+//! The app under test: one event that inserts one row.
+
+use livestore::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Creates a todo.
+#[derive(Event, Debug, Serialize, Deserialize)]
+#[event(name = "v1.TodoCreated")]
+pub struct TodoCreated {
+    /// The key, time-ordered.
+    pub id: String,
+    /// What to do.
+    pub text: String,
+}
+
+/// A todo.
+#[derive(Table, Debug, Clone, PartialEq)]
+#[table(name = "todos")]
+pub struct Todo {
+    /// The key, time-ordered.
+    #[column(primary_key)]
+    pub id: String,
+    /// What to do.
+    pub text: String,
+    /// Whether it is done.
+    #[column(default = false)]
+    pub completed: bool,
+}
+
+/// The text of every todo.
+pub const TEXT: &str = "Buy milk, bread and a bunch of radishes";
+
+/// Returns the schema.
+///
+/// # Panics
+///
+/// If the schema were not valid.
+pub fn schema() -> Schema {
+    Schema::builder()
+        .table::<Todo>()
+        .event(|e: TodoCreated, _| Todo::insert(Todo { id: e.id, text: e.text, completed: false }))
+        .build()
+        .expect("the schema is valid")
+}
+
+/// Makes the next event.
+pub fn todo() -> TodoCreated {
+    TodoCreated { id: new_id(), text: TEXT.into() }
+}
