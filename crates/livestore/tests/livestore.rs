@@ -1,6 +1,6 @@
 //! The specification of the store and the replica, as tests.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, unreachable_pub)]
 
 #[path = "livestore/app.rs"]
 mod app;

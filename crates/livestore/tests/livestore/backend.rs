@@ -17,7 +17,9 @@ use livestore::{
     BackendId, CanonicalJson, ClientId, ConnectionState, Durability, Event, EventName, Fate,
     GlobalSeqNum, GroupId, IntoGroup, Replica, Schema, SessionId, StoreId, SyncStatus,
 };
-use livestore_core::{ConfirmedGroup, Event as StoredEvent, Group, IdGenerator, LogPosition};
+use livestore_core::{
+    ConfirmedGroup, Event as StoredEvent, Group, IdGenerator, LogHash, LogPosition,
+};
 use livestore_sqlite::Connection;
 
 /// The reference backend: one log, in memory.
@@ -309,6 +311,11 @@ impl Net {
         Replica::open(connection.unwrap(), config, "test", self.now_ms).unwrap()
     }
 
+    /// The next restarts run other code.
+    pub fn use_schema(&mut self, schema: Schema) {
+        self.schema = schema;
+    }
+
     pub fn status(&self, at: usize) -> SyncStatus {
         self.clients[at].replica.status()
     }
@@ -409,10 +416,11 @@ impl Net {
         true
     }
 
-    /// The disk fails the barrier that a replica waits for.
-    pub fn fail_sync(&mut self, at: usize) {
-        let (barrier, ..) = self.clients[at].barrier.take().expect("a barrier is waited for");
+    /// The disk fails the barrier that a replica waits for, if there is one.
+    pub fn fail_sync(&mut self, at: usize) -> bool {
+        let Some((barrier, ..)) = self.clients[at].barrier.take() else { return false };
         self.replica(at).barrier_done(barrier, false);
+        true
     }
 
     /// The backend takes the next message of a client, but does not answer a push.
@@ -530,14 +538,19 @@ impl Net {
         }
     }
 
+    /// A message moves in each direction, if there is one; returns whether anything moved.
+    pub fn step(&mut self, at: usize) -> bool {
+        let mut moved = self.poll(at) | self.sync(at);
+        moved |= self.to_backend(at) | self.send_page(at);
+        moved | self.to_client(at).is_some()
+    }
+
     /// Everything is delivered until nothing moves any more.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
             let mut moved = false;
             for at in 0..self.clients.len() {
-                moved |= self.poll(at) | self.sync(at);
-                moved |= self.to_backend(at) | self.send_page(at);
-                moved |= self.to_client(at).is_some();
+                moved |= self.step(at);
             }
             if !moved {
                 let waiting = self.clients.iter().filter(|client| client.is_reachable);
@@ -597,8 +610,10 @@ impl Net {
     fn check(&mut self, at: usize) {
         let client = &mut self.clients[at];
         client.fates.extend(client.replica.poll_fates());
-        let head = confirmed_head(&client.replica);
-        assert!(self.backend.has(head), "client {at} is at {head:?}, which is nowhere in the log");
+        let (backend_id, head) = confirmed_head(&client.replica);
+        let is_other_history = backend_id.is_some_and(|id| id != self.backend.id);
+        let is_prefix = is_other_history || self.backend.has(head);
+        assert!(is_prefix, "client {at} is at {head:?}, which is nowhere in the log");
         let rows = "SELECT count(*), coalesce(max(seq), 0) FROM __livestore_eventlog";
         let rows: (u64, u64) = client
             .replica
@@ -642,13 +657,14 @@ fn wal(path: &Path) -> PathBuf {
     wal.into()
 }
 
-/// Where a replica's file says that its confirmed log ends.
-fn confirmed_head(replica: &Replica) -> LogPosition {
-    let sql = "SELECT head, head_hash FROM __livestore_meta";
+/// Where a replica's file says that its confirmed log ends, and whose log it is.
+fn confirmed_head(replica: &Replica) -> (Option<BackendId>, LogPosition) {
+    let sql = "SELECT backend_id, head, head_hash FROM __livestore_meta";
     let head = replica.connection().system().query_one(sql, [], |row| {
-        let hash: Vec<u8> = row.get(1)?;
-        let hash = livestore_core::LogHash::from_slice(&hash).expect("the hash has 32 bytes");
-        Ok(LogPosition { seq: GlobalSeqNum(row.get(0)?), hash })
+        let (backend_id, hash): (Option<Vec<u8>>, Vec<u8>) = (row.get(0)?, row.get(2)?);
+        let hash = LogHash::from_slice(&hash).expect("the hash has 32 bytes");
+        let position = LogPosition { seq: GlobalSeqNum(row.get(1)?), hash };
+        Ok((backend_id.and_then(|id| BackendId::from_slice(&id)), position))
     });
     head.unwrap().unwrap()
 }

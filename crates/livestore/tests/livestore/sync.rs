@@ -1,23 +1,26 @@
-//! Syncing: confirmation, rebase, what cannot be applied, lost and late messages, liars.
+//! Syncing: confirmation, rebase, what cannot be applied, whole groups, pauses.
 
 use std::collections::HashSet;
 
 use livestore::prelude::*;
-use livestore::protocol::{
-    AlreadyAccepted, ClientMessage, Goodbye, GoodbyeReason, GroupPosition, GroupRejected, Page,
-    PushAccepted, RejectReason, ServerAhead, ServerMessage, Welcome,
-};
+use livestore::protocol::{RejectReason, ServerMessage};
 use livestore::replica::GroupState;
 use livestore::{
-    BackendId, CanonicalJson, ConnectionState, DeadLetterReason, Fate, GlobalSeqNum, GroupId,
-    NewEvent, StopReason, SyncStatus,
+    CanonicalJson, ConnectionState, DeadLetterReason, Fate, GlobalSeqNum, GroupId, SchemaBuilder,
+    StopReason,
 };
-use livestore_core::{ClientId, ConfirmedGroup, Group, LogHash, LogPosition, SessionId};
-use proptest::prelude::*;
+use livestore_core::Group;
 use serde::{Deserialize, Serialize};
 
 use crate::app::{Counter, Failed, Seat, SeatTaken, Todo, TodoCompleted, TodoCreated, todo};
-use crate::backend::{Backend, Net, OnTheWire, confirmed_log, fact};
+use crate::backend::{Fact, Net, OnTheWire, fact};
+
+#[path = "sync/interruptions.rs"]
+mod interruptions;
+#[path = "sync/liars.rs"]
+mod liars;
+#[path = "sync/schedules.rs"]
+mod schedules;
 
 /// Gives a seat back, so that what fails now can work again later.
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]
@@ -27,9 +30,9 @@ struct SeatFreed {
 }
 
 /// The app's schema with one more event; `on_failed` is what `v1.Failed` does.
-fn schema_where(
+fn builder(
     on_failed: impl Fn(Failed) -> Result<(), MaterializeError> + Send + Sync + 'static,
-) -> Schema {
+) -> SchemaBuilder {
     Schema::builder()
         .table::<Todo>()
         .table::<Seat>()
@@ -47,15 +50,25 @@ fn schema_where(
         .event(|e: SeatTaken, _| Seat::insert(Seat { seat: e.seat, by: e.by }))
         .event(|e: SeatFreed, _| Seat::delete().filter(Seat::seat.eq(e.seat)))
         .event(move |e: Failed, _| on_failed(e))
-        .build()
-        .expect("the schema is valid")
+}
+
+fn failed(e: Failed) -> Result<(), MaterializeError> {
+    match e.how.as_str() {
+        "error" => Err(MaterializeError::failed("the materializer's own error")),
+        "panic" => panic!("the materializer's panic"),
+        _ => Ok(()),
+    }
 }
 
 fn schema() -> Schema {
-    schema_where(|e| match e.how.as_str() {
-        "panic" => panic!("the materializer's panic"),
-        _ => Err(MaterializeError::failed("the materializer's own error")),
-    })
+    builder(failed).build().expect("the schema is valid")
+}
+
+/// The schema of a later release, in which `v1.Failed` does something else.
+fn later_schema(
+    on_failed: impl Fn(Failed) -> Result<(), MaterializeError> + Send + Sync + 'static,
+) -> Schema {
+    builder(on_failed).materializer_version(1).build().expect("the schema is valid")
 }
 
 /// Clients in memory, connected and in step.
@@ -87,8 +100,6 @@ fn todos(net: &mut Net, at: usize) -> Vec<String> {
 }
 
 fn confirmed(first: u64, last: u64) -> Fate {
-    let json = format!("{first}..{last}");
-    assert!(first <= last, "{json}");
     Fate::Confirmed { first: GlobalSeqNum(first), last: GlobalSeqNum(last) }
 }
 
@@ -353,7 +364,7 @@ fn a_materializer_that_panics_on_an_upstream_event_stops_pulling_and_says_so() {
     assert_eq!(net.replica(0).group_state(pending).unwrap(), GroupState::Pending);
 
     // With fixed code, the app goes on where it was.
-    net.use_schema(schema_where(|_| Ok(())));
+    net.use_schema(later_schema(|_| Ok(())));
     net.restart(0, OnTheWire::Lost);
     net.settle();
     assert_eq!(todos(&mut net, 0), ["before", "in its group", "offline", "pending"]);
@@ -383,36 +394,141 @@ fn a_group_that_the_backend_refuses_becomes_a_dead_letter() {
     net.converge();
 }
 
+/// A group of somebody else under an id of ours, as two clients on one cloned disk would make it.
+fn namesake(net: &mut Net, id: GroupId) -> Group {
+    let group = net.foreign_group([fact(todo("namesake"))]);
+    let (client_id, session_id) = (group.client_id().clone(), group.session_id().clone());
+    Group::new(id, client_id, session_id, group.events().to_vec()).unwrap()
+}
+
 #[test]
 fn a_group_whose_id_the_backend_knows_with_other_content_becomes_a_dead_letter() {
     let mut net = clients(1);
-    go_offline(&mut net, 0);
     let mine = net.commit(0, todo("mine"));
-    net.clients[0].is_reachable = true;
-    net.settle();
-    // The same id again, as two clients with one cloned disk would make it.
-    let mut other = Net::new(schema(), 1);
-    let theirs = other.foreign_group([fact(todo("theirs"))]);
-    let author = ClientId::new("clone").unwrap();
-    let session = SessionId::new("s").unwrap();
-    let clone = Group::new(mine.group_id, author, session, theirs.events().to_vec()).unwrap();
-    let twin = other.commit(0, todo("mine"));
-    assert_eq!(twin.group_id, mine.group_id, "equal seeds make equal ids");
-    other.backend.append(other_first(&mut other.foreign_group([fact(todo("x"))]).clone()));
-    other.poll(0);
-    let hello = other.to_backend(0);
-    assert!(hello);
-    other.to_client(0);
+    let next = net.commit(0, todo("next"));
+    net.poll(0);
+    let namesake = namesake(&mut net, mine.group_id);
+    net.backend.append(namesake);
+    net.to_backend(0);
+    net.to_client(0);
+    let letters = net.replica(0).dead_letters().unwrap();
     let reason = DeadLetterReason::RefusedByBackend { reason: RejectReason::EventIdConflict };
-    // Its push is on the wire when the clone's group gets into the log before it.
-    deliver_page(&mut other, 0);
-    other.backend.append(clone);
-    assert!(other.to_backend(0));
-    other.to_client(0);
-    let letters = other.replica(0).dead_letters().unwrap();
     assert_eq!((letters.len(), &letters[0].reason), (1, &reason));
+    net.settle();
+    assert_eq!(todos(&mut net, 0), ["namesake", "next"]);
+    assert_eq!(net.replica(0).group_state(next).unwrap(), GroupState::Ended(confirmed(2, 2)));
+    net.assert_state_is_replay(0);
 }
 
-fn other_first(group: &mut Group) -> Group {
-    group.clone()
+#[test]
+fn what_upstream_confirms_under_our_id_is_what_counts() {
+    let mut net = clients(1);
+    let mine = net.commit(0, todo("mine"));
+    let namesake = namesake(&mut net, mine.group_id);
+    net.backend.append(namesake);
+    deliver_page(&mut net, 0);
+    assert_eq!(todos(&mut net, 0), ["namesake"]);
+    assert_eq!(net.replica(0).group_state(mine).unwrap(), GroupState::Ended(confirmed(1, 1)));
+    net.converge();
+}
+
+// Whole groups, and where to go on
+
+#[test]
+fn a_group_is_visible_whole_or_not_at_all() {
+    let mut net = clients(2);
+    net.backend.page_events = 2;
+    for group in 0..4 {
+        net.commit(0, [0, 1, 2].map(|part| todo(&format!("{group}.{part}"))));
+    }
+    net.poll(0);
+    net.to_backend(0);
+    net.cut(0, OnTheWire::Lost);
+    greet(&mut net, 0);
+    for done in 1..=4 {
+        for at in 0..2 {
+            net.send_page(at);
+            let message = net.to_client(at).unwrap();
+            let ServerMessage::Page(page) = message else { panic!("{message:?}") };
+            assert_eq!(page.groups.len(), 1, "a page is cut between groups only");
+        }
+        assert_eq!(todos(&mut net, 1).len(), 3 * done);
+        assert_eq!(net.status(0).confirmed_head.0, 3 * done as u64);
+    }
+    net.converge();
+}
+
+#[test]
+fn pushes_are_cut_between_groups() {
+    let mut net = clients(1);
+    let many = |prefix: &str, count| -> Vec<_> {
+        (0..count).map(|index| todo(&format!("{prefix}{index:03}"))).collect()
+    };
+    for event in many("single ", 300) {
+        net.commit(0, event);
+    }
+    net.commit(0, many("group ", 300));
+    net.commit(0, todo("last"));
+    net.settle();
+    let events = |groups: &[Group]| groups.iter().map(Group::event_count).sum::<u64>();
+    let pushed: Vec<_> = net.clients[0].pushes.iter().map(|push| events(&push.groups)).collect();
+    assert_eq!(pushed, [256, 344, 1]);
+    net.converge();
+}
+
+#[test]
+fn a_new_connection_goes_on_where_the_last_one_ended() {
+    let mut net = clients(1);
+    for id in ["a", "b", "c"] {
+        net.elsewhere([fact(todo(id))]);
+    }
+    net.settle();
+    net.cut(0, OnTheWire::Lost);
+    net.elsewhere([fact(todo("d"))]);
+    greet(&mut net, 0);
+    assert!(net.send_page(0));
+    let Some(ServerMessage::Page(page)) = net.to_client(0) else { panic!("no page") };
+    assert_eq!((page.groups.len(), page.groups[0].first), (1, GlobalSeqNum(4)));
+    net.converge();
+}
+
+// The pause between two attempts
+
+/// Fails to connect this many times, and returns the pauses after each attempt.
+fn pauses(net: &mut Net, at: usize, attempts: usize) -> Vec<u64> {
+    net.clients[at].is_reachable = false;
+    let mut pauses = Vec::new();
+    for _ in 0..attempts {
+        net.wait_for_retry(at);
+        net.poll(at);
+        pauses.push(net.replica(at).next_timeout().unwrap() - net.now_ms);
+    }
+    pauses
+}
+
+#[test]
+fn the_pause_before_the_next_attempt_grows_with_jitter_up_to_a_limit() {
+    let mut net = Net::new(schema(), 4);
+    let mut all: HashSet<Vec<u64>> = HashSet::new();
+    for at in 0..4 {
+        let pauses = pauses(&mut net, at, 20);
+        for (attempt, pause) in pauses.iter().enumerate() {
+            let ceiling = 30_000.min(250 << attempt);
+            assert!((ceiling / 2..=ceiling).contains(pause), "{attempt}: {pause} of {ceiling}");
+        }
+        all.insert(pauses);
+    }
+    assert_eq!(all.len(), 4, "clients must not come in step");
+}
+
+#[test]
+fn a_client_that_is_told_to_hurry_does_not_wait() {
+    let mut net = Net::new(schema(), 1);
+    pauses(&mut net, 0, 10);
+    assert!(!net.poll(0), "it waits");
+    net.clients[0].is_reachable = true;
+    net.replica(0).retry_now();
+    assert!(net.poll(0), "it connects at once");
+    net.settle();
+    assert!(net.is_connected(0));
 }

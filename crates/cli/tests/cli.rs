@@ -1,0 +1,246 @@
+//! The `livestore` command as a user meets it: real processes, their output and exit codes.
+
+#![allow(missing_docs)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use livestore::prelude::*;
+use livestore_sync_ws::WsSync;
+use serde::{Deserialize, Serialize};
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "v1.TodoCreated")]
+struct TodoCreated {
+    id: String,
+    text: String,
+}
+
+#[derive(Table, Clone, Debug, PartialEq)]
+#[table(name = "todos")]
+struct Todo {
+    #[column(primary_key)]
+    id: String,
+    text: String,
+}
+
+fn schema() -> Schema {
+    Schema::builder()
+        .table::<Todo>()
+        .event(|e: TodoCreated, _| Todo::insert(Todo { id: e.id, text: e.text }))
+        .build()
+        .unwrap()
+}
+
+fn livestore(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_livestore")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A folder with a store of three events, two of them in one group.
+fn filled(folder: &Path) -> String {
+    let client = livestore::ClientId::new("laptop").unwrap();
+    let adapter = FileAdapter::new(folder).client_id(client);
+    let store = Store::open(schema(), "my-app", adapter).unwrap();
+    let todo = |id: &str| TodoCreated { id: id.into(), text: "Buy milk".into() };
+    store.commit(todo("a")).unwrap();
+    store.commit([todo("b"), todo("c")]).unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn help_tells_what_there_is() {
+    let output = livestore(&["--help"]);
+    assert!(output.status.success());
+    insta::assert_snapshot!(text(&output.stdout), @r"
+    Run a LiveStore sync server, and look into stores
+
+    Usage: livestore <COMMAND>
+
+    Commands:
+      serve   Run the sync server
+      log     Print the events of a store, oldest first: confirmed ones, then pending ones
+      status  Print where stores stand: heads, pending events, dead letters
+      help    Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+    ");
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_2_and_a_failure_with_1() {
+    assert_eq!(livestore(&["nonsense"]).status.code(), Some(2));
+    assert_eq!(livestore(&["log", "x", "--since", "e1.1"]).status.code(), Some(2));
+    let output = livestore(&["status", "/nonexistent/folder"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("error: /nonexistent/folder: "), "{output:?}");
+    assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn status_shows_heads_and_pending_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = filled(folder.path());
+    let output = text(&livestore(&["status", &folder]).stdout);
+    let output = output.lines().filter(|line| !line.contains("file size")).collect::<Vec<_>>();
+    insta::assert_snapshot!(output.join("\n"), @r"
+    Store my-app
+      client          laptop
+      backend         none so far
+      confirmed head  e0
+      local head      e3
+      pending         3 events in 2 groups
+      rebases         0
+      quarantined     0
+      dead letters    0
+    ");
+    let output = livestore(&["status", &folder, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["pendingEvents"], 3);
+    assert_eq!(json["localHead"], "e3");
+    assert_eq!(json["deadLetterList"], serde_json::json!([]));
+}
+
+#[test]
+fn log_prints_a_table_or_json_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = filled(folder.path());
+    insta::assert_snapshot!(text(&livestore(&["log", &folder]).stdout), @r#"
+    SEQ          STATE     EVENT                    CLIENT           PAYLOAD
+    e1           pending   v1.TodoCreated           laptop           {"id":"a","text":"Buy milk"}
+    e2           pending   v1.TodoCreated           laptop           {"id":"b","text":"Buy milk"}
+    e3           pending   v1.TodoCreated           laptop           {"id":"c","text":"Buy milk"}
+    "#);
+    let output = text(&livestore(&["log", &folder, "--json", "--limit", "2"]).stdout);
+    let lines: Vec<serde_json::Value> =
+        output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[1]["args"]["id"], "b");
+    assert_eq!(lines[1]["seq"], "e2");
+    assert_eq!(lines[1]["confirmed"], false);
+    let output = text(&livestore(&["log", &folder, "--json", "--name", "v1.Other"]).stdout);
+    assert_eq!(output, "");
+}
+
+#[test]
+fn a_folder_with_several_stores_asks_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    drop(Store::open(schema(), "other", FileAdapter::new(folder.path())).unwrap());
+    let output = livestore(&["log", &path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("holds 2 stores; choose one with --store"));
+    let output = livestore(&["log", &path, "--store", "my-app"]);
+    assert_eq!(text(&output.stdout).lines().count(), 4);
+    let output = livestore(&["status", &path]);
+    assert_eq!(text(&output.stdout).matches("Store ").count(), 2);
+}
+
+#[test]
+fn what_is_no_store_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    assert!(text(&livestore(&["status", path]).stderr).contains("holds no .livestore file"));
+    std::fs::write(folder.path().join("x.livestore"), "no database at all".repeat(99)).unwrap();
+    let output = livestore(&["status", path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no SQLite database"), "{output:?}");
+}
+
+struct Server {
+    process: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(data: &Path, listen: &str) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_livestore"))
+            .args(["serve", "--json", "--listen", listen, "--data", data.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let out = process.stdout.as_mut().unwrap();
+        BufReader::new(out).read_line(&mut line).unwrap();
+        let started: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let url = started["url"].as_str().unwrap().to_owned();
+        Self { process, url }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn wait_until_synced(store: &Store) {
+    let start = Instant::now();
+    while !store.sync_status().unwrap().is_synced() {
+        let status = store.sync_status().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(20), "not synced: {status:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn serve_syncs_stores_and_keeps_the_log_over_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("server");
+    let server = Server::start(&data, "127.0.0.1:0");
+    let open = |name: &str, url: &str| {
+        let adapter = FileAdapter::new(folder.path().join(name)).sync(WsSync::new(url));
+        Store::open(schema(), "shared", adapter).unwrap()
+    };
+    let a = open("a", &server.url);
+    a.commit(TodoCreated { id: "1".into(), text: "one".into() }).unwrap();
+    wait_until_synced(&a);
+    drop(a);
+    let listen = server.url.trim_start_matches("ws://").trim_end_matches("/sync").to_owned();
+    drop(server);
+
+    let server = Server::start(&data, &listen);
+    let b = open("b", &server.url);
+    wait_until_synced(&b);
+    assert_eq!(b.query(Todo::select().count()).unwrap(), 1);
+    let path = folder.path().join("b");
+    let output = text(&livestore(&["log", path.to_str().unwrap()]).stdout);
+    assert!(output.contains("e1           confirmed v1.TodoCreated"), "{output}");
+}
+
+#[test]
+fn a_second_server_on_one_folder_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let _server = Server::start(folder.path(), "127.0.0.1:0");
+    let data = folder.path().to_str().unwrap();
+    let output = livestore(&["serve", "--data", data, "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("error: "), "{output:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn serve_stops_in_good_order_on_sigterm() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), "127.0.0.1:0");
+    let pid = server.process.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = server.process.try_wait().unwrap() {
+            break status;
+        }
+        assert!(start.elapsed() < Duration::from_secs(15), "the server did not stop");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(status.success(), "{status}");
+}
