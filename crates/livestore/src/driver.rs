@@ -48,9 +48,10 @@ impl Driver {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 match runtime {
                     Ok(runtime) => {
-                        runtime.block_on(
-                            Run { store, provider, path, wake, conversation: None }.until(stopped),
-                        );
+                        let run = Run { store, provider, path, wake, conversation: None };
+                        runtime.block_on(run.until(stopped));
+                        // Whatever still blocks, such as a slow name lookup, is not waited for.
+                        runtime.shutdown_background();
                     }
                     Err(error) => tracing::error!(%error, "the sync driver could not start"),
                 }

@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use livestore_core::{ClientId, GroupId, SessionId, StoreId};
 use livestore_reactive::{Computed, Context, Graph, Signal, Source};
-use livestore_sqlite::{ChangedTables, Query, StateHash};
+use livestore_sqlite::{Query, StateHash};
 use tokio::sync::Notify;
 
 use crate::adapter::Adapter;
@@ -17,7 +17,7 @@ use crate::event::{GroupBuilder, IntoGroup, NewEvent};
 use crate::eventlog::{Events, LoggedEvent};
 use crate::live::LiveQuery;
 use crate::receipt::CommitReceipt;
-use crate::replica::{DeadLetter, Replica, ReplicaConfig, SyncStatus};
+use crate::replica::{DeadLetter, Fate, Replica, ReplicaConfig, SyncStatus};
 use crate::{CommitError, OpenError, QueryError, Schema, Unavailable, clock, materializer};
 
 /// A local database that is derived from a log of events, and syncs the log with a backend.
@@ -48,13 +48,6 @@ pub(crate) struct Inner {
     driver_wake: Arc<Notify>,
 }
 
-/// What a step of the replica has to be followed by, once its lock is released.
-#[must_use]
-struct Aftermath {
-    changed: Option<ChangedTables>,
-    wakers: Vec<Waker>,
-}
-
 impl Inner {
     /// Locks the replica to look at it.
     fn lock(&self) -> Result<ReplicaGuard<'_>, Unavailable> {
@@ -76,31 +69,33 @@ impl Inner {
     pub(crate) fn write<R>(&self, act: impl FnOnce(&mut Replica) -> R) -> Result<R, Unavailable> {
         let mut replica = self.lock()?;
         let result = act(&mut replica);
-        let aftermath = self.aftermath(&mut replica);
-        drop(replica);
-        self.publish(aftermath);
+        let wakers = self.wakers(&replica.poll_fates());
+        match replica.poll_changes() {
+            None => drop(replica),
+            // Live queries are marked before anybody else can read the new state, so that none is
+            // ever older than a query run afresh; subscribers are called when the lock is gone.
+            Some(changed) => self.graph.batch(|| {
+                self.graph.mark_changed(changed.iter().map(|table| &self.tables[table]));
+                drop(replica);
+            }),
+        }
+        wakers.into_iter().for_each(Waker::wake);
         Ok(result)
     }
 
-    fn aftermath(&self, replica: &mut Replica) -> Aftermath {
+    /// Takes out those who wait for one of these groups.
+    fn wakers(&self, fates: &[(GroupId, Fate)]) -> Vec<Waker> {
+        if fates.is_empty() {
+            return Vec::new();
+        }
         let mut wakers = Vec::new();
-        let fates = replica.poll_fates();
-        if !fates.is_empty() {
-            let mut waiters = self.waiters();
-            for (group, _) in fates {
-                let range = (group, 0)..=(group, u64::MAX);
-                let keys: Vec<_> = waiters.range(range).map(|(key, _)| *key).collect();
-                wakers.extend(keys.iter().filter_map(|key| waiters.remove(key)));
-            }
+        let mut waiters = self.waiters();
+        for (group, _) in fates {
+            let range = (*group, 0)..=(*group, u64::MAX);
+            let keys: Vec<_> = waiters.range(range).map(|(key, _)| *key).collect();
+            wakers.extend(keys.iter().filter_map(|key| waiters.remove(key)));
         }
-        Aftermath { changed: replica.poll_changes(), wakers }
-    }
-
-    fn publish(&self, aftermath: Aftermath) {
-        aftermath.wakers.into_iter().for_each(Waker::wake);
-        if let Some(changed) = aftermath.changed {
-            self.graph.mark_changed(changed.iter().map(|table| &self.tables[table]));
-        }
+        wakers
     }
 
     pub(crate) fn waiters(&self) -> MutexGuard<'_, BTreeMap<(GroupId, u64), Waker>> {

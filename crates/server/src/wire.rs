@@ -74,9 +74,7 @@ impl Wire {
                 Err(End::protocol_error("a binary frame; messages are text frames"))
             }
             Some(Ok(Message::Close(_))) | None => Err(End::Gone("closed by the client")),
-            // An oversized frame, broken UTF-8, or a connection that is gone. In the last case
-            // nobody will read the goodbye.
-            Some(Err(error)) => Err(End::protocol_error(error)),
+            Some(Err(error)) => Err(why_broken(error)),
         }
     }
 
@@ -113,6 +111,24 @@ impl Wire {
             Ok::<(), axum::Error>(())
         };
         let _ = timeout(FAREWELL, farewell).await;
+    }
+}
+
+/// Tells a client that is gone from one that sent what is no WebSocket frame of ours, such as an
+/// oversized one or broken UTF-8.
+fn why_broken(error: axum::Error) -> End {
+    use tokio_tungstenite::tungstenite::Error;
+    use tokio_tungstenite::tungstenite::error::ProtocolError;
+
+    let error = error.into_inner();
+    match error.downcast_ref::<Error>() {
+        Some(
+            Error::Io(_)
+            | Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
+        ) => End::Gone("the connection broke"),
+        _ => End::protocol_error(error),
     }
 }
 

@@ -255,6 +255,17 @@ pub(crate) fn confirmed_positions(
     })
 }
 
+/// Reads the log's hash at a position; `None` if no confirmed group ends there.
+pub(crate) fn log_hash(
+    connection: &Connection,
+    at: GlobalSeqNum,
+) -> Result<Option<LogHash>, SqliteError> {
+    let sql = "SELECT log_hash FROM __livestore_eventlog WHERE seq = ?";
+    let hash: Option<Option<Vec<u8>>> =
+        connection.system().query_one(sql, [at.0 as i64], |row| row.get(0))?;
+    Ok(hash.flatten().and_then(|hash| LogHash::from_slice(&hash)))
+}
+
 /// One event as it stands in the log, confirmed or pending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogRow {

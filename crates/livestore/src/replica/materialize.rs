@@ -154,6 +154,10 @@ impl Replica {
                     let undo = self.connection.take_changes().encode();
                     eventlog::set_undo(&self.connection, pending.first, Some(&undo))?;
                 }
+                // The backend may have it; that is settled when we are connected again.
+                Err(_) if self.has_upstream() && self.meta.backend_id.is_some() => {
+                    eventlog::set_undo(&self.connection, pending.first, None)?;
+                }
                 Err(reason) => {
                     self.bury(pending, reason, now_ms)?;
                 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use livestore_core::merge::{Merge, PendingGroup as MergeKey, merge};
-use livestore_core::{ConfirmedGroup, GroupId, LogHash, LogPosition};
+use livestore_core::{ConfirmedGroup, GlobalSeqNum, GroupId, LogHash, LogPosition};
 use livestore_sqlite::{ChangedTables, Preimages, SqliteError};
 
 use super::eventlog::{self, PendingGroup};
@@ -44,6 +44,31 @@ pub(super) struct InPlace {
     pub(super) hash: LogHash,
 }
 
+impl InPlace {
+    /// Returns where the log stands after the group, if it stands after a position.
+    pub(super) fn end(&self, after: GlobalSeqNum) -> LogPosition {
+        LogPosition { seq: after.plus(events_in(self.ordinals)), hash: self.hash }
+    }
+}
+
+/// Pending groups that the backend has, or may have, further on.
+///
+/// If they do not apply, they are no dead letters but wait, without effect, until that is settled.
+#[derive(Debug)]
+pub(super) enum InDoubt {
+    All,
+    These(HashSet<GroupId>),
+}
+
+impl InDoubt {
+    fn has(&self, id: GroupId) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(ids) => ids.contains(&id),
+        }
+    }
+}
+
 impl Replica {
     /// Confirms the first pending groups at the positions after the head; nothing else changes.
     pub(super) fn confirm_in_place(&mut self, groups: &[InPlace]) -> Result<(), ReplicaError> {
@@ -62,30 +87,27 @@ impl Replica {
         let first = meta.head.seq.next();
         eventlog::confirm_pending(&self.connection, ordinals, first, &meta.client_id, hash)?;
         outcome.left_tail.add(ordinals);
-        meta.head = LogPosition { seq: meta.head.seq.plus(events_in(ordinals)), hash };
+        meta.head = group.end(meta.head.seq);
         outcome.fates.push((id, Fate::Confirmed { first, last: meta.head.seq }));
         Ok(())
     }
 
     /// Merges groups that continue the confirmed log, with the log's hash after each of them.
-    ///
-    /// `accepted` are pending groups that the backend is known to hold further on: should they no
-    /// longer apply, they are not dead letters but wait for their page.
     pub(super) fn merge_upstream(
         &mut self,
         incoming: &[(ConfirmedGroup, LogHash)],
-        accepted: &HashSet<GroupId>,
+        in_doubt: &InDoubt,
         now_ms: u64,
     ) -> Result<(), ReplicaError> {
         self.step(|replica, meta, outcome| {
-            replica.execute_merge(incoming, accepted, now_ms, meta, outcome)
+            replica.execute_merge(incoming, in_doubt, now_ms, meta, outcome)
         })
     }
 
     fn execute_merge(
         &self,
         incoming: &[(ConfirmedGroup, LogHash)],
-        accepted: &HashSet<GroupId>,
+        in_doubt: &InDoubt,
         now_ms: u64,
         meta: &mut Meta,
         outcome: &mut Outcome,
@@ -131,37 +153,61 @@ impl Replica {
                 eventlog::remove_pending(&self.connection, own.first, own.last())?;
                 outcome.left_tail.add((own.first, own.last()));
             } else {
-                self.redo(own, accepted, now_ms, outcome)?;
+                self.redo(own, in_doubt, now_ms, outcome)?;
             }
         }
         outcome.rebased = !tail.is_empty();
         Ok(())
     }
 
-    /// Takes pending groups that the backend will never accept out of the tail.
+    /// Takes a pending group that the backend will never accept out of the tail.
     pub(super) fn reject(
         &mut self,
-        rejected: &HashSet<GroupId>,
+        rejected: GroupId,
         reason: &DeadLetterReason,
-        accepted: &HashSet<GroupId>,
+        in_doubt: &InDoubt,
         now_ms: u64,
     ) -> Result<(), ReplicaError> {
-        let is_rejected = |own: &PendingGroup| rejected.contains(&own.group.id());
         self.step(|replica, _, outcome| {
-            let all = replica.pending_groups(|_| false)?;
-            let from = all.iter().position(is_rejected).unwrap_or(all.len());
-            let tail = &all[from..];
-            replica.undo(tail, outcome)?;
-            for own in tail {
-                if is_rejected(own) {
-                    replica.bury_in_step(own, reason.clone(), now_ms, outcome)?;
-                } else {
-                    replica.redo(own, accepted, now_ms, outcome)?;
-                }
+            let is_rejected = |own: &PendingGroup| own.group.id() == rejected;
+            let tail = replica.undo_from(is_rejected, outcome)?;
+            let Some((first, others)) = tail.split_first() else { return Ok(()) };
+            replica.bury_in_step(first, reason.clone(), now_ms, outcome)?;
+            for own in others {
+                replica.redo(own, in_doubt, now_ms, outcome)?;
             }
-            outcome.rebased = tail.len() > 1;
+            outcome.rebased = !others.is_empty();
             Ok(())
         })
+    }
+
+    /// Applies the tail again from the first group on whose effects are not in the state.
+    pub(super) fn try_unapplied(
+        &mut self,
+        in_doubt: &InDoubt,
+        now_ms: u64,
+    ) -> Result<(), ReplicaError> {
+        self.step(|replica, _, outcome| {
+            let tail = replica.undo_from(|own| own.undo.is_none(), outcome)?;
+            for own in &tail {
+                replica.redo(own, in_doubt, now_ms, outcome)?;
+            }
+            outcome.rebased = !tail.is_empty();
+            Ok(())
+        })
+    }
+
+    /// Undoes the tail from the first group on for which the closure holds, and returns it.
+    fn undo_from(
+        &self,
+        is_first: impl FnMut(&PendingGroup) -> bool,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<PendingGroup>, ReplicaError> {
+        let mut all = self.pending_groups(|_| false)?;
+        let from = all.iter().position(is_first).unwrap_or(all.len());
+        let tail = all.split_off(from);
+        self.undo(&tail, outcome)?;
+        Ok(tail)
     }
 
     /// Runs one step: a transaction, and the replica's own fields only once that is committed.
@@ -211,18 +257,17 @@ impl Replica {
     fn redo(
         &self,
         own: &PendingGroup,
-        accepted: &HashSet<GroupId>,
+        in_doubt: &InDoubt,
         now_ms: u64,
         outcome: &mut Outcome,
     ) -> Result<(), ReplicaError> {
-        let id = own.group.id();
         match self.apply_pending(&own.group)? {
             Ok(()) => {
                 let preimages = self.connection.take_changes();
                 outcome.changed.extend(&preimages.tables());
                 eventlog::set_undo(&self.connection, own.first, Some(&preimages.encode()))?;
             }
-            Err(_) if accepted.contains(&id) => {
+            Err(_) if in_doubt.has(own.group.id()) => {
                 eventlog::set_undo(&self.connection, own.first, None)?;
             }
             Err(reason) => self.bury_in_step(own, reason, now_ms, outcome)?,

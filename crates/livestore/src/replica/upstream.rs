@@ -11,12 +11,12 @@ use livestore_core::protocol::{
     AlreadyAccepted, ClientMessage, Goodbye, GoodbyeReason, GroupRejected, Hello, PROTOCOL_VERSION,
     Page, Push, PushAccepted, ServerAhead, ServerMessage, Welcome,
 };
-use livestore_core::{Cursor, GlobalSeqNum, GroupId, LogHash};
+use livestore_core::{Cursor, GlobalSeqNum, GroupId, LogHash, LogPosition};
 use livestore_sqlite::Durability;
 
 use super::eventlog::{self, PendingGroup};
 use super::exceptions::DeadLetterReason;
-use super::merge::InPlace;
+use super::merge::{InDoubt, InPlace};
 use super::{Replica, ReplicaError};
 
 /// The first pause before connecting again, in milliseconds; it doubles up to [`MAX_PAUSE_MS`].
@@ -108,7 +108,15 @@ enum Phase {
 #[derive(Debug)]
 struct InFlight {
     request: u64,
+    /// What its first group continues.
+    base: LogPosition,
     groups: Vec<InPlace>,
+}
+
+impl InFlight {
+    fn has(&self, id: GroupId) -> bool {
+        self.groups.iter().any(|group| group.id == id)
+    }
 }
 
 /// The state of the conversation; nothing of it outlives the process.
@@ -120,6 +128,8 @@ pub(super) struct Upstream {
     in_flight: Option<InFlight>,
     next_request: u64,
     backend_head: Option<GlobalSeqNum>,
+    /// The end of the backend's log when it welcomed us, and when that was.
+    welcomed: Option<(GlobalSeqNum, u64)>,
     /// Pending groups that the backend is known to hold beyond our head.
     accepted: HashSet<GroupId>,
     /// Everything pending up to this ordinal survives a power cut.
@@ -166,6 +176,7 @@ impl Upstream {
             in_flight: None,
             next_request: 1,
             backend_head: None,
+            welcomed: None,
             accepted: HashSet::new(),
             durable: 0,
             barrier: None,
@@ -280,10 +291,19 @@ impl Replica {
         upstream.disconnect = false;
         upstream.in_flight = None;
         upstream.accepted.clear();
+        let welcomed = upstream.welcomed.take();
         if matches!(upstream.phase, Phase::Stopped(_) | Phase::NoBackend) {
             return;
         }
-        let ceiling = MAX_PAUSE_MS.min(FIRST_PAUSE_MS << upstream.failures.min(16));
+        let ceiling = |failures: u32| MAX_PAUSE_MS.min(FIRST_PAUSE_MS << failures.min(16));
+        // A welcome alone is no success: a backend that always fails right after it, or a disk
+        // that never takes the first page, must not be tried again and again without a pause.
+        if let Some((_, at_ms)) = welcomed
+            && now_ms.saturating_sub(at_ms) >= ceiling(upstream.failures)
+        {
+            upstream.failures = 0;
+        }
+        let ceiling = ceiling(upstream.failures);
         upstream.failures += 1;
         // Half of the pause is left to chance, so that clients of one server do not come in step.
         let pause_ms = ceiling / 2 + self.ids.random() % (ceiling / 2 + 1);
@@ -358,9 +378,15 @@ impl Replica {
         if welcome.head < self.head_seq() {
             return Err(violation("a log that is shorter than our cursor"));
         }
-        if let Some(group) = welcome.accepted.iter().find(|group| group.first <= self.head_seq()) {
-            let message = format!("group {} stands at {} in no log of ours", group.id, group.first);
-            return Err(violation(message));
+        if !welcome.accepted.is_empty() {
+            let attempted = eventlog::pending_ids(&self.connection)?;
+            let ahead = self.head_seq().next()..=welcome.head;
+            for group in &welcome.accepted {
+                if !ahead.contains(&group.first) || !attempted.contains(&group.id) {
+                    let message = format!("group {} cannot stand at {}", group.id, group.first);
+                    return Err(violation(message));
+                }
+            }
         }
         if self.meta.backend_id.is_none() {
             let mut meta = self.meta.clone();
@@ -369,24 +395,28 @@ impl Replica {
             self.meta = meta;
         }
         self.upstream.phase = Phase::Live;
-        self.upstream.failures = 0;
         self.upstream.last_error = None;
         self.upstream.backend_head = Some(welcome.head);
+        self.upstream.welcomed = Some((welcome.head, now_ms));
         self.upstream.accepted = welcome.accepted.iter().map(|group| group.id).collect();
+        self.settle_doubts(now_ms)
+    }
 
-        // A group that failed on a rebase was kept because the backend had it. If it has not after
-        // all, it will never be confirmed as it is.
-        let unapplied: HashSet<_> = eventlog::unapplied_groups(&self.connection)?
-            .into_iter()
-            .filter(|id| !self.upstream.accepted.contains(id))
-            .collect();
-        if !unapplied.is_empty() {
-            let reason = DeadLetterReason::MaterializeFailed {
-                event_index: 0,
-                message: "it failed on a rebase while its acceptance was in doubt".into(),
-            };
-            let accepted = self.upstream.accepted.clone();
-            self.reject(&unapplied, &reason, &accepted, now_ms)?;
+    /// Tells whether pages are still missing that the backend had when it welcomed us.
+    fn is_catching_up(&self) -> bool {
+        self.upstream.welcomed.is_some_and(|(head, _)| self.head_seq() < head)
+    }
+
+    /// Tries groups once more that failed while their acceptance was in doubt, if it is not any
+    /// more: the backend does not have them, so they are either applied or dead letters now.
+    fn settle_doubts(&mut self, now_ms: u64) -> Result<(), Trouble> {
+        if self.is_catching_up() {
+            return Ok(());
+        }
+        let unapplied = eventlog::unapplied_groups(&self.connection)?;
+        if unapplied.iter().any(|id| !self.upstream.accepted.contains(id)) {
+            let in_doubt = InDoubt::These(self.upstream.accepted.clone());
+            self.try_unapplied(&in_doubt, now_ms)?;
         }
         Ok(())
     }
@@ -418,12 +448,21 @@ impl Replica {
         if page.end.hash != hash {
             return Err(violation("a page whose content does not lead to its log hash"));
         }
-        let accepted = self.upstream.accepted.clone();
-        self.merge_upstream(&incoming, &accepted, now_ms)?;
+        // A push that we have forgotten may still be on its way, and be taken at the end of what
+        // the backend has: until we are there, no group of ours is given up.
+        let in_doubt = match self.upstream.welcomed {
+            Some((head, _)) if next <= head => InDoubt::All,
+            _ => InDoubt::These(self.upstream.accepted.clone()),
+        };
+        let was_catching_up = self.is_catching_up();
+        self.merge_upstream(&incoming, &in_doubt, now_ms)?;
         for (confirmed, _) in &incoming {
             self.upstream.accepted.remove(&confirmed.group.id());
         }
         self.learn_backend_head(page.head);
+        if was_catching_up {
+            self.settle_doubts(now_ms)?;
+        }
         Ok(())
     }
 
@@ -433,25 +472,26 @@ impl Replica {
 
     fn receive_accepted(&mut self, accepted: &PushAccepted) -> Result<(), Trouble> {
         let in_flight = self.answered(accepted.request)?;
-        let last_hash = in_flight.groups.last().map(|group| group.hash);
-        if last_hash != Some(accepted.end.hash) {
-            return Err(violation("a push was accepted under another log hash"));
+        if accepted.first != in_flight.base.seq.next() {
+            let (first, base) = (accepted.first, in_flight.base.seq);
+            return Err(violation(format!("a push on {base} was accepted at {first}")));
         }
         // Pages may have brought some of the groups before the acknowledgement did.
-        let head = self.head_seq();
-        let mut next = accepted.first;
+        let head = self.head();
+        let mut at = in_flight.base;
         let mut rest = in_flight.groups.as_slice();
         while let [group, others @ ..] = rest
-            && next <= head
+            && at.seq < head.seq
         {
-            next = next.plus((group.ordinals.1 - group.ordinals.0 + 1) as u64);
+            at = group.end(at.seq);
             rest = others;
         }
-        if !rest.is_empty() && next != head.next() {
-            return Err(violation(format!(
-                "a push was accepted at {next}, expected {}",
-                head.next()
-            )));
+        let end = rest.iter().fold(at, |at, group| group.end(at.seq));
+        if accepted.end != end {
+            return Err(violation(format!("a push was accepted up to {:?}", accepted.end)));
+        }
+        if at != head && eventlog::log_hash(&self.connection, at.seq)? != Some(at.hash) {
+            return Err(violation("a push was accepted where pages say that others are"));
         }
         self.confirm_in_place(rest)?;
         self.learn_backend_head(accepted.end.seq);
@@ -459,32 +499,44 @@ impl Replica {
     }
 
     fn receive_already(&mut self, already: &AlreadyAccepted) -> Result<(), Trouble> {
-        self.answered(already.request)?;
-        let beyond = already.groups.iter().filter(|group| group.first > self.head_seq());
-        let beyond: Vec<_> = beyond.collect();
-        if let Some(last) = beyond.iter().map(|group| group.first).max() {
-            self.learn_backend_head(last);
+        let in_flight = self.answered(already.request)?;
+        if already.groups.is_empty() {
+            return Err(violation("a push was refused as a repeat of nothing"));
         }
-        self.upstream.accepted.extend(beyond.iter().map(|group| group.id));
+        let pending = eventlog::pending_ids(&self.connection)?;
+        for group in &already.groups {
+            let is_here = group.first <= self.head_seq();
+            if !in_flight.has(group.id) || is_here && pending.contains(&group.id) {
+                let message = format!("group {} cannot stand at {}", group.id, group.first);
+                return Err(violation(message));
+            }
+            if !is_here {
+                self.learn_backend_head(group.first);
+                self.upstream.accepted.insert(group.id);
+            }
+        }
         Ok(())
     }
 
     fn receive_ahead(&mut self, ahead: ServerAhead, now_ms: u64) -> Result<(), Trouble> {
-        self.answered(ahead.request)?;
-        match ahead.missing {
-            Some(page) => self.receive_page(page, now_ms),
-            None => Ok(()),
+        let in_flight = self.answered(ahead.request)?;
+        if let Some(page) = ahead.missing {
+            self.receive_page(page, now_ms)?;
         }
+        if self.head_seq() <= in_flight.base.seq {
+            return Err(violation("a push was refused although nothing was missing"));
+        }
+        Ok(())
     }
 
     fn receive_rejected(&mut self, rejected: GroupRejected, now_ms: u64) -> Result<(), Trouble> {
         let in_flight = self.answered(rejected.request)?;
-        if !in_flight.groups.iter().any(|group| group.id == rejected.group) {
+        if !in_flight.has(rejected.group) {
             return Err(violation("a group was rejected that was not pushed"));
         }
         let reason = DeadLetterReason::RefusedByBackend { reason: rejected.reason };
-        let accepted = self.upstream.accepted.clone();
-        self.reject(&HashSet::from([rejected.group]), &reason, &accepted, now_ms)?;
+        let in_doubt = InDoubt::These(self.upstream.accepted.clone());
+        self.reject(rejected.group, &reason, &in_doubt, now_ms)?;
         Ok(())
     }
 
@@ -538,7 +590,8 @@ impl Replica {
         if tail.is_empty() {
             return Ok(None);
         }
-        let mut hash: LogHash = self.head().hash;
+        let base = self.head();
+        let mut hash: LogHash = base.hash;
         let mut groups = Vec::with_capacity(tail.len());
         for own in &tail {
             hash = hash.extend(own.group.content_hash());
@@ -547,8 +600,8 @@ impl Replica {
         }
         let request = self.upstream.next_request;
         self.upstream.next_request += 1;
-        self.upstream.in_flight = Some(InFlight { request, groups });
+        self.upstream.in_flight = Some(InFlight { request, base, groups });
         let groups = tail.into_iter().map(|own| own.group).collect();
-        Ok(Some(Push { request, base: self.head_seq(), groups }))
+        Ok(Some(Push { request, base: base.seq, groups }))
     }
 }

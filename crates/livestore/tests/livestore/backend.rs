@@ -3,24 +3,29 @@
 //! [`Backend`] is `docs/protocol.md`'s server, word by word: one log, four rules for a push, pages.
 //! [`Net`] holds it together with any number of replicas. Time stands still, messages wait in
 //! queues, and every step checks that each replica's confirmed log is a prefix of the backend's,
-//! and that no push leaves before the barrier that makes it durable.
+//! and that no push leaves before the barrier that makes it durable. [`Served`] gives the same
+//! backend to a real store, with its driver, its thread and its live queries.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use livestore::protocol::{
     AlreadyAccepted, ClientMessage, Goodbye, GoodbyeReason, GroupPosition, GroupRejected, Hello,
     Page, Push, PushAccepted, RejectReason, ServerAhead, ServerMessage, Welcome,
 };
 use livestore::replica::{Barrier, Committed, GroupState, ReplicaConfig, UpstreamAction};
+use livestore::sync_provider::{BoxFuture, Link};
 use livestore::{
     BackendId, CanonicalJson, ClientId, ConnectionState, Durability, Event, EventName, Fate,
-    GlobalSeqNum, GroupId, IntoGroup, Replica, Schema, SessionId, StoreId, SyncStatus,
+    GlobalSeqNum, GroupId, IntoGroup, Replica, Schema, SessionId, StoreId, SyncError, SyncProvider,
+    SyncStatus,
 };
 use livestore_core::{
     ConfirmedGroup, Event as StoredEvent, Group, IdGenerator, LogHash, LogPosition,
 };
 use livestore_sqlite::Connection;
+use tokio::sync::Notify;
 
 /// The reference backend: one log, in memory.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub struct Backend {
     pub page_events: u64,
     /// Groups that the operator's rules forbid.
     pub refused: HashSet<GroupId>,
+    /// True while it serves no store.
+    pub is_down: bool,
     log: Vec<ConfirmedGroup>,
     /// Where the log stands after each group.
     ends: Vec<LogPosition>,
@@ -50,6 +57,7 @@ impl Backend {
             id: BackendId::from_bytes([id; 16]),
             page_events: 100,
             refused: HashSet::new(),
+            is_down: false,
             log: Vec::new(),
             ends: Vec::new(),
         }
@@ -195,6 +203,82 @@ impl Line {
     }
 }
 
+/// A backend for real stores, in the same process.
+#[derive(Debug, Clone)]
+pub struct Served(Arc<Mutex<Backend>>, Arc<Notify>);
+
+impl Served {
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Backend::new(1))), Arc::default())
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Backend> {
+        self.0.lock().unwrap()
+    }
+
+    /// Appends a group of somebody else; returns the end of the log.
+    pub fn elsewhere(&self, group: Group) -> GlobalSeqNum {
+        let mut backend = self.lock();
+        backend.append(group);
+        self.1.notify_waiters();
+        backend.end().seq
+    }
+
+    /// Ends all conversations and begins none, or serves again.
+    pub fn set_down(&self, is_down: bool) {
+        self.lock().is_down = is_down;
+        self.1.notify_waiters();
+    }
+
+    async fn converse(&self, link: Link) -> Result<(), SyncError> {
+        let offline = || {
+            let (backend, reason) = (self.describe(), "it is down".into());
+            Err(SyncError::Offline { backend, reason })
+        };
+        let (mut outgoing, delivery) = link.split();
+        let mut line = Line::default();
+        if self.lock().is_down {
+            return offline();
+        }
+        if delivery.opened().await.is_err() {
+            return Ok(());
+        }
+        loop {
+            // Before the first look at the log, so that nothing is appended unnoticed.
+            let news = self.1.notified();
+            if self.lock().is_down {
+                return offline();
+            }
+            while line.send_page(&self.lock()) {}
+            while let Some(message) = line.down.pop_front() {
+                if delivery.deliver(message).await.is_err() {
+                    return Ok(());
+                }
+            }
+            tokio::select! {
+                message = outgoing.next() => {
+                    let Some(message) = message else { return Ok(()) };
+                    let mut backend = self.lock();
+                    line.take(&mut backend, message);
+                    line.answer(&backend);
+                    self.1.notify_waiters();
+                }
+                () = news => {}
+            }
+        }
+    }
+}
+
+impl SyncProvider for Served {
+    fn connect(&self, link: Link) -> BoxFuture<'_, Result<(), SyncError>> {
+        Box::pin(self.converse(link))
+    }
+
+    fn describe(&self) -> String {
+        "the reference backend".into()
+    }
+}
+
 /// What becomes of pushes that are on the wire when it breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnTheWire {
@@ -247,6 +331,18 @@ pub type Fact = (&'static str, CanonicalJson);
 
 pub fn fact<E: Event>(event: E) -> Fact {
     (E::NAME, CanonicalJson::encode(&event).unwrap())
+}
+
+/// Makes a group of somebody who is not simulated.
+pub fn foreign_group(ids: &mut IdGenerator, facts: impl IntoIterator<Item = Fact>) -> Group {
+    let group_id = ids.group_id(0);
+    let event = |(name, args)| {
+        let name = EventName::new(name).unwrap();
+        StoredEvent { id: ids.event_id(0), name, args }
+    };
+    let events = facts.into_iter().map(event).collect();
+    let client_id = ClientId::new("elsewhere").unwrap();
+    Group::new(group_id, client_id, SessionId::new("s").unwrap(), events).unwrap()
 }
 
 impl Net {

@@ -20,7 +20,7 @@ mod interruptions;
 #[path = "sync/liars.rs"]
 mod liars;
 #[path = "sync/schedules.rs"]
-mod schedules;
+pub mod schedules;
 
 /// Gives a seat back, so that what fails now can work again later.
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]
@@ -60,7 +60,7 @@ fn failed(e: Failed) -> Result<(), MaterializeError> {
     }
 }
 
-fn schema() -> Schema {
+pub fn schema() -> Schema {
     builder(failed).build().expect("the schema is valid")
 }
 

@@ -23,6 +23,12 @@ struct Faults {
     holds_answers: AtomicBool,
     commits: AtomicUsize,
     pages_read: AtomicUsize,
+    /// Stops a reader of the page after [`Self::HELD_PAGE`] until there are so many commits.
+    page_awaits_commits: AtomicUsize,
+}
+
+impl Faults {
+    const HELD_PAGE: GlobalSeqNum = GlobalSeqNum(40);
 }
 
 struct FaultyStorage {
@@ -74,6 +80,10 @@ impl LogReader for CountingReader {
         after: GlobalSeqNum,
     ) -> Result<Option<Page>, StorageError> {
         self.faults.pages_read.fetch_add(1, Ordering::SeqCst);
+        let awaited = || self.faults.page_awaits_commits.load(Ordering::SeqCst);
+        while after == Faults::HELD_PAGE && self.faults.commits.load(Ordering::SeqCst) < awaited() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.inner.page(store_id, after)
     }
 }
@@ -114,33 +124,29 @@ async fn a_failed_write_is_never_acknowledged_and_readers_are_served_on() {
 async fn own_groups_that_a_page_brought_first_are_not_sent_twice() {
     let dir = tempfile::tempdir().unwrap();
     let (server, faults) = start_faulty(dir.path()).await;
-    fill(&server, 80).await;
+    // One group fills a page, so the page after the held one is the last.
+    fill(&server, Faults::HELD_PAGE.0).await;
     let mut ben = Client::connect(&server, "notes").await;
-    ben.pull_to(80).await;
+    ben.pull_to(40).await;
     ben.push_ok(&[group(900, "small")]).await;
 
-    // The pages are more than sockets can buffer, so the last one is read after the commit of the
-    // push; the answer comes after it.
+    // The last page is read after the commit of the push; the answer comes after it.
     faults.holds_answers.store(true, Ordering::SeqCst);
     let commits = faults.commits.load(Ordering::SeqCst);
+    faults.page_awaits_commits.store(commits + 1, Ordering::SeqCst);
     let mine = [group(1000, "mine"), group(1001, "mine too")];
-    let mut anna = Client::burst_in(&server, GlobalSeqNum(81), &mine, async || {
-        while faults.commits.load(Ordering::SeqCst) == commits {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    anna.pull_to(83).await;
+    let mut anna = Client::burst_in(&server, GlobalSeqNum(41), &mine, async || ()).await;
+    anna.pull_to(43).await;
     faults.holds_answers.store(false, Ordering::SeqCst);
     match anna.answer(&mine).await {
         ServerMessage::PushAccepted(accepted) => {
-            assert_eq!((accepted.first, accepted.end), (GlobalSeqNum(82), anna.end));
+            assert_eq!((accepted.first, accepted.end), (GlobalSeqNum(42), anna.end));
         }
         other => panic!("{other:?}"),
     }
-    ben.pull_to(83).await;
+    ben.pull_to(43).await;
     ben.push_ok(&[group(901, "small")]).await;
-    anna.pull_to(84).await;
+    anna.pull_to(44).await;
     assert_eq!(anna.log, ben.log);
 }
 

@@ -62,7 +62,7 @@ fn a_push_that_arrives_after_its_connection_is_gone_is_not_doubled() {
         match order {
             0 => assert!(net.late_push_arrives()),
             1 => assert!(net.to_backend(0)),
-            _ => drop(net.elsewhere([fact(todo("c"))])),
+            _ => _ = net.elsewhere([fact(todo("c"))]),
         }
         net.late_push_arrives();
         net.converge();

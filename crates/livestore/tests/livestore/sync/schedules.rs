@@ -7,7 +7,7 @@ use super::*;
 
 /// Something that an app commits; small ranges make clients get into each other's way.
 #[derive(Debug, Clone)]
-enum What {
+pub enum What {
     Create(u8),
     Complete(u8),
     Take(u8, u8),
@@ -15,7 +15,7 @@ enum What {
 }
 
 impl What {
-    fn event(&self) -> NewEvent {
+    pub fn event(&self) -> NewEvent {
         let event = match *self {
             Self::Create(id) => NewEvent::new("v1.TodoCreated", &todo(&id.to_string())),
             Self::Complete(id) => {
@@ -27,7 +27,7 @@ impl What {
         event.unwrap()
     }
 
-    fn fact(&self) -> Fact {
+    pub fn fact(&self) -> Fact {
         match *self {
             Self::Create(id) => fact(todo(&id.to_string())),
             Self::Complete(id) => fact(TodoCompleted { id: id.to_string() }),
@@ -58,7 +58,7 @@ enum Step {
     Wait,
 }
 
-fn what() -> impl Strategy<Value = What> {
+pub fn what() -> impl Strategy<Value = What> {
     prop_oneof![
         3 => (0..8_u8).prop_map(What::Create),
         2 => (0..8_u8).prop_map(What::Complete),
@@ -95,21 +95,25 @@ impl Step {
             // A commit that fails on the client's own state is not the subject here.
             Self::Commit(whats) => {
                 let events: Vec<_> = whats.iter().map(What::event).collect();
-                drop(net.try_commit(at, events));
+                _ = net.try_commit(at, events);
             }
-            Self::Elsewhere(whats) => drop(net.elsewhere(whats.iter().map(What::fact))),
-            Self::Poll => drop(net.poll(at)),
-            Self::Sync => drop(net.sync(at)),
-            Self::FailSync => drop(net.fail_sync(at)),
-            Self::Take => drop(net.take(at)),
-            Self::Answer => drop(net.answer(at)),
-            Self::SendPage => drop(net.send_page(at)),
-            Self::ToClient => drop(net.to_client(at)),
-            Self::Flow(times) => (0..*times).for_each(|_| drop(net.step(at))),
+            Self::Elsewhere(whats) => _ = net.elsewhere(whats.iter().map(What::fact)),
+            Self::Poll => _ = net.poll(at),
+            Self::Sync => _ = net.sync(at),
+            Self::FailSync => _ = net.fail_sync(at),
+            Self::Take => _ = net.take(at),
+            Self::Answer => _ = net.answer(at),
+            Self::SendPage => _ = net.send_page(at),
+            Self::ToClient => _ = net.to_client(at),
+            Self::Flow(times) => {
+                for _ in 0..*times {
+                    net.step(at);
+                }
+            }
             Self::Cut(wire) => net.cut(at, *wire),
             Self::Restart(wire) => net.restart(at, *wire),
             Self::PowerCut(wire) => net.power_cut(at, *wire),
-            Self::LatePush => drop(net.late_push_arrives()),
+            Self::LatePush => _ = net.late_push_arrives(),
             Self::Wait => {
                 if net.replica(at).next_timeout().is_some() {
                     net.wait_for_retry(at);
