@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Returns the root of the repository.
@@ -9,10 +10,33 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository's root")
 }
 
+/// Where builds go instead of `target`, once [`keep_build_cache`] has said so.
+static BUILD_CACHE: OnceLock<PathBuf> = OnceLock::new();
+
+/// Lets CI, which works in a new clone every time, find what the last run has built.
+///
+/// That is the user's cache folder; elsewhere, and if a target folder is set, nothing changes.
+pub(crate) fn keep_build_cache() {
+    if std::env::var_os("CI").is_none() || std::env::var_os("CARGO_TARGET_DIR").is_some() {
+        return;
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let Some(cache) = cache.or_else(home) else { return };
+    let target = cache.join("livestore-rs").join("target");
+    if std::fs::create_dir_all(&target).is_ok() {
+        println!("Builds are kept in {}", target.display());
+        let _ = BUILD_CACHE.set(target);
+    }
+}
+
 /// Starts a `cargo` command in the repository's root.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.current_dir(root());
+    if let Some(target) = BUILD_CACHE.get() {
+        command.env("CARGO_TARGET_DIR", target);
+    }
     command
 }
 

@@ -10,7 +10,7 @@ use crate::{Outcome, install};
 const KILLS: u32 = 20;
 const SOAK_KILLS: u32 = 200;
 /// Cases of each property test in a soak; the suite takes proptest's 256.
-const SOAK_CASES: u32 = 10_000;
+const SOAK_CASES: u32 = 2_000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -68,6 +68,7 @@ fn documentation() -> Command {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     install::install_missing(!args.no_install)?;
+    process::keep_build_cache();
     let mut parts = Parts::default();
     let warnings = ["--", "-D", "warnings"];
     parts.run("format", cargo().args(["fmt", "--all", "--check"]))?;

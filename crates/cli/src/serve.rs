@@ -1,6 +1,6 @@
 //! `livestore serve`
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -34,7 +34,11 @@ struct Started {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
     let mut config = ServerConfig::new(&args.data);
     config.listen = args.listen;
     config.max_connections = args.max_connections;

@@ -17,7 +17,7 @@ use crate::store::Inner;
 use crate::sync_provider::{DriverEnd, Incoming, SyncError, SyncProvider, link};
 use crate::{OpenError, adapter, clock};
 
-/// How long a provider may take to say goodbye when the store closes.
+/// How long a provider may take to come to its end when the conversation has ended.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Wakes the driver at least this often; a lost wake-up then costs seconds, not the sync.
@@ -218,10 +218,15 @@ async fn receive(conversation: &mut Option<Conversation>) -> Option<Incoming> {
 }
 
 async fn how_it_ended(conversation: Conversation) -> String {
-    drop(conversation.end);
-    match conversation.provider.await {
-        Ok(Ok(())) => "the backend closed the connection".into(),
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => format!("the sync provider failed: {error}"),
+    let Conversation { end, mut provider } = conversation;
+    drop(end);
+    match timeout(FAREWELL, &mut provider).await {
+        Ok(Ok(Ok(()))) => "the backend closed the connection".into(),
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(error)) => format!("the sync provider failed: {error}"),
+        Err(_) => {
+            provider.abort();
+            "the sync provider has let go of its link without an end".into()
+        }
     }
 }

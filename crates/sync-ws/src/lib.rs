@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -29,9 +30,16 @@ const SILENCE: Duration = Duration::from_secs(60);
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A [`SyncProvider`] for the LiveStore server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WsSync {
     url: String,
+}
+
+impl fmt::Debug for WsSync {
+    /// Shows what [`SyncProvider::describe`] shows, since the address may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WsSync").field(&self.describe()).finish()
+    }
 }
 
 impl WsSync {
@@ -40,9 +48,10 @@ impl WsSync {
     /// An address without a path gets `/sync`.
     pub fn new(url: impl Into<String>) -> Self {
         let mut url = url.into();
-        let after_scheme = url.find("://").map_or(0, |at| at + 3);
-        if !url[after_scheme..].contains('/') {
-            url.push_str("/sync");
+        let host = url.find("://").map_or(0, |at| at + 3);
+        let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at);
+        if !url[end..].starts_with('/') {
+            url.insert_str(end, "/sync");
         }
         Self { url }
     }
@@ -65,7 +74,7 @@ impl WsSync {
         let connecting = connect_async_with_config(self.url.as_str(), Some(config), true);
         match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok((socket, _))) => Ok(socket),
-            Ok(Err(WsError::Url(error))) => {
+            Ok(Err(error @ (WsError::Url(_) | WsError::HttpFormat(_)))) => {
                 Err(SyncError::Address { address: self.describe(), reason: error.to_string() })
             }
             Ok(Err(error)) => Err(self.offline(error)),

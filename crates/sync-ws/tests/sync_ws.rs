@@ -457,11 +457,15 @@ fn closing_is_quick_whatever_the_connection_does() {
 }
 
 /// Blocks a thread while it connects, as looking up a name can.
-struct SlowLookup;
+struct SlowLookup {
+    keeps_link: bool,
+}
 
 impl SyncProvider for SlowLookup {
-    fn connect(&self, _link: Link) -> BoxFuture<'_, Result<(), SyncError>> {
-        Box::pin(async {
+    fn connect(&self, link: Link) -> BoxFuture<'_, Result<(), SyncError>> {
+        let kept = self.keeps_link.then_some(link);
+        Box::pin(async move {
+            let _kept = kept;
             let looked_up = tokio::task::spawn_blocking(|| std::thread::sleep(2 * QUICK));
             let _ = looked_up.await;
             Ok(())
@@ -476,10 +480,12 @@ impl SyncProvider for SlowLookup {
 #[test]
 fn closing_does_not_wait_for_a_slow_name_lookup() {
     run(async {
-        let store = open(SlowLookup);
-        until(&store, |status| status.connection == ConnectionState::Connecting).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        assert!(time_to_close(store).await < QUICK);
+        for keeps_link in [true, false] {
+            let store = open(SlowLookup { keeps_link });
+            until(&store, |status| status.connection == ConnectionState::Connecting).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(time_to_close(store).await < QUICK, "keeps its link: {keeps_link}");
+        }
     });
 }
 
