@@ -25,7 +25,17 @@ use livestore_core::{
     ConfirmedGroup, Event as StoredEvent, Group, IdGenerator, LogHash, LogPosition,
 };
 use livestore_sqlite::Connection;
+use proptest::prelude::ProptestConfig;
 use tokio::sync::Notify;
+
+/// So many cases of a property, or `PROPTEST_CASES` for a soak.
+pub fn cases(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => default,
+        None => ProptestConfig { cases, ..default },
+    }
+}
 
 /// The reference backend: one log, in memory.
 #[derive(Debug)]
@@ -536,7 +546,7 @@ impl Net {
     }
 
     /// The backend takes the next message of a client and answers it.
-    pub fn to_backend(&mut self, at: usize) -> bool {
+    pub fn reach_backend(&mut self, at: usize) -> bool {
         let taken = self.take(at);
         self.answer(at) || taken
     }
@@ -547,7 +557,7 @@ impl Net {
     }
 
     /// The next message of the backend reaches a client.
-    pub fn to_client(&mut self, at: usize) -> Option<ServerMessage> {
+    pub fn reach_client(&mut self, at: usize) -> Option<ServerMessage> {
         let message = self.clients[at].line.as_mut()?.down.pop_front()?;
         self.inject(at, message.clone());
         Some(message)
@@ -637,8 +647,8 @@ impl Net {
     /// A message moves in each direction, if there is one; returns whether anything moved.
     pub fn step(&mut self, at: usize) -> bool {
         let mut moved = self.poll(at) | self.sync(at);
-        moved |= self.to_backend(at) | self.send_page(at);
-        moved | self.to_client(at).is_some()
+        moved |= self.reach_backend(at) | self.send_page(at);
+        moved | self.reach_client(at).is_some()
     }
 
     /// Everything is delivered until nothing moves any more.

@@ -11,7 +11,7 @@ use livestore_core::IdGenerator;
 use proptest::prelude::*;
 
 use crate::app::{Counter, Failed, Seat, SeatTaken, Todo, TodoCompleted, memory_store, todo};
-use crate::backend::{Fact, Served, fact, foreign_group};
+use crate::backend::{Fact, Served, cases, fact, foreign_group};
 use crate::sync::schedules::{What, what};
 use crate::sync::schema;
 
@@ -383,7 +383,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(cases(40))]
 
     /// After every commit, page and rebase, a live query's value is that of the same query run
     /// afresh, its subscriber has seen it, and was called for changes only.

@@ -117,14 +117,14 @@ fn greet(net: &mut Net, at: usize) {
     }
     net.poll(at);
     assert!(net.take(at), "no hello");
-    let welcome = net.to_client(at);
+    let welcome = net.reach_client(at);
     assert!(matches!(welcome, Some(ServerMessage::Welcome(_))), "{welcome:?}");
 }
 
 /// Delivers the next page and nothing else.
 fn deliver_page(net: &mut Net, at: usize) {
     assert!(net.send_page(at), "there is no page to send");
-    let page = net.to_client(at);
+    let page = net.reach_client(at);
     assert!(matches!(page, Some(ServerMessage::Page(_))), "{page:?}");
 }
 
@@ -409,8 +409,8 @@ fn a_group_whose_id_the_backend_knows_with_other_content_becomes_a_dead_letter()
     net.poll(0);
     let namesake = namesake(&mut net, mine.group_id);
     net.backend.append(namesake);
-    net.to_backend(0);
-    net.to_client(0);
+    net.reach_backend(0);
+    net.reach_client(0);
     let letters = net.replica(0).dead_letters().unwrap();
     let reason = DeadLetterReason::RefusedByBackend { reason: RejectReason::EventIdConflict };
     assert_eq!((letters.len(), &letters[0].reason), (1, &reason));
@@ -442,13 +442,13 @@ fn a_group_is_visible_whole_or_not_at_all() {
         net.commit(0, [0, 1, 2].map(|part| todo(&format!("{group}.{part}"))));
     }
     net.poll(0);
-    net.to_backend(0);
+    net.reach_backend(0);
     net.cut(0, OnTheWire::Lost);
     greet(&mut net, 0);
     for done in 1..=4 {
         for at in 0..2 {
             net.send_page(at);
-            let message = net.to_client(at).unwrap();
+            let message = net.reach_client(at).unwrap();
             let ServerMessage::Page(page) = message else { panic!("{message:?}") };
             assert_eq!(page.groups.len(), 1, "a page is cut between groups only");
         }
@@ -487,7 +487,7 @@ fn a_new_connection_goes_on_where_the_last_one_ended() {
     net.elsewhere([fact(todo("d"))]);
     greet(&mut net, 0);
     assert!(net.send_page(0));
-    let Some(ServerMessage::Page(page)) = net.to_client(0) else { panic!("no page") };
+    let Some(ServerMessage::Page(page)) = net.reach_client(0) else { panic!("no page") };
     assert_eq!((page.groups.len(), page.groups[0].first), (1, GlobalSeqNum(4)));
     net.converge();
 }

@@ -11,7 +11,7 @@ fn a_lost_acknowledgement_costs_nothing() {
     let mut net = clients(1);
     let committed = net.commit(0, todo("a"));
     net.poll(0);
-    assert!(net.to_backend(0));
+    assert!(net.reach_backend(0));
     net.cut(0, OnTheWire::Lost);
     assert_eq!(net.status(0).pending_groups, 1, "the client cannot know");
     net.settle();
@@ -38,7 +38,7 @@ fn a_lost_acknowledgement_survives_a_restart() {
     let mut net = client_on_disk();
     let committed = net.commit(0, todo("a"));
     net.poll(0);
-    assert!(net.to_backend(0));
+    assert!(net.reach_backend(0));
     net.restart(0, OnTheWire::Lost);
     net.elsewhere([fact(todo("a"))]);
     net.settle();
@@ -61,7 +61,7 @@ fn a_push_that_arrives_after_its_connection_is_gone_is_not_doubled() {
         net.poll(0);
         match order {
             0 => assert!(net.late_push_arrives()),
-            1 => assert!(net.to_backend(0)),
+            1 => assert!(net.reach_backend(0)),
             _ => _ = net.elsewhere([fact(todo("c"))]),
         }
         net.late_push_arrives();
@@ -81,8 +81,8 @@ fn a_repeat_is_answered_with_where_it_stands_and_the_rest_is_pushed_again() {
     let two = net.commit(0, todo("two"));
     net.poll(0);
     net.late_push_arrives();
-    net.to_backend(0);
-    let answer = net.to_client(0).unwrap();
+    net.reach_backend(0);
+    let answer = net.reach_client(0).unwrap();
     let ServerMessage::AlreadyAccepted(already) = &answer else { panic!("{answer:?}") };
     assert_eq!(already.groups.len(), 1);
     let pushes = net.clients[0].pushes.len();
@@ -105,9 +105,9 @@ fn an_acknowledgement_may_come_after_the_page_with_its_groups() {
         }
         net.poll(0);
         assert!(net.take(0) && net.send_page(0) && net.answer(0));
-        net.to_client(0);
+        net.reach_client(0);
         assert_eq!(net.status(0).confirmed_head, GlobalSeqNum(page_events.min(3)));
-        net.to_client(0);
+        net.reach_client(0);
         assert_eq!(net.status(0).pending_groups, 0);
         net.settle();
         assert_eq!(net.clients[0].fates.len(), 3, "each group is told once");
@@ -122,9 +122,9 @@ fn a_push_that_crosses_a_page_is_made_again_on_the_new_base() {
     net.commit(0, todo("mine"));
     net.poll(0);
     net.elsewhere([fact(todo("theirs"))]);
-    assert!(net.send_page(0) && net.to_backend(0));
-    net.to_client(0);
-    let answer = net.to_client(0);
+    assert!(net.send_page(0) && net.reach_backend(0));
+    net.reach_client(0);
+    let answer = net.reach_client(0);
     let Some(ServerMessage::ServerAhead(ahead)) = answer else { panic!("{answer:?}") };
     assert_eq!(ahead.missing, None);
     net.converge();
@@ -141,8 +141,8 @@ fn the_missing_page_comes_with_the_answer() {
     for id in ["t1", "t2", "t3"] {
         net.elsewhere([fact(todo(id))]);
     }
-    net.to_backend(0);
-    net.to_client(0);
+    net.reach_backend(0);
+    net.reach_client(0);
     assert_eq!(net.status(0).confirmed_head, GlobalSeqNum(2));
     assert_eq!(net.clients[0].pushes.len(), 1, "it waits for the rest of what it misses");
     net.converge();
@@ -155,7 +155,7 @@ fn a_page_boundary_inside_an_unacknowledged_push_is_harmless() {
         net.commit(0, [todo(id), todo(&format!("{id} too"))]);
     }
     net.poll(0);
-    assert!(net.to_backend(0));
+    assert!(net.reach_backend(0));
     net.cut(0, OnTheWire::Lost);
     net.backend.page_events = 1;
     net.commit(0, todo("d"));
@@ -184,9 +184,9 @@ fn accepted_and_forgotten() -> (Net, Committed) {
     net.elsewhere([fact(seat(1, "bob"))]);
     net.elsewhere([fact(SeatFreed { seat: 1 })]);
     net.poll(0);
-    net.to_backend(0);
-    net.to_client(0);
-    net.to_backend(0);
+    net.reach_backend(0);
+    net.reach_client(0);
+    net.reach_backend(0);
     assert_eq!(net.backend.ids()[2], mine.group_id);
     net.power_cut(0, OnTheWire::Lost);
     let status = net.status(0);
@@ -245,7 +245,7 @@ fn a_group_in_doubt_that_a_new_schema_cannot_apply_is_no_dead_letter_if_it_was_a
     let mut net = client_on_disk();
     let mine = net.commit(0, [failing("never"), failing("in new code")]);
     net.poll(0);
-    assert!(net.to_backend(0));
+    assert!(net.reach_backend(0));
     let strict = |e: Failed| match e.how.as_str() {
         "in new code" => Err(MaterializeError::failed("no longer")),
         _ => Ok(()),
@@ -323,8 +323,8 @@ fn a_push_that_arrives_late_after_a_power_cut_is_no_dead_letter_too() {
     net.elsewhere([fact(seat(1, "bob"))]);
     net.elsewhere([fact(SeatFreed { seat: 1 })]);
     net.poll(0);
-    net.to_backend(0);
-    net.to_client(0);
+    net.reach_backend(0);
+    net.reach_client(0);
     assert_eq!(net.clients[0].pushes[1].base, GlobalSeqNum(2));
     net.power_cut(0, OnTheWire::Late);
     net.backend.page_events = 1;
@@ -373,8 +373,8 @@ fn what_is_pushed_is_durable_before() {
     net.poll(0);
     let pushed = |net: &Net| net.clients[0].pushes.last().map(|push| push.groups.len());
     assert_eq!(pushed(&net), Some(2), "what was committed after the barrier waits for the next");
-    net.to_backend(0);
-    net.to_client(0);
+    net.reach_backend(0);
+    net.reach_client(0);
     assert_eq!(net.clients[0].pushes.len(), 1);
     assert!(net.sync(0));
     net.poll(0);

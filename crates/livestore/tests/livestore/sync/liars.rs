@@ -149,7 +149,7 @@ fn an_acknowledgement_of_a_place_that_a_page_gave_to_others_is_refused() {
         let (first, end) = (GlobalSeqNum(3), honest_end(&net));
         net.elsewhere((0..taken).map(|index| fact(todo(&format!("theirs {index}")))));
         assert!(net.send_page(0));
-        net.to_client(0);
+        net.reach_client(0);
         let accepted = PushAccepted { request, first, end };
         is_refused(&mut net, "a taken place", ServerMessage::PushAccepted(accepted));
     }

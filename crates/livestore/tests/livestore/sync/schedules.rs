@@ -4,6 +4,7 @@ use livestore::NewEvent;
 use proptest::prelude::*;
 
 use super::*;
+use crate::backend::cases;
 
 /// Something that an app commits; small ranges make clients get into each other's way.
 #[derive(Debug, Clone)]
@@ -104,7 +105,7 @@ impl Step {
             Self::Take => _ = net.take(at),
             Self::Answer => _ = net.answer(at),
             Self::SendPage => _ = net.send_page(at),
-            Self::ToClient => _ = net.to_client(at),
+            Self::ToClient => _ = net.reach_client(at),
             Self::Flow(times) => {
                 for _ in 0..*times {
                     net.step(at);
@@ -135,7 +136,7 @@ fn a_net(in_memory: usize, page_events: u64) -> Net {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(cases(60))]
 
     /// After every step, each confirmed log is a prefix of the backend's, nothing is pushed that a
     /// power cut could take, and after each restart the state is a replay of the log (see
@@ -153,6 +154,11 @@ proptest! {
         }
         net.converge();
     }
+
+}
+
+proptest! {
+    #![proptest_config(cases(25))]
 
     /// The state is a replay of the log at every moment, also while groups are in doubt.
     #[test]
