@@ -9,11 +9,6 @@
 
 #![forbid(unsafe_code)]
 
-/// The README's code, as doctests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
-
 mod adapter;
 mod clock;
 mod driver;

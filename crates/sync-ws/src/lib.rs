@@ -5,6 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+/// The README's code, as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 use std::fmt;
 use std::time::Duration;
 
