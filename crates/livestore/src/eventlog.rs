@@ -10,7 +10,7 @@ use livestore_sqlite::{Connection, SqliteError};
 use serde::Serialize;
 
 use crate::QueryError;
-use crate::replica::eventlog::{LogRow, confirmed_rows, pending_rows};
+use crate::replica::eventlog::{ALL, LogRow, confirmed_rows, pending_rows};
 use crate::store::{Inner, upgrade};
 
 /// Events that are read from the log at a time.
@@ -66,7 +66,7 @@ pub(crate) fn next_page(
     });
     let mut events: Vec<_> = confirmed.collect();
     if at_end {
-        let pending = pending_rows(connection, 0, usize::MAX >> 1, client_id)?;
+        let pending = pending_rows(connection, 0, ALL, client_id)?;
         let mut seq = SeqNum::confirmed(head);
         for row in pending {
             (seq, _) = seq.next_pair(false, generation);

@@ -24,6 +24,9 @@ impl PendingGroup {
     }
 }
 
+/// A limit that is none.
+pub(crate) const ALL: usize = i64::MAX as usize;
+
 /// The extent of the pending tail.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tail {
@@ -97,10 +100,14 @@ pub(crate) fn tail(connection: &Connection) -> Result<Tail, SqliteError> {
     Ok(tail.unwrap_or_default())
 }
 
-/// Reads the ids of all pending groups, in order.
-pub(crate) fn pending_ids(connection: &Connection) -> Result<Vec<GroupId>, SqliteError> {
-    let sql = "SELECT group_id FROM __livestore_pending WHERE event_index = 0 ORDER BY ordinal";
-    connection.system().query(sql, [], |row| group_id(row, 0))
+/// Reads the ids of the first pending groups, in order.
+pub(crate) fn pending_ids(
+    connection: &Connection,
+    limit: usize,
+) -> Result<Vec<GroupId>, SqliteError> {
+    let sql = "SELECT group_id FROM __livestore_pending WHERE event_index = 0 \
+               ORDER BY ordinal LIMIT ?";
+    connection.system().query(sql, [limit as i64], |row| group_id(row, 0))
 }
 
 /// Reads the ids of the pending groups whose effects are not in the state.

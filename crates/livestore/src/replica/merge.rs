@@ -115,7 +115,7 @@ impl Replica {
         let (pending, candidates) = match self.tail.groups {
             0 => (Vec::new(), Vec::new()),
             _ => (
-                eventlog::pending_ids(&self.connection)?,
+                eventlog::pending_ids(&self.connection, eventlog::ALL)?,
                 self.pending_groups(|groups| groups.len() >= incoming.len())?,
             ),
         };

@@ -270,8 +270,7 @@ impl Replica {
         self.upstream.phase = Phase::Greeting;
         // Only one push is ever under way, so only the beginning of the tail can be known to the
         // backend without our knowing.
-        let mut attempted = eventlog::pending_ids(&self.connection)?;
-        attempted.truncate(MAX_ATTEMPTED_GROUPS);
+        let attempted = eventlog::pending_ids(&self.connection, MAX_ATTEMPTED_GROUPS)?;
         let position = self.head();
         let cursor = self.meta.backend_id.map(|backend_id| Cursor { backend_id, position });
         self.upstream.outbox.push_back(ClientMessage::Hello(Hello {
@@ -379,7 +378,7 @@ impl Replica {
             return Err(violation("a log that is shorter than our cursor"));
         }
         if !welcome.accepted.is_empty() {
-            let attempted = eventlog::pending_ids(&self.connection)?;
+            let attempted = eventlog::pending_ids(&self.connection, MAX_ATTEMPTED_GROUPS)?;
             let ahead = self.head_seq().next()..=welcome.head;
             for group in &welcome.accepted {
                 if !ahead.contains(&group.first) || !attempted.contains(&group.id) {
@@ -503,7 +502,7 @@ impl Replica {
         if already.groups.is_empty() {
             return Err(violation("a push was refused as a repeat of nothing"));
         }
-        let pending = eventlog::pending_ids(&self.connection)?;
+        let pending = eventlog::pending_ids(&self.connection, MAX_ATTEMPTED_GROUPS)?;
         for group in &already.groups {
             let is_here = group.first <= self.head_seq();
             if !in_flight.has(group.id) || is_here && pending.contains(&group.id) {
