@@ -16,6 +16,8 @@ mod id;
 pub mod limits;
 mod log_hash;
 pub mod merge;
+#[doc(hidden)]
+pub mod mutant;
 mod name;
 pub mod protocol;
 mod seq_num;

@@ -30,6 +30,15 @@ pub const PAGE_EVENTS: usize = 256;
 /// It has at most one push in flight, and a push holds at most this many groups.
 pub const MAX_ATTEMPTED_GROUPS: usize = PAGE_EVENTS;
 
+/// Most positions that a client asks about in one locate message.
+pub const MAX_LOCATE_POSITIONS: usize = 256;
+
+/// Most locate messages of one conversation.
+///
+/// Each narrows a search by a factor of [`MAX_LOCATE_POSITIONS`], so half of them would do for the
+/// longest log that there can be.
+pub const MAX_LOCATES: usize = 16;
+
 /// Longest event name, in bytes.
 pub const MAX_EVENT_NAME_BYTES: usize = 128;
 

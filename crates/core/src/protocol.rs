@@ -7,7 +7,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES};
+use crate::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS};
 use crate::{BackendId, ClientId, ConfirmedGroup, Cursor, GlobalSeqNum, Group, GroupId};
 use crate::{LogPosition, StoreId};
 
@@ -18,10 +18,29 @@ pub const PROTOCOL_VERSION: u32 = 0;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ClientMessage {
-    /// Opens the conversation; the first message, sent once.
+    /// Asks, before the hello, how much of a log the client and the server have in common.
+    Locate(Locate),
+    /// Opens the conversation; the first message but for [`Locate`], sent once.
     Hello(Hello),
     /// Offers groups to the log.
     Push(Push),
+}
+
+/// Positions of the client's own log, to find out which of them the server's log shares.
+///
+/// A client whose cursor was refused finds the end of the common history by asking again about
+/// the positions between the last one that is common and the first one that is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Locate {
+    /// The protocol versions that the client speaks.
+    pub versions: Vec<u32>,
+    /// The log that it wants.
+    pub store_id: StoreId,
+    /// Who it is.
+    pub client_id: ClientId,
+    /// Ends of groups in the client's log, ascending; at least one.
+    pub positions: Vec<LogPosition>,
 }
 
 /// Who connects, to what, and how far it has come.
@@ -56,6 +75,8 @@ pub struct Push {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ServerMessage {
+    /// Answers [`Locate`].
+    Located(Located),
     /// Answers [`Hello`]; pages follow by themselves, now and whenever the log grows.
     Welcome(Welcome),
     /// A piece of the log that continues what the client has.
@@ -70,6 +91,20 @@ pub enum ServerMessage {
     GroupRejected(GroupRejected),
     /// The conversation ends here.
     Goodbye(Goodbye),
+}
+
+/// How far the histories of a client and of a server are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Located {
+    /// Whose log was looked at.
+    pub backend_id: BackendId,
+    /// The last of the client's positions at which the log has the client's hash.
+    ///
+    /// The root if there is none.
+    pub common: GlobalSeqNum,
+    /// The end of the log now.
+    pub head: GlobalSeqNum,
 }
 
 /// The server's side of the introduction.
@@ -240,6 +275,14 @@ pub enum ProtocolError {
         /// What the protocol allows.
         expected: &'static str,
     },
+    /// The positions of a locate message do not ascend.
+    #[error("a locate message asks about {found} after {after}; its positions have to ascend")]
+    NotAscending {
+        /// A position.
+        after: GlobalSeqNum,
+        /// The one that follows it.
+        found: GlobalSeqNum,
+    },
     /// The groups of a page are not numbered without a gap.
     #[error("a page jumps from {after} to {found}")]
     Gap {
@@ -273,6 +316,7 @@ impl ClientMessage {
     pub fn decode(frame: &str) -> Result<Self, ProtocolError> {
         let message = decode(frame)?;
         match &message {
+            Self::Locate(locate) => locate.check().and(Ok(message)),
             Self::Hello(hello) if hello.attempted.len() > MAX_ATTEMPTED_GROUPS => {
                 Err(ProtocolError::WrongCount {
                     message: "hello",
@@ -307,6 +351,25 @@ impl ServerMessage {
             page.check()?;
         }
         Ok(message)
+    }
+}
+
+impl Locate {
+    /// Checks that there are positions, not too many, and that they ascend.
+    pub fn check(&self) -> Result<(), ProtocolError> {
+        let count = self.positions.len();
+        if count == 0 || count > MAX_LOCATE_POSITIONS {
+            return Err(ProtocolError::WrongCount {
+                message: "locate",
+                items: "positions",
+                count,
+                expected: "1 to 256",
+            });
+        }
+        let disorder = self.positions.windows(2).find(|pair| pair[0].seq >= pair[1].seq);
+        disorder.map_or(Ok(()), |pair| {
+            Err(ProtocolError::NotAscending { after: pair[0].seq, found: pair[1].seq })
+        })
     }
 }
 

@@ -17,6 +17,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// The struct must also implement serde's `Serialize` and `Deserialize`.
 ///
 /// - `#[event(name = "v1.TodoCreated")]` is required: the name in the log.
+/// - `#[event(name = "FilterChanged", client_only)]` never leaves the store: it is applied to
+///   memory tables and forgotten. With `persist` besides, it is kept in this client's log and
+///   applied to client tables.
 #[proc_macro_derive(Event, attributes(event))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -26,6 +29,8 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// Makes a struct a row of a state table.
 ///
 /// - `#[table(name = "todos")]` is required: the table's name.
+/// - `#[table(name = "drafts", scope = "client")]` names who derives the table: `"synced"`, which
+///   is what it is unless it says otherwise, `"client"` or `"memory"`.
 /// - `#[column(primary_key)]` marks the key; several such columns make a composite key.
 /// - `#[column(default = LITERAL)]` sets the column's default in the table.
 /// - `#[column(unique)]` refuses two rows with the same value.
@@ -33,7 +38,8 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// - `#[column(name = "other")]` names the column other than the field.
 ///
 /// A field of type `Option<T>` is a nullable column. For each field, the struct gets a constant
-/// of the same name, to be used in queries: `Todo::completed.eq(false)`.
+/// of the same name, to be used in queries: `Todo::completed.eq(false)`. So a field cannot be
+/// named `select`, `insert`, `update` or `delete`, like what every table can do; its column can.
 #[proc_macro_derive(Table, attributes(table, column))]
 pub fn derive_table(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

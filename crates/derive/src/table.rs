@@ -1,9 +1,21 @@
 //! Expands `#[derive(Table)]`.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Expr, Field, Fields, Ident, LitStr, Result, Type};
+
+/// The functions of a table that apps call by the struct's name.
+///
+/// A column's handle of the same name would come before them.
+const TABLE_FUNCTIONS: [&str; 4] = ["select", "insert", "update", "delete"];
+
+/// What the struct's own attribute says.
+struct TableOptions {
+    name: LitStr,
+    scope: Ident,
+}
 
 /// One column as its field describes it.
 struct Column<'a> {
@@ -15,7 +27,7 @@ struct Column<'a> {
 }
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let table = table_name(input)?;
+    let TableOptions { name: table, scope } = table_options(input)?;
     let Data::Struct(data) = &input.data else {
         return Err(Error::new_spanned(&input.ident, "a table is a struct with named fields"));
     };
@@ -67,7 +79,8 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
             const COLUMNS: &'static [&'static str] = &[#(#names),*];
 
             fn definition() -> ::core::result::Result<::livestore::TableDef, ::livestore::TableError> {
-                ::livestore::TableDef::new(#table, [#(#definitions),*])
+                let table = ::livestore::TableDef::new(#table, [#(#definitions),*])?;
+                ::core::result::Result::Ok(table.with_scope(::livestore::Scope::#scope))
             }
 
             fn sql() -> &'static ::livestore::TableSql {
@@ -99,26 +112,53 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-fn table_name(input: &DeriveInput) -> Result<LitStr> {
-    let mut name = None;
+fn table_options(input: &DeriveInput) -> Result<TableOptions> {
+    let (mut name, mut scope) = (None, format_ident!("Synced"));
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("table")) {
         attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("name") {
                 name = Some(meta.value()?.parse()?);
                 return Ok(());
             }
-            Err(meta.error("unknown option; expected `name = \"todos\"`"))
+            if meta.path.is_ident("scope") {
+                scope = scope_variant(&meta.value()?.parse()?)?;
+                return Ok(());
+            }
+            Err(meta.error("unknown option; expected `name = \"todos\"` or `scope = \"client\"`"))
         })?;
     }
-    name.ok_or_else(|| Error::new_spanned(&input.ident, "missing #[table(name = \"todos\")]"))
+    let missing = || Error::new_spanned(&input.ident, "missing #[table(name = \"todos\")]");
+    Ok(TableOptions { name: name.ok_or_else(missing)?, scope })
+}
+
+fn scope_variant(scope: &LitStr) -> Result<Ident> {
+    let variant = match &*scope.value() {
+        "synced" => "Synced",
+        "client" => "Client",
+        "memory" => "Memory",
+        other => {
+            let message = format!(
+                "there is no scope {other:?}; a table is \"synced\" (derived from synced events), \
+                 \"client\" (from persisted client-only events) or \"memory\" (from memory events)"
+            );
+            return Err(Error::new_spanned(scope, message));
+        }
+    };
+    Ok(Ident::new(variant, scope.span()))
 }
 
 fn column(field: &Field) -> Result<Column<'_>> {
     let Some(ident) = &field.ident else {
         return Err(Error::new_spanned(field, "a table is a struct with named fields"));
     };
-    let spelled = ident.to_string();
-    let mut name = spelled.strip_prefix("r#").unwrap_or(&spelled).to_owned();
+    let mut name = ident.unraw().to_string();
+    if TABLE_FUNCTIONS.contains(&&*name) {
+        let message = format!(
+            "a field named `{name}` would hide the table's function of that name; name the field \
+             otherwise, and keep the column's name with #[column(name = \"{name}\")]"
+        );
+        return Err(Error::new_spanned(ident, message));
+    }
     let mut options = TokenStream::new();
     for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("column")) {
         attribute.parse_nested_meta(|meta| {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::replica::UpstreamAction;
+use crate::receipt::Awaited;
+use crate::replica::{Barrier, UpstreamAction};
 use crate::store::Inner;
 use crate::sync_provider::{DriverEnd, Incoming, SyncError, SyncProvider, link};
 use crate::{OpenError, adapter, clock};
@@ -32,7 +33,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Starts the thread, if there is something to sync with.
+    /// Starts the thread, if there is something to sync with: a backend, or a disk.
     pub(crate) fn start(
         inner: &Arc<Inner>,
         provider: Option<Arc<dyn SyncProvider>>,
@@ -42,7 +43,7 @@ impl Driver {
     ) -> Result<Self, OpenError> {
         let (stop, stopped) = watch::channel(false);
         let mut thread = None;
-        if let Some(provider) = provider {
+        if provider.is_some() || path.is_some() {
             let store = Arc::downgrade(inner);
             let run = move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -83,7 +84,7 @@ struct Conversation {
 
 struct Run {
     store: Weak<Inner>,
-    provider: Arc<dyn SyncProvider>,
+    provider: Option<Arc<dyn SyncProvider>>,
     path: Option<PathBuf>,
     wake: Arc<Notify>,
     conversation: Option<Conversation>,
@@ -125,7 +126,7 @@ impl Run {
                 .write(|replica| {
                     let action = replica.poll_upstream(now_ms);
                     let barrier = match &action {
-                        Ok(None) => replica.poll_barrier(),
+                        Ok(None) => replica.poll_barrier(now_ms),
                         _ => None,
                     };
                     (action, barrier, replica.next_timeout())
@@ -155,21 +156,34 @@ impl Run {
                         });
                         return Ok(Instant::now() + pause);
                     };
-                    let synced = self.path.as_deref().map_or(Ok(()), adapter::sync_wal);
-                    store
-                        .write(|replica| replica.barrier_done(barrier, synced.is_ok()))
-                        .map_err(|_| Closed)?;
-                    if let Err(error) = synced {
-                        self.hang_up(&store, &format!("syncing to disk failed: {error}"))?;
-                    }
+                    self.sync_to_disk(&store, barrier)?;
                 }
             }
         }
     }
 
+    fn sync_to_disk(&self, store: &Inner, barrier: Barrier) -> Result<(), Closed> {
+        let synced = if barrier.needs_checkpoint() {
+            let done = store.read(crate::Replica::checkpoint).map_err(|_| Closed)?;
+            done.map_err(|error| error.to_string())
+        } else {
+            let synced = self.path.as_deref().map_or(Ok(()), adapter::sync_wal);
+            synced.map_err(|error| error.to_string())
+        };
+        if let Err(error) = &synced {
+            tracing::error!(error, "syncing to the disk failed");
+        }
+        let (is_synced, now_ms) = (synced.is_ok(), clock::now_ms());
+        store
+            .write(|replica| replica.barrier_done(barrier, is_synced, now_ms))
+            .map_err(|_| Closed)?;
+        store.wake(Awaited::Durability);
+        Ok(())
+    }
+
     fn connect(&mut self) {
         let (link, end) = link();
-        let provider = Arc::clone(&self.provider);
+        let Some(provider) = self.provider.clone() else { return };
         tracing::debug!(backend = %provider.describe(), "connecting");
         let provider = tokio::spawn(async move { provider.connect(link).await });
         self.conversation = Some(Conversation { end, provider });

@@ -140,6 +140,9 @@ pub enum QueryError {
     /// The query failed or was refused.
     #[error(transparent)]
     Sqlite(std::sync::Arc<SqliteError>),
+    /// A materializer failed while the state was derived.
+    #[error(transparent)]
+    Replica(std::sync::Arc<ReplicaError>),
     /// The store cannot be used now.
     #[error(transparent)]
     Store(#[from] Unavailable),
@@ -171,6 +174,9 @@ pub enum ReceiptError {
         /// Why.
         reason: DeadLetterReason,
     },
+    /// The commit had no synced events.
+    #[error("the commit had client-only events alone, which no backend ever sees")]
+    NotSynced,
     /// The group is not known here.
     #[error("the group is neither pending, nor confirmed, nor a dead letter")]
     Unknown,

@@ -1,15 +1,55 @@
 //! Events as an app defines and commits them.
 
 use livestore_core::{CanonicalJson, EventName};
+use livestore_sqlite::Scope;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::CommitError;
 
+/// How far an event goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// To the backend and all clients; its materializer writes `synced` tables.
+    Synced,
+    /// Into this client's log on disk, and no further; its materializer writes `client` tables.
+    ClientOnly,
+    /// Nowhere: it is applied and forgotten; its materializer writes `memory` tables.
+    Memory,
+}
+
+impl EventKind {
+    /// Returns the kind of an event that is in a log.
+    pub(crate) fn of(client_only: bool) -> Self {
+        if client_only { Self::ClientOnly } else { Self::Synced }
+    }
+
+    /// Returns the scope of the tables that its materializer writes.
+    pub fn scope(self) -> Scope {
+        match self {
+            Self::Synced => Scope::Synced,
+            Self::ClientOnly => Scope::Client,
+            Self::Memory => Scope::Memory,
+        }
+    }
+}
+
+impl std::fmt::Display for EventKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Synced => "synced",
+            Self::ClientOnly => "client-only",
+            Self::Memory => "memory",
+        })
+    }
+}
+
 /// The payload type of one kind of event; implemented by `#[derive(Event)]`.
 pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The event's name in the log, by convention `v1.PastTense`.
     const NAME: &'static str;
+    /// How far the event goes.
+    const KIND: EventKind = EventKind::Synced;
 }
 
 /// An event on its way into the log: a name and a canonical payload.

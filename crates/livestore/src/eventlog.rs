@@ -10,7 +10,8 @@ use livestore_sqlite::{Connection, SqliteError};
 use serde::Serialize;
 
 use crate::QueryError;
-use crate::replica::eventlog::{ALL, LogRow, confirmed_rows, pending_rows};
+use crate::replica::format::Meta;
+use crate::replica::log::{self, LogRow};
 use crate::store::{Inner, upgrade};
 
 /// Events that are read from the log at a time.
@@ -22,7 +23,8 @@ const PAGE: usize = 256;
 pub struct LoggedEvent {
     /// Its position; that of a pending event is provisional.
     pub seq: SeqNum,
-    /// True if the backend has ordered it.
+    /// True if its place is final: the backend has ordered it, or, if it is client-only, all that
+    /// comes before it.
     pub confirmed: bool,
     /// Its id.
     pub id: EventId,
@@ -44,32 +46,37 @@ impl LoggedEvent {
         let livestore_core::Event { id, name, args } = event;
         Self { seq, confirmed, id, group_id, name, args, client_id, session_id }
     }
+
+    pub(crate) fn place(&self) -> Place {
+        (self.seq.global, self.seq.client)
+    }
 }
 
-/// Reads the next stretch of the log: a page of confirmed events, or, if there are no more,
-/// those and the whole pending tail.
+/// A place in the log: a position, and how many client-only events behind it.
+pub(crate) type Place = (GlobalSeqNum, u32);
+
+/// Reads the next stretch of the log up to the state's head: a page of confirmed events, or, if
+/// there are no more, those and the whole pending tail.
 ///
 /// The tail comes in one piece with the end of the confirmed log, since what is pending now may
 /// be confirmed elsewhere a moment later. Returns whether that was the end.
 pub(crate) fn next_page(
     connection: &Connection,
-    after: GlobalSeqNum,
-    generation: u32,
-    client_id: &ClientId,
+    after: Place,
+    meta: &Meta,
 ) -> Result<(Vec<LoggedEvent>, bool), SqliteError> {
-    let rows = confirmed_rows(connection, after, PAGE)?;
+    let rows = log::rows(connection, after, meta.state_head, PAGE, &meta.client_id)?;
     let at_end = rows.len() < PAGE;
-    let head = rows.last().map_or(after, |row| GlobalSeqNum(row.at));
     let confirmed = rows.into_iter().map(|row| {
-        let seq = SeqNum::confirmed(GlobalSeqNum(row.at));
+        let seq = SeqNum { global: GlobalSeqNum(row.at), client: row.client, generation: 0 };
         LoggedEvent::new(row, seq, true)
     });
     let mut events: Vec<_> = confirmed.collect();
     if at_end {
-        let pending = pending_rows(connection, 0, ALL, client_id)?;
-        let mut seq = SeqNum::confirmed(head);
-        for row in pending {
-            (seq, _) = seq.next_pair(false, generation);
+        let next = log::next_client_only(connection, meta.state_head)?;
+        let mut seq = SeqNum { global: next.seq, client: next.client - 1, generation: 0 };
+        for row in log::pending_rows(connection, &meta.client_id)? {
+            (seq, _) = seq.next_pair(row.client > 0, meta.generation);
             events.push(LoggedEvent::new(row, seq, false));
         }
     }
@@ -80,30 +87,28 @@ pub(crate) fn next_page(
 #[derive(Debug)]
 pub struct Events {
     store: Weak<Inner>,
-    after: GlobalSeqNum,
+    after: Place,
     page: VecDeque<LoggedEvent>,
     at_end: bool,
 }
 
 impl Events {
     pub(crate) fn new(store: Weak<Inner>) -> Self {
-        Self { store, after: GlobalSeqNum::ROOT, page: VecDeque::new(), at_end: false }
+        Self { store, after: (GlobalSeqNum::ROOT, 0), page: VecDeque::new(), at_end: false }
     }
 
     /// Starts after a confirmed position instead of at the beginning.
     #[must_use]
     pub fn since(mut self, after: GlobalSeqNum) -> Self {
-        self.after = after;
+        self.after = (after, 0);
         self
     }
 
     fn load(&mut self) -> Result<(), QueryError> {
-        let (page, at_end) = upgrade(&self.store)?.read(|replica| {
-            let generation = replica.status().local_head.generation;
-            next_page(replica.connection(), self.after, generation, replica.client_id())
-        })??;
+        let (page, at_end) = upgrade(&self.store)?
+            .read(|replica| next_page(replica.connection(), self.after, replica.meta()))??;
         let last = page.iter().rev().find(|event| event.confirmed);
-        self.after = last.map_or(self.after, |event| event.seq.global);
+        self.after = last.map_or(self.after, LoggedEvent::place);
         (self.page, self.at_end) = (page.into(), at_end);
         Ok(())
     }

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::adapter::{opening, store_files, store_path};
 use crate::eventlog::{LoggedEvent, next_page};
+use crate::replica::exceptions::Counts;
 use crate::replica::format::{self, FileKind, Meta};
-use crate::replica::{DeadLetter, eventlog, exceptions};
+use crate::replica::{DeadLetter, Quarantined, exceptions, pending};
 use crate::{OpenError, QueryError};
 
 /// A store's file, opened for reading.
@@ -35,16 +36,26 @@ pub struct FileStatus {
     pub local_head: SeqNum,
     /// The last event that the backend has confirmed.
     pub confirmed_head: GlobalSeqNum,
+    /// The end of what has been pulled.
+    pub pulled_head: GlobalSeqNum,
     /// Groups that wait for the backend.
     pub pending_groups: u64,
     /// Events that wait for the backend.
     pub pending_events: u64,
+    /// Pending groups without effect on the state: they failed, but the backend may have them.
+    pub groups_in_doubt: u64,
+    /// True if the state is not all derived; opening the store goes on with that.
+    pub is_rebuilding: bool,
+    /// When everything was last in step with the backend, in milliseconds since 1970.
+    pub last_synced_ms: Option<u64>,
     /// Rebases since the store was created.
     pub rebases: u64,
     /// Groups in the dead letters.
     pub dead_letters: u64,
     /// Confirmed events that were skipped.
     pub quarantined: u64,
+    /// Groups of other clients that left the log with the history that they were in.
+    pub archived: u64,
     /// Size of the database file, in bytes.
     pub file_bytes: u64,
 }
@@ -89,20 +100,25 @@ impl Inspector {
 
     fn read_status(&self) -> Result<FileStatus, QueryError> {
         let meta = Meta::load(&self.connection)?.unwrap_or_else(|| self.meta.clone());
-        let tail = eventlog::tail(&self.connection)?;
-        let (dead_letters, quarantined) = exceptions::counts(&self.connection)?;
+        let tail = pending::tail(&self.connection)?;
+        let Counts { dead_letters, quarantined, archived } = exceptions::counts(&self.connection)?;
         let generation = if tail.events == 0 { 0 } else { meta.generation };
         Ok(FileStatus {
             store_id: meta.store_id,
             client_id: meta.client_id,
             backend_id: meta.backend_id,
-            local_head: SeqNum { global: meta.head.seq.plus(tail.events), client: 0, generation },
-            confirmed_head: meta.head.seq,
+            local_head: SeqNum { global: meta.state_head.plus(tail.events), client: 0, generation },
+            confirmed_head: meta.state_head,
+            pulled_head: meta.head.seq,
             pending_groups: tail.groups,
             pending_events: tail.events,
+            groups_in_doubt: tail.unapplied,
+            is_rebuilding: meta.rebuild.is_some(),
+            last_synced_ms: meta.synced_at_ms,
             rebases: meta.rebases,
             dead_letters,
             quarantined,
+            archived,
             file_bytes: std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len()),
         })
     }
@@ -111,18 +127,19 @@ impl Inspector {
     /// until it says stop.
     pub fn for_each_event(
         &self,
-        mut after: GlobalSeqNum,
+        after: GlobalSeqNum,
         mut each: impl FnMut(LoggedEvent) -> bool,
     ) -> Result<(), QueryError> {
+        let mut after = (after, 0);
         loop {
             let meta = Meta::load(&self.connection)?.unwrap_or_else(|| self.meta.clone());
             self.connection.system().execute_batch("BEGIN")?;
-            let page = next_page(&self.connection, after, meta.generation, &meta.client_id);
+            let page = next_page(&self.connection, after, &meta);
             self.connection.system().execute_batch("COMMIT")?;
             let (events, at_end) = page?;
             for event in events {
                 if event.confirmed {
-                    after = event.seq.global;
+                    after = event.place();
                 }
                 if !each(event) {
                     return Ok(());
@@ -132,6 +149,11 @@ impl Inspector {
                 return Ok(());
             }
         }
+    }
+
+    /// Reads the confirmed events that were skipped, in the order of the log.
+    pub fn quarantined(&self) -> Result<Vec<Quarantined>, QueryError> {
+        Ok(exceptions::quarantined(&self.connection)?)
     }
 
     /// Reads the dead letters, oldest first.

@@ -18,6 +18,7 @@ mod eventlog;
 pub mod inspect;
 mod live;
 mod materializer;
+mod options;
 mod receipt;
 pub mod replica;
 mod schema;
@@ -26,7 +27,7 @@ pub mod sync_provider;
 
 pub use adapter::{Adapter, FileAdapter, MemoryAdapter};
 pub use error::{CommitError, OpenError, QueryError, ReceiptError, Unavailable};
-pub use event::{Event, GroupBuilder, IntoGroup, NewEvent};
+pub use event::{Event, EventKind, GroupBuilder, IntoGroup, NewEvent};
 pub use eventlog::{Events, LoggedEvent};
 pub use live::{LiveQuery, Subscription};
 pub use livestore_core::{
@@ -37,14 +38,16 @@ pub use livestore_derive::{Event, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
     Column, ColumnDef, ColumnType, ColumnValue, Count, DecodeError, Delete, Durability, Expr,
-    First, Insert, Json, Query, Row, RowCursor, RowRef, Rows, Select, Sql, SqliteError, StateHash,
-    Table, TableDef, TableError, TableSql, TableWrite, Update, Value, ValueError, Write,
+    First, Insert, Json, Query, Row, RowCursor, RowRef, Rows, Scope, Select, Sql, SqliteError,
+    StateHash, Table, TableAccess, TableDef, TableError, TableSql, TableWrite, TableWriteError,
+    Update, Value, ValueError, Write,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
+pub use options::StoreOptions;
 pub use receipt::{CommitReceipt, Positions};
 pub use replica::{
-    ConnectionState, DeadLetter, DeadLetterReason, Fate, Replica, ReplicaError, StopReason,
-    SyncStatus,
+    ConnectionState, DeadLetter, DeadLetterReason, Divergence, Fate, HistoryAnswer, PoisonAnswer,
+    Quarantined, Replica, ReplicaError, StopReason, SyncStatus,
 };
 pub use schema::{Schema, SchemaBuilder, SchemaError, StateVersion};
 pub use store::Store;

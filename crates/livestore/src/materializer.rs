@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use livestore_core::mutant::{self, Mutant};
 use livestore_core::{
     CanonicalJson, ClientId, Event as StoredEvent, EventId, JsonError, SessionId,
 };
@@ -13,6 +14,7 @@ use livestore_sqlite::{
 };
 
 use crate::Event;
+use crate::event::EventKind;
 
 /// What a materializer may know besides the payload: where the event comes from, and the state
 /// as it is before the event.
@@ -50,9 +52,12 @@ impl MaterializerContext<'_> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaterializeError {
-    /// The schema has no event of this name.
-    #[error("the schema has no event of this name")]
-    UnknownEvent,
+    /// The schema has no event of this name and kind.
+    #[error("the schema has no {kind} event of this name")]
+    UnknownEvent {
+        /// The kind that the log says the event is of.
+        kind: EventKind,
+    },
     /// The payload does not fit the event's type.
     #[error(transparent)]
     Payload(#[from] JsonError),
@@ -79,7 +84,9 @@ impl MaterializeError {
     /// Tells whether the event would fail everywhere, whatever the machine.
     pub(crate) fn is_deterministic(&self) -> bool {
         match self {
-            Self::Sqlite(error) => error.is_deterministic(),
+            Self::Sqlite(error) => {
+                error.is_deterministic() || mutant::is_active(Mutant::IoErrorQuarantined)
+            }
             Self::Panicked { .. } => false,
             _ => true,
         }

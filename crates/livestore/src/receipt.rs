@@ -1,15 +1,14 @@
-//! Receipts: what a commit was given, and how to wait for its fate.
+//! Receipts: what a commit was given, and how to wait for what becomes of it.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use livestore_core::{GlobalSeqNum, GroupId};
 use livestore_sqlite::Durability;
 
-use crate::replica::{Committed, Fate, GroupState};
+use crate::replica::{Committed, Fate, GroupState, Replica};
 use crate::store::{Inner, upgrade};
 use crate::{QueryError, ReceiptError};
 
@@ -18,7 +17,7 @@ use crate::{QueryError, ReceiptError};
 pub struct CommitReceipt {
     store: Weak<Inner>,
     committed: Committed,
-    durability: Durability,
+    asked: Durability,
 }
 
 impl std::fmt::Debug for Inner {
@@ -36,27 +35,49 @@ pub struct Positions {
     pub last: GlobalSeqNum,
 }
 
+/// What somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Awaited {
+    Durability,
+    Fate(GroupId),
+}
+
 impl CommitReceipt {
-    pub(crate) fn new(store: Weak<Inner>, committed: Committed, durability: Durability) -> Self {
-        Self { store, committed, durability }
+    pub(crate) fn new(store: Weak<Inner>, committed: Committed, asked: Durability) -> Self {
+        Self { store, committed, asked }
     }
 
-    /// Returns the id of the group that was committed.
+    /// Returns the id of the group that was committed, which [`Store::receipt`] finds it by.
+    ///
+    /// A commit that mixes kinds of events makes a group of each; this is that of the synced ones.
+    ///
+    /// [`Store::receipt`]: crate::Store::receipt
     pub fn group_id(&self) -> GroupId {
         self.committed.group_id
     }
 
-    /// Returns what the commit survives, as of when it returned.
-    pub fn durability(&self) -> Durability {
-        self.durability
-    }
-
-    /// Waits until the group is in the medium, and returns what it survives there.
+    /// Waits until the commit is as safe as was asked for, and returns how safe that is.
     ///
-    /// A commit returns only after its transaction, so so far this is immediate.
-    #[expect(clippy::unused_async, reason = "a commit that asks for more will have to wait")]
+    /// With [`Durability::Normal`] that is at once. [`Durability::Full`] waits for a sync of the
+    /// disk, which all commits of the time share; while the disk fails it is tried again and
+    /// again, and [`Store::sync_status`] tells. What lives in memory is `Memory`.
+    ///
+    /// # Errors
+    ///
+    /// `Closed` when the store is shut down.
+    ///
+    /// [`Store::sync_status`]: crate::Store::sync_status
     pub async fn persisted(&self) -> Result<Durability, ReceiptError> {
-        Ok(self.durability)
+        let Committed { ordinal, stored, .. } = self.committed;
+        self.wait_for(Awaited::Durability, |replica| {
+            let medium = if stored { replica.durability() } else { Durability::Memory };
+            Ok(match (medium, self.asked) {
+                (Durability::Memory, _) => Some(Durability::Memory),
+                (_, Durability::Full) => replica.is_durable(ordinal).then_some(Durability::Full),
+                _ => Some(Durability::Normal),
+            })
+        })
+        .await
     }
 
     /// Waits until the backend has ordered the group, and returns where.
@@ -73,56 +94,70 @@ impl CommitReceipt {
     }
 
     /// Waits until the group's fate is known, good or bad.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiptError::NotSynced`] at once if no backend ever sees the commit.
     pub async fn fate(&self) -> Result<Fate, ReceiptError> {
-        static NEXT_WAITER: AtomicU64 = AtomicU64::new(0);
-        let waiter = NEXT_WAITER.fetch_add(1, Ordering::Relaxed);
-        FateFuture { store: &self.store, committed: self.committed, waiter }.await
-    }
-}
-
-/// Resolves when a group has met its fate.
-struct FateFuture<'a> {
-    store: &'a Weak<Inner>,
-    committed: Committed,
-    waiter: u64,
-}
-
-impl Future for FateFuture<'_> {
-    type Output = Result<Fate, ReceiptError>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let store = match upgrade(self.store) {
-            Ok(store) => store,
-            Err(closed) => return Poll::Ready(Err(closed.into())),
-        };
-        let looked = store.read(|replica| {
-            let state = replica.group_state(self.committed).map_err(QueryError::from)?;
-            Ok(match state {
-                GroupState::Ended(fate) => Poll::Ready(Ok(fate)),
-                GroupState::Unknown => Poll::Ready(Err(ReceiptError::Unknown)),
-                GroupState::Pending if !replica.has_upstream() => {
-                    Poll::Ready(Err(ReceiptError::NoBackend))
-                }
-                GroupState::Pending => {
-                    // Under the replica's lock, so the fate cannot come in between.
-                    let key = (self.committed.group_id, self.waiter);
-                    store.waiters().insert(key, context.waker().clone());
-                    Poll::Pending
-                }
-            })
-        });
-        match looked {
-            Ok(Ok(poll)) => poll,
-            Ok(Err(error)) => Poll::Ready(Err(ReceiptError::Query(error))),
-            Err(closed) => Poll::Ready(Err(closed.into())),
+        let Committed { group_id, synced, .. } = self.committed;
+        if !synced {
+            return Err(ReceiptError::NotSynced);
         }
+        self.wait_for(Awaited::Fate(group_id), |replica| {
+            match replica.group_state(group_id).map_err(QueryError::from)? {
+                GroupState::Ended(fate) => Ok(Some(fate)),
+                GroupState::Pending if !replica.has_upstream() => Err(ReceiptError::NoBackend),
+                GroupState::Pending => Ok(None),
+                GroupState::Settled | GroupState::Unknown => Err(ReceiptError::Unknown),
+            }
+        })
+        .await
+    }
+
+    /// Waits until the closure finds something in the replica; it is asked again when what is
+    /// awaited may have come.
+    fn wait_for<T>(
+        &self,
+        awaited: Awaited,
+        look: impl Fn(&Replica) -> Result<Option<T>, ReceiptError>,
+    ) -> impl Future<Output = Result<T, ReceiptError>> {
+        static NEXT_WAITER: AtomicU64 = AtomicU64::new(0);
+        let key = (awaited, NEXT_WAITER.fetch_add(1, Ordering::Relaxed));
+        let forget = Forget { store: &self.store, key };
+        poll_fn(move |context| {
+            let _ = &forget;
+            let store = match upgrade(&self.store) {
+                Ok(store) => store,
+                Err(closed) => return Poll::Ready(Err(closed.into())),
+            };
+            let looked = store.read(|replica| {
+                let found = look(replica)?;
+                if found.is_none() {
+                    // Under the replica's lock, so that it cannot come in between.
+                    store.waiters().insert(key, context.waker().clone());
+                }
+                Ok(found)
+            });
+            match looked {
+                Ok(Ok(Some(found))) => Poll::Ready(Ok(found)),
+                Ok(Ok(None)) => Poll::Pending,
+                Ok(Err(error)) => Poll::Ready(Err(error)),
+                Err(closed) => Poll::Ready(Err(closed.into())),
+            }
+        })
     }
 }
 
-impl Drop for FateFuture<'_> {
+/// Takes a waiter off the list when nobody waits any more.
+struct Forget<'a> {
+    store: &'a Weak<Inner>,
+    key: (Awaited, u64),
+}
+
+impl Drop for Forget<'_> {
     fn drop(&mut self) {
         if let Some(store) = self.store.upgrade() {
-            store.waiters().remove(&(self.committed.group_id, self.waiter));
+            store.waiters().remove(&self.key);
         }
     }
 }

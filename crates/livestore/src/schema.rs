@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use livestore_core::{CanonicalJson, EventName, EventNameError};
-use livestore_sqlite::{Table, TableDef, TableError};
+use livestore_sqlite::{Scope, Table, TableDef, TableError};
 
 use crate::Event;
+use crate::event::EventKind;
 use crate::materializer::{IntoWrites, Materializer, MaterializerContext};
 
 /// A schema that cannot be built.
@@ -36,8 +37,9 @@ pub enum SchemaError {
 
 /// Tells which definitions a state was derived with.
 ///
-/// BLAKE3 over the tables' definitions, the names of the events and the materializer version.
-/// When it changes, the state is rebuilt from the log.
+/// BLAKE3 over the definitions of the tables on disk and the materializer version. When it
+/// changes, the state is rebuilt from the log. A new event is no change: only if the log holds
+/// events of its name that nobody knew before, the state is rebuilt as well.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateVersion([u8; 32]);
 
@@ -62,7 +64,7 @@ impl fmt::Debug for StateVersion {
 #[derive(Debug)]
 struct Parts {
     tables: Vec<TableDef>,
-    events: HashMap<EventName, Materializer>,
+    events: HashMap<EventName, (EventKind, Materializer)>,
     version: StateVersion,
 }
 
@@ -86,8 +88,15 @@ impl Schema {
         self.0.version
     }
 
-    pub(crate) fn materializer(&self, event: &EventName) -> Option<&Materializer> {
-        self.0.events.get(event)
+    /// Returns the kind of an event.
+    pub(crate) fn kind(&self, event: &EventName) -> Option<EventKind> {
+        self.0.events.get(event).map(|(kind, _)| *kind)
+    }
+
+    /// Returns the materializer of an event, if it is of this kind.
+    pub(crate) fn materializer(&self, event: &EventName, kind: EventKind) -> Option<&Materializer> {
+        let (known_kind, materializer) = self.0.events.get(event)?;
+        (*known_kind == kind).then_some(materializer)
     }
 }
 
@@ -96,7 +105,7 @@ impl Schema {
 #[must_use = "a builder does nothing until `build`"]
 pub struct SchemaBuilder {
     tables: Vec<Result<TableDef, TableError>>,
-    events: Vec<(String, Materializer)>,
+    events: Vec<(String, EventKind, Materializer)>,
     materializer_version: u64,
 }
 
@@ -121,7 +130,7 @@ impl SchemaBuilder {
         mut self,
         materializer: impl Fn(E, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
     ) -> Self {
-        self.events.push((E::NAME.into(), Materializer::typed(materializer)));
+        self.events.push((E::NAME.into(), E::KIND, Materializer::typed(materializer)));
         self
     }
 
@@ -129,9 +138,10 @@ impl SchemaBuilder {
     pub fn event_json<W: IntoWrites>(
         mut self,
         name: impl Into<String>,
+        kind: EventKind,
         materializer: impl Fn(&CanonicalJson, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
     ) -> Self {
-        self.events.push((name.into(), Materializer::untyped(materializer)));
+        self.events.push((name.into(), kind, Materializer::untyped(materializer)));
         self
     }
 
@@ -154,35 +164,28 @@ impl SchemaBuilder {
             return Err(SchemaError::DuplicateTable { name: pair[0].clone() });
         }
         let mut events = HashMap::new();
-        for (name, materializer) in self.events {
+        for (name, kind, materializer) in self.events {
             let name = EventName::new(name)?;
-            if events.insert(name.clone(), materializer).is_some() {
+            if events.insert(name.clone(), (kind, materializer)).is_some() {
                 return Err(SchemaError::DuplicateEvent { name });
             }
         }
-        let version = state_version(&tables, events.keys(), self.materializer_version);
+        let version = state_version(&tables, self.materializer_version);
         Ok(Schema(Arc::new(Parts { tables, events, version })))
     }
 }
 
-fn state_version<'a>(
-    tables: &[TableDef],
-    events: impl Iterator<Item = &'a EventName>,
-    materializer_version: u64,
-) -> StateVersion {
+fn state_version(tables: &[TableDef], materializer_version: u64) -> StateVersion {
     let mut hasher = blake3::Hasher::new();
     let mut field = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     };
     field(&materializer_version.to_string());
-    // The DDL holds everything that a table definition is.
-    for table in tables {
+    // The DDL holds everything that a table definition is. Memory tables begin empty anyway.
+    for table in tables.iter().filter(|table| table.scope() != Scope::Memory) {
+        field(&table.scope().to_string());
         field(&table.ddl());
     }
-    field("events");
-    let mut names: Vec<_> = events.map(EventName::as_str).collect();
-    names.sort_unstable();
-    names.into_iter().for_each(&mut field);
     StateVersion(*hasher.finalize().as_bytes())
 }

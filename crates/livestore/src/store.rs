@@ -6,18 +6,22 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
-use livestore_core::{ClientId, GroupId, SessionId, StoreId};
+use livestore_core::{BackendId, ClientId, ConfirmedGroup, GroupId, SessionId, StoreId};
 use livestore_reactive::{Computed, Context, Graph, Signal, Source};
-use livestore_sqlite::{Query, StateHash};
+use livestore_sqlite::{Durability, Query, SqliteError, StateHash};
 use tokio::sync::Notify;
 
 use crate::adapter::Adapter;
 use crate::driver::Driver;
-use crate::event::{GroupBuilder, IntoGroup, NewEvent};
+use crate::event::{GroupBuilder, IntoGroup};
 use crate::eventlog::{Events, LoggedEvent};
 use crate::live::LiveQuery;
-use crate::receipt::CommitReceipt;
-use crate::replica::{DeadLetter, Fate, Replica, ReplicaConfig, SyncStatus};
+use crate::options::StoreOptions;
+use crate::receipt::{Awaited, CommitReceipt};
+use crate::replica::{
+    Committed, DeadLetter, Quarantined, RebuildProgress, Replica, ReplicaConfig, ReplicaError,
+    SyncStatus,
+};
 use crate::{CommitError, OpenError, QueryError, Schema, Unavailable, clock, materializer};
 
 /// A local database that is derived from a log of events, and syncs the log with a backend.
@@ -39,12 +43,16 @@ pub(crate) struct Inner {
     client_id: ClientId,
     session_id: SessionId,
     schema: Schema,
+    durability: Durability,
     /// Gone once the store is shut down.
     replica: Mutex<Option<Replica>>,
     graph: Graph,
     /// One for each state table, in the schema's order.
     tables: Vec<Source>,
-    waiters: Mutex<BTreeMap<(GroupId, u64), Waker>>,
+    /// What [`SyncStatus`] and the dead letters are derived from.
+    status: Source,
+    dead_letters: Source,
+    waiters: Mutex<BTreeMap<(Awaited, u64), Waker>>,
     driver_wake: Arc<Notify>,
 }
 
@@ -69,36 +77,43 @@ impl Inner {
     pub(crate) fn write<R>(&self, act: impl FnOnce(&mut Replica) -> R) -> Result<R, Unavailable> {
         let mut replica = self.lock()?;
         let result = act(&mut replica);
-        let wakers = self.wakers(&replica.poll_fates());
-        match replica.poll_changes() {
-            None => drop(replica),
-            // Live queries are marked before anybody else can read the new state, so that none is
-            // ever older than a query run afresh; subscribers are called when the lock is gone.
-            Some(changed) => self.graph.batch(|| {
-                self.graph.mark_changed(changed.iter().map(|table| &self.tables[table]));
-                drop(replica);
-            }),
-        }
+        let fates = replica.poll_fates();
+        let wakers = self.wakers(fates.into_iter().map(|(group, _)| Awaited::Fate(group)));
+        let changed = replica.poll_changes().unwrap_or_default();
+        let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
+        let tables = changed.iter().map(|table| &self.tables[table]);
+        // Live queries are marked before anybody else can read the new state, so that none is
+        // ever older than a query run afresh; subscribers are called when the lock is gone.
+        self.graph.batch(|| {
+            self.graph.mark_changed(tables.chain(letters).chain([&self.status]));
+            drop(replica);
+        });
         wakers.into_iter().for_each(Waker::wake);
         Ok(result)
     }
 
-    /// Takes out those who wait for one of these groups.
-    fn wakers(&self, fates: &[(GroupId, Fate)]) -> Vec<Waker> {
-        if fates.is_empty() {
+    /// Wakes those who wait for something.
+    pub(crate) fn wake(&self, awaited: Awaited) {
+        self.wakers([awaited]).into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes out those who wait for one of these.
+    fn wakers(&self, awaited: impl IntoIterator<Item = Awaited>) -> Vec<Waker> {
+        let mut awaited = awaited.into_iter().peekable();
+        if awaited.peek().is_none() {
             return Vec::new();
         }
         let mut wakers = Vec::new();
         let mut waiters = self.waiters();
-        for (group, _) in fates {
-            let range = (*group, 0)..=(*group, u64::MAX);
+        for awaited in awaited {
+            let range = (awaited, 0)..=(awaited, u64::MAX);
             let keys: Vec<_> = waiters.range(range).map(|(key, _)| *key).collect();
             wakers.extend(keys.iter().filter_map(|key| waiters.remove(key)));
         }
         wakers
     }
 
-    pub(crate) fn waiters(&self) -> MutexGuard<'_, BTreeMap<(GroupId, u64), Waker>> {
+    pub(crate) fn waiters(&self) -> MutexGuard<'_, BTreeMap<(Awaited, u64), Waker>> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,6 +161,16 @@ impl Store {
         store_id: impl AsRef<str>,
         adapter: impl Adapter,
     ) -> Result<Self, OpenError> {
+        Self::open_with(schema, store_id, adapter, StoreOptions::default())
+    }
+
+    /// Opens a store as [`Store::open`] does, with other options than the default ones.
+    pub fn open_with(
+        schema: Schema,
+        store_id: impl AsRef<str>,
+        adapter: impl Adapter,
+        options: StoreOptions,
+    ) -> Result<Self, OpenError> {
         let store_id = StoreId::new(store_id)?;
         let medium = adapter.open(&store_id)?;
         let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
@@ -162,16 +187,20 @@ impl Store {
             session_id: session_id.clone(),
             durability: medium.durability,
             has_upstream: medium.sync.is_some(),
+            on_poison: options.on_poison,
+            on_history_diverged: options.on_history_diverged,
             seed: random,
         };
         let shown = path.display().to_string();
-        let replica =
-            Replica::open(medium.connection, config, &shown, clock::now_ms()).map_err(|error| {
-                match error {
-                    OpenError::Sqlite(error) => crate::adapter::opening(&path, error),
-                    other => other,
-                }
-            })?;
+        let mut progress = |RebuildProgress { done, total }| {
+            tracing::info!(store = %store_id, done, total, "deriving the state from the log");
+        };
+        let now_ms = clock::now_ms();
+        let replica = Replica::open(medium.connection, config, &shown, now_ms, &mut progress);
+        let replica = replica.map_err(|error| match error {
+            OpenError::Sqlite(error) => crate::adapter::opening(&path, error),
+            other => other,
+        })?;
 
         let graph = Graph::new();
         graph.on_unsettled(|unsettled| {
@@ -184,9 +213,12 @@ impl Store {
             client_id: replica.client_id().clone(),
             session_id,
             schema,
+            durability: options.durability,
             replica: Mutex::new(Some(replica)),
-            graph,
             tables,
+            status: graph.source(),
+            dead_letters: graph.source(),
+            graph,
             waiters: Mutex::default(),
             driver_wake: Arc::clone(&driver_wake),
         });
@@ -203,7 +235,19 @@ impl Store {
     ///
     /// On any error nothing has changed, and the store goes on as before.
     pub fn commit<Kind>(&self, events: impl IntoGroup<Kind>) -> Result<CommitReceipt, CommitError> {
-        self.commit_events(events.into_events()?)
+        self.commit_at(self.0.inner.durability, events)
+    }
+
+    /// Commits as [`Store::commit`] does, with another durability than the store's.
+    ///
+    /// It returns as soon as without; [`CommitReceipt::persisted`] waits for what was asked for.
+    pub fn commit_at<Kind>(
+        &self,
+        durability: Durability,
+        events: impl IntoGroup<Kind>,
+    ) -> Result<CommitReceipt, CommitError> {
+        let events = events.into_events()?;
+        self.commit_by(durability, |replica, now_ms| replica.commit(events, now_ms))
     }
 
     /// Commits the events that a closure collects, as one group.
@@ -215,19 +259,44 @@ impl Store {
     ) -> Result<CommitReceipt, E> {
         let mut group = GroupBuilder::default();
         collect(&mut group)?;
-        Ok(self.commit_events(group.into_events())?)
+        Ok(self.commit(group.into_events())?)
     }
 
-    fn commit_events(&self, events: Vec<NewEvent>) -> Result<CommitReceipt, CommitError> {
+    fn commit_by(
+        &self,
+        durability: Durability,
+        commit: impl FnOnce(&mut Replica, u64) -> Result<Committed, CommitError>,
+    ) -> Result<CommitReceipt, CommitError> {
         let now_ms = clock::now_ms();
-        let (committed, durability, has_upstream) = self.0.inner.write(|replica| {
-            let committed = replica.commit(events, now_ms)?;
-            Ok::<_, CommitError>((committed, replica.durability(), replica.has_upstream()))
+        let inner = &self.0.inner;
+        let committed = inner.write(|replica| {
+            let committed = commit(replica, now_ms)?;
+            if durability == Durability::Full {
+                replica.require_full(committed.ordinal);
+            }
+            Ok::<_, CommitError>(committed)
         })??;
-        if has_upstream {
-            self.0.inner.driver_wake.notify_one();
-        }
-        Ok(CommitReceipt::new(Arc::downgrade(&self.0.inner), committed, durability))
+        inner.driver_wake.notify_one();
+        Ok(CommitReceipt::new(Arc::downgrade(inner), committed, durability))
+    }
+
+    /// Finds the receipt of a group that was committed by this client, in this opening of the
+    /// store or an earlier one; `None` if there is no such group.
+    pub fn receipt(&self, group: GroupId) -> Result<Option<CommitReceipt>, QueryError> {
+        let inner = &self.0.inner;
+        let committed = inner.write(|replica| {
+            let committed = replica.committed(group)?;
+            if let Some(committed) = committed
+                && inner.durability == Durability::Full
+            {
+                replica.require_full(committed.ordinal);
+            }
+            Ok::<_, SqliteError>(committed)
+        })??;
+        inner.driver_wake.notify_one();
+        let receipt =
+            |committed| CommitReceipt::new(Arc::downgrade(inner), committed, inner.durability);
+        Ok(committed.map(receipt))
     }
 
     /// Reads the state once.
@@ -283,9 +352,80 @@ impl Store {
         self.0.inner.read(Replica::status)
     }
 
+    /// Makes the sync status live: subscribers are called whenever something of it changes.
+    pub fn live_sync_status(&self) -> LiveQuery<SyncStatus> {
+        self.live(self.0.inner.status.clone(), |inner| Ok(inner.read(Replica::status)?))
+    }
+
     /// Reads the groups that could not be applied or were refused, oldest first.
     pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, QueryError> {
         Ok(self.0.inner.read(Replica::dead_letters)??)
+    }
+
+    /// Makes the dead letters live, for a user interface that shows what did not make it.
+    pub fn live_dead_letters(&self) -> LiveQuery<Vec<DeadLetter>> {
+        self.live(
+            self.0.inner.dead_letters.clone(),
+            |inner| Ok(inner.read(Replica::dead_letters)??),
+        )
+    }
+
+    fn live<T: Clone + PartialEq + Send + Sync + 'static>(
+        &self,
+        source: Source,
+        read: impl Fn(&Inner) -> Result<T, QueryError> + Send + Sync + 'static,
+    ) -> LiveQuery<T> {
+        let inner = Arc::downgrade(&self.0.inner);
+        let computed = self.0.inner.graph.computed(move |context| {
+            context.track(&source);
+            read(&*upgrade(&inner)?)
+        });
+        LiveQuery::new(self.0.inner.graph.clone(), computed)
+    }
+
+    /// Commits the events of a dead letter again, as a new group, and forgets the letter.
+    ///
+    /// `None` if there is no such letter. If the commit fails, the letter stays.
+    pub fn retry_dead_letter(&self, group: GroupId) -> Result<Option<CommitReceipt>, CommitError> {
+        let mut is_there = true;
+        let receipt = self.commit_by(self.0.inner.durability, |replica, now_ms| {
+            let committed = replica.retry_dead_letter(group, now_ms)?;
+            is_there = committed.is_some();
+            committed.ok_or(CommitError::Store(Unavailable::Closed))
+        });
+        if is_there { receipt.map(Some) } else { Ok(None) }
+    }
+
+    /// Forgets a dead letter for good, payload included; tells whether it was there.
+    pub fn acknowledge_dead_letter(&self, group: GroupId) -> Result<bool, QueryError> {
+        Ok(self.0.inner.write(|replica| replica.acknowledge_dead_letter(group))??)
+    }
+
+    /// Reads the groups of other clients that left the log with the history that they were in,
+    /// each with the backend that it came from.
+    pub fn archived(&self) -> Result<Vec<(BackendId, ConfirmedGroup)>, QueryError> {
+        Ok(self.0.inner.read(Replica::archived)??)
+    }
+
+    /// Reads the confirmed events that could not be materialized, in the order of the log.
+    ///
+    /// They are tried again whenever the state is derived anew.
+    pub fn quarantined(&self) -> Result<Vec<Quarantined>, QueryError> {
+        Ok(self.0.inner.read(Replica::quarantined)??)
+    }
+
+    /// Follows the backend's new history, if that is what syncing has stopped for.
+    ///
+    /// The store goes back to the last common position: own groups above it become pending again,
+    /// under their old ids, those of others leave the state and are archived. What that means in
+    /// numbers is in [`StopReason::HistoryDiverged`](crate::StopReason::HistoryDiverged). Returns
+    /// whether there was anything to do.
+    pub fn rebase_pending(&self) -> Result<bool, QueryError> {
+        let now_ms = clock::now_ms();
+        let went_back = self.0.inner.write(|replica| replica.rebase_pending(now_ms))?;
+        let went_back = went_back.map_err(replica_error)?;
+        self.0.inner.driver_wake.notify_one();
+        Ok(went_back)
     }
 
     /// Hashes the state; equal for equal states of one schema, on every machine.
@@ -298,14 +438,7 @@ impl Store {
     /// If it differs from [`Store::state_hash`], a materializer is not a function of its
     /// arguments, or the file was changed from outside.
     pub fn replay_hash(&self) -> Result<StateHash, QueryError> {
-        let replayed = self.0.inner.read(Replica::replay_hash)?;
-        replayed.map_err(|error| match error {
-            crate::ReplicaError::Sqlite(error) => error.into(),
-            other => livestore_sqlite::SqliteError::from(
-                livestore_sqlite::rusqlite::Error::UserFunctionError(Box::new(other)),
-            )
-            .into(),
-        })
+        self.0.inner.read(Replica::replay_hash)?.map_err(replica_error)
     }
 
     /// Tries to reach the backend at once, instead of after the present pause.
@@ -370,6 +503,13 @@ impl fmt::Debug for Store {
             .field("store_id", &self.0.inner.store_id)
             .field("client_id", &self.0.inner.client_id)
             .finish_non_exhaustive()
+    }
+}
+
+fn replica_error(error: ReplicaError) -> QueryError {
+    match error {
+        ReplicaError::Sqlite(error) => error.into(),
+        other => QueryError::Replica(Arc::new(other)),
     }
 }
 

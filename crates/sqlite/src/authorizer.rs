@@ -2,13 +2,13 @@
 //!
 //! SQLite consults it while it prepares a statement. It also tells which tables a statement reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use crate::SqliteError;
 use crate::capture::FUNCTION as CAPTURE;
+use crate::{Scope, SqliteError, TableAccess, TableDef};
 
 /// In front of every name that is LiveStore's own.
 pub(crate) const OWN_PREFIX: &str = "__livestore";
@@ -27,10 +27,10 @@ pub(crate) enum Mode {
     Define,
     /// The app's queries.
     Read,
-    /// A materializer's queries.
-    Materialize,
-    /// A materializer's writes, whose text the builders made.
-    Write,
+    /// The queries of the materializer of an event of a scope.
+    Materialize(Scope),
+    /// Its writes, whose text the builders made.
+    Write(Scope),
 }
 
 impl Mode {
@@ -39,8 +39,8 @@ impl Mode {
             Self::System => "LiveStore's own statements",
             Self::Define => "a table definition",
             Self::Read => "a query",
-            Self::Materialize => "a materializer's query",
-            Self::Write => "a materializer",
+            Self::Materialize(_) => "a materializer's query",
+            Self::Write(_) => "a materializer",
         }
     }
 }
@@ -130,9 +130,21 @@ const DETERMINISTIC: &[&str] = &[
 #[derive(Debug)]
 struct State {
     mode: Mode,
-    tables: BTreeSet<String>,
+    /// True if SQLite has asked since the mode was set: it has prepared a statement.
+    was_asked: bool,
+    /// The state tables' scopes, by name in lower case.
+    tables: BTreeMap<String, Scope>,
     reads: Option<BTreeSet<String>>,
-    denied: Option<String>,
+    denied: Option<Denial>,
+}
+
+/// Why a statement is refused.
+#[derive(Debug)]
+enum Denial {
+    /// No statement of its view may do this.
+    Action(String),
+    /// The event may not touch the table.
+    Scope { table: String, scope: Scope, access: TableAccess, event: Scope },
 }
 
 /// The connection's end of the authorizer.
@@ -141,8 +153,13 @@ pub(crate) struct Authorizer(Arc<Mutex<State>>);
 
 impl Authorizer {
     pub(crate) fn install(connection: &mut rusqlite::Connection) -> Result<Self, SqliteError> {
-        let state =
-            State { mode: Mode::System, tables: BTreeSet::new(), reads: None, denied: None };
+        let state = State {
+            mode: Mode::System,
+            was_asked: false,
+            tables: BTreeMap::new(),
+            reads: None,
+            denied: None,
+        };
         let authorizer = Self(Arc::new(Mutex::new(state)));
         let hook = authorizer.clone();
         connection.authorizer(Some(move |context: AuthContext<'_>| hook.lock().decide(context)))?;
@@ -154,20 +171,35 @@ impl Authorizer {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set_state_tables(&self, names: impl IntoIterator<Item = String>) {
-        self.lock().tables = names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+    pub(crate) fn set_state_tables(&self, tables: &[TableDef]) {
+        let scope = |table: &TableDef| (table.name().to_ascii_lowercase(), table.scope());
+        self.lock().tables = tables.iter().map(scope).collect();
     }
 
     /// Runs a closure in another mode.
     pub(crate) fn with_mode<R>(&self, mode: Mode, run: impl FnOnce() -> R) -> R {
         let mut state = self.lock();
         let before = std::mem::replace(&mut state.mode, mode);
+        state.was_asked = false;
         state.denied = None;
         drop(state);
         let reset = Reset(self, before);
         let result = run();
         drop(reset);
         result
+    }
+
+    /// Tells whether SQLite has prepared a statement in this mode, rather than take it from the
+    /// cache.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.lock().was_asked
+    }
+
+    /// Decides about a table that SQLite reads without asking.
+    pub(crate) fn may_read(&self, table_name: &str, database_name: &str) -> bool {
+        let action = AuthAction::Read { table_name, column_name: "" };
+        let context = AuthContext { action, database_name: Some(database_name), accessor: None };
+        self.lock().decide(context) == Authorization::Allow
     }
 
     /// Runs a closure that prepares statements, and returns the tables that they read, in lower
@@ -183,12 +215,14 @@ impl Authorizer {
     /// What is denied always fails, but not always with the code for it: a function does so with
     /// a plain error, and some statements ask only while they run.
     pub(crate) fn explain(&self, mode: Mode, error: rusqlite::Error, sql: &str) -> SqliteError {
+        let text = || Some(crate::sql::without_mark(sql).into());
         match self.lock().denied.take() {
-            Some(what) => SqliteError::Denied {
-                what,
-                mode: mode.name(),
-                sql: Some(crate::sql::without_mark(sql).into()),
-            },
+            Some(Denial::Action(what)) => {
+                SqliteError::Denied { what, mode: mode.name(), sql: text() }
+            }
+            Some(Denial::Scope { table, scope, access, event }) => {
+                SqliteError::OutOfScope { table, scope, access, event, sql: text() }
+            }
             None => SqliteError::new(error, sql),
         }
     }
@@ -205,6 +239,7 @@ impl Drop for Reset<'_> {
 
 impl State {
     fn decide(&mut self, context: AuthContext<'_>) -> Authorization {
+        self.was_asked = true;
         if let (AuthAction::Read { table_name, .. }, Some(reads)) =
             (context.action, &mut self.reads)
         {
@@ -214,25 +249,28 @@ impl State {
             Mode::System => None,
             Mode::Define => deny_in_definition(context.action),
             Mode::Read => deny_in_read(context.action),
-            Mode::Materialize => self.deny_in_materialize(context.action),
-            Mode::Write => self.deny_in_write(context.action, context.accessor),
+            Mode::Materialize(event) => self.deny_in_materialize(event, &context),
+            Mode::Write(event) => self.deny_in_write(event, &context),
         };
         match denied {
             None => Authorization::Allow,
-            Some(what) => {
-                self.denied = Some(what);
+            Some(denial) => {
+                self.denied = Some(denial);
                 Authorization::Deny
             }
         }
     }
 
-    fn deny_in_materialize(&self, action: AuthAction<'_>) -> Option<String> {
-        match action {
+    fn deny_in_materialize(&self, event: Scope, context: &AuthContext<'_>) -> Option<Denial> {
+        match context.action {
             AuthAction::Select | AuthAction::Recursive => None,
-            AuthAction::Read { table_name, .. }
-                if self.is_state(table_name) || matches!(table_name, "json_each" | "json_tree") =>
-            {
-                None
+            AuthAction::Read { table_name, .. } => {
+                match self.scope_of(table_name, context.database_name) {
+                    Some(scope) if event.may_read(scope) => None,
+                    Some(scope) => Some(out_of_scope(table_name, scope, TableAccess::Read, event)),
+                    None if matches!(table_name, "json_each" | "json_tree") => None,
+                    None => Some(describe(context.action)),
+                }
             }
             AuthAction::Function { function_name } => deny_function(function_name),
             other => Some(describe(other)),
@@ -241,38 +279,54 @@ impl State {
 
     /// SQLite names a trigger and a subquery alike as the `accessor`, so this tells our triggers
     /// only where the text is not the app's own.
-    fn deny_in_write(&self, action: AuthAction<'_>, accessor: Option<&str>) -> Option<String> {
-        match action {
-            AuthAction::Insert { table_name }
-            | AuthAction::Update { table_name, .. }
-            | AuthAction::Delete { table_name }
-                if self.is_state(table_name) =>
+    fn deny_in_write(&self, event: Scope, context: &AuthContext<'_>) -> Option<Denial> {
+        let (table, access) = match context.action {
+            AuthAction::Insert { table_name } => (table_name, TableAccess::Insert),
+            AuthAction::Update { table_name, .. } => (table_name, TableAccess::Update),
+            AuthAction::Delete { table_name } => (table_name, TableAccess::Delete),
+            AuthAction::Function { function_name: CAPTURE }
+                if context.accessor.is_some_and(is_own) =>
             {
-                None
+                return None;
             }
-            AuthAction::Function { function_name: CAPTURE } if accessor.is_some_and(is_own) => None,
-            other => self.deny_in_materialize(other),
+            _ => return self.deny_in_materialize(event, context),
+        };
+        match self.scope_of(table, context.database_name) {
+            Some(scope) if event.may_write(scope) => None,
+            Some(scope) => Some(out_of_scope(table, scope, access, event)),
+            None => Some(describe(context.action)),
         }
     }
 
-    fn is_state(&self, table: &str) -> bool {
-        self.tables.contains(&table.to_ascii_lowercase())
+    /// Returns the scope of a state table; `None` if it is no such table.
+    ///
+    /// SQLite does not always name the database: of a table from which no column is read it tells
+    /// what the statement spells. A name alone is enough then, since no two state tables share
+    /// one, and nothing that SQLite finds before a memory table can have its name either.
+    fn scope_of(&self, table: &str, database: Option<&str>) -> Option<Scope> {
+        let scope = *self.tables.get(&table.to_ascii_lowercase())?;
+        let is_there = database.is_none_or(|name| name.eq_ignore_ascii_case(scope.database()));
+        is_there.then_some(scope)
     }
 }
 
-fn deny_in_definition(action: AuthAction<'_>) -> Option<String> {
+fn out_of_scope(table: &str, scope: Scope, access: TableAccess, event: Scope) -> Denial {
+    Denial::Scope { table: table.into(), scope, access, event }
+}
+
+fn deny_in_definition(action: AuthAction<'_>) -> Option<Denial> {
     match action {
         AuthAction::Function { function_name } => deny_function(function_name),
         _ => None,
     }
 }
 
-fn deny_function(function: &str) -> Option<String> {
-    let denied = || format!("the function {function}, whose result may differ between clients,");
-    (!DETERMINISTIC.contains(&function)).then(denied)
+fn deny_function(function: &str) -> Option<Denial> {
+    let what = || format!("the function {function}, whose result may differ between clients,");
+    (!DETERMINISTIC.contains(&function)).then(|| Denial::Action(what()))
 }
 
-fn deny_in_read(action: AuthAction<'_>) -> Option<String> {
+fn deny_in_read(action: AuthAction<'_>) -> Option<Denial> {
     match action {
         AuthAction::Select | AuthAction::Recursive => None,
         AuthAction::Read { table_name, .. } if !is_own(table_name) => None,
@@ -285,12 +339,13 @@ fn deny_in_read(action: AuthAction<'_>) -> Option<String> {
     }
 }
 
-fn describe(action: AuthAction<'_>) -> String {
-    match action {
-        AuthAction::Read { table_name, .. } => format!("reading table {table_name}"),
-        AuthAction::Insert { table_name } => format!("inserting into table {table_name}"),
-        AuthAction::Update { table_name, .. } => format!("updating table {table_name}"),
-        AuthAction::Delete { table_name } => format!("deleting from table {table_name}"),
+fn describe(action: AuthAction<'_>) -> Denial {
+    let table = |access: TableAccess, name: &str| format!("{access} table {name}");
+    Denial::Action(match action {
+        AuthAction::Read { table_name, .. } => table(TableAccess::Read, table_name),
+        AuthAction::Insert { table_name } => table(TableAccess::Insert, table_name),
+        AuthAction::Update { table_name, .. } => table(TableAccess::Update, table_name),
+        AuthAction::Delete { table_name } => table(TableAccess::Delete, table_name),
         AuthAction::Function { function_name } => format!("the function {function_name}"),
         AuthAction::Pragma { pragma_name, .. } => format!("PRAGMA {pragma_name}"),
         AuthAction::Attach { .. } => "ATTACH".into(),
@@ -299,5 +354,5 @@ fn describe(action: AuthAction<'_>) -> String {
             "controlling transactions".into()
         }
         _ => "changing the database schema".into(),
-    }
+    })
 }

@@ -3,6 +3,9 @@
 //! One TEMP trigger for each table and operation calls [`FUNCTION`] with the row before the change
 //! and the key after it. Triggers need no special build of SQLite and see what `REPLACE`, cascades
 //! and other triggers do.
+//!
+//! Of a change in a memory table they tell the table alone: memory events are never undone, so
+//! their rows cannot get into undo data, whoever asks for it and when.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +26,7 @@ const INSERT: i64 = 0;
 const UPDATE: i64 = 1;
 const DELETE: i64 = 2;
 
-/// The tables that a step changed, by index among the schema's tables.
+/// The tables that a step changed, by index among [`Connection::tables`](crate::Connection::tables).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangedTables(Vec<u16>);
 
@@ -55,17 +58,28 @@ impl ChangedTables {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     changes: Vec<Preimage>,
+    /// Each memory table that changed once, in the order of their first changes.
+    memory: Vec<u16>,
     overflown: bool,
     silent: bool,
 }
 
+/// A moment in a journal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct JournalMark {
+    changes: usize,
+    memory: usize,
+}
+
 impl Journal {
-    pub(crate) fn len(&self) -> usize {
-        self.changes.len()
+    pub(crate) fn mark(&self) -> JournalMark {
+        JournalMark { changes: self.changes.len(), memory: self.memory.len() }
     }
 
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.changes.truncate(len);
+    /// Forgets what was captured since a moment.
+    pub(crate) fn truncate(&mut self, to: JournalMark) {
+        self.changes.truncate(to.changes);
+        self.memory.truncate(to.memory);
         self.overflown &= self.changes.len() >= MAX_CHANGES;
     }
 
@@ -79,22 +93,35 @@ impl Journal {
     /// Empties the journal into the undo data of what it holds.
     pub(crate) fn take(&mut self) -> Preimages {
         self.overflown = false;
+        let memory = self.take_memory();
         if self.changes.len() < 2 {
-            return Preimages(std::mem::take(&mut self.changes));
+            return Preimages { rows: std::mem::take(&mut self.changes), memory };
         }
         let mut seen = HashSet::with_capacity(self.changes.len());
         let changes = self.changes.drain(..);
-        Preimages(
-            changes.filter(|change| seen.insert((change.table, change.key.clone()))).collect(),
-        )
+        let rows =
+            changes.filter(|change| seen.insert((change.table, change.key.clone()))).collect();
+        Preimages { rows, memory }
     }
 
     /// Empties the journal and tells which tables it named.
     pub(crate) fn discard(&mut self) -> ChangedTables {
-        let mut tables = ChangedTables::default();
+        let mut tables = self.take_memory();
         self.changes.drain(..).for_each(|change| tables.insert(change.table));
         self.overflown = false;
         tables
+    }
+
+    fn take_memory(&mut self) -> ChangedTables {
+        let mut tables = ChangedTables::default();
+        self.memory.drain(..).for_each(|table| tables.insert(table));
+        tables
+    }
+
+    fn note_memory(&mut self, table: u16) {
+        if !self.memory.contains(&table) {
+            self.memory.push(table);
+        }
     }
 
     fn push(&mut self, table: u16, key: Box<[Value]>, row: Option<Box<[Value]>>) {
@@ -124,14 +151,15 @@ impl Capture {
         result
     }
 
-    /// Registers the function and creates the triggers of all tables.
+    /// Registers the function and creates the triggers of all tables, memory tables last.
     pub(crate) fn install(
         &self,
         connection: &rusqlite::Connection,
         tables: &[TableDef],
     ) -> Result<(), SqliteError> {
         let capture = self.clone();
-        let shapes: Vec<Shape> = tables.iter().map(Shape::new).collect();
+        let on_disk = tables.iter().take_while(|table| table.scope().is_on_disk());
+        let shapes: Vec<Shape> = on_disk.map(Shape::new).collect();
         let flags = FunctionFlags::SQLITE_UTF8;
         connection.create_scalar_function(FUNCTION, -1, flags, move |context| {
             capture.record(&shapes, context);
@@ -151,7 +179,9 @@ impl Capture {
         let argument = |index| Value::from_sql(context.get_raw(index));
         let number = |index| context.get_raw(index).as_i64().unwrap_or(-1);
         let table = number(0) as u16;
-        let Shape { columns, key } = &shapes[usize::from(table)];
+        let Some(Shape { columns, key }) = shapes.get(usize::from(table)) else {
+            return journal.note_memory(table);
+        };
         let from = |start: usize, count: usize| (start..start + count).map(argument).collect();
         let key_of = |row: &[Value]| key.iter().map(|index| row[*index].clone()).collect();
         match number(1) {
@@ -174,7 +204,7 @@ impl Capture {
     }
 }
 
-/// What the function needs to know of a table.
+/// What the function needs to know of a table on disk.
 #[derive(Debug)]
 struct Shape {
     columns: usize,
@@ -195,11 +225,14 @@ fn triggers(index: usize, table: &TableDef) -> String {
     };
     let old = list("OLD", &mut (0..table.columns().len()));
     let new_key = list("NEW", &mut table.key());
-    let name = table.name();
+    let (name, scope) = (table.name(), table.scope());
+    let database = scope.database();
     let trigger = |operation: &str, code: i64, arguments: &str| {
+        let row = if scope.is_on_disk() { format!(", {code}{arguments}") } else { String::new() };
         format!(
-            "CREATE TEMP TRIGGER \"{FUNCTION}_{operation}_{name}\" AFTER {operation} ON main.\"{name}\" \
-             BEGIN SELECT {FUNCTION}({index}, {code}{arguments}); END;"
+            "CREATE TEMP TRIGGER \"{FUNCTION}_{operation}_{name}\" \
+             AFTER {operation} ON {database}.\"{name}\" \
+             BEGIN SELECT {FUNCTION}({index}{row}); END;"
         )
     };
     [

@@ -2,18 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{OpenFlags, Params, params_from_iter};
+use rusqlite::hooks::Wal;
+use rusqlite::{CachedStatement, OpenFlags, Params, params_from_iter};
 
 use crate::authorizer::{Authorizer, Mode, OWN_PREFIX};
-use crate::capture::Capture;
+use crate::capture::{Capture, JournalMark};
 use crate::row::RowCursor;
 use crate::undo::Preimages;
-use crate::{ChangedTables, Query, SqliteError, TableDef, Write, sql};
+use crate::{ChangedTables, Query, Scope, SqliteError, TableDef, Write, sql};
 
 /// Prepared statements that a connection keeps.
 const STATEMENT_CACHE: usize = 256;
+
+/// Length of the `-wal` file, in pages, from which on it is moved into the database.
+const WAL_PAGES: i32 = 1_000;
 
 /// How long the other side of a lock on the file is waited for.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -36,7 +42,10 @@ pub struct Connection {
     authorizer: Authorizer,
     capture: Capture,
     tables: Vec<TableDef>,
+    /// For the tables on disk, which are the first among all.
     undo_sql: Vec<UndoSql>,
+    /// Pages in the `-wal` file as of the last commit.
+    wal_pages: Arc<AtomicI32>,
 }
 
 #[derive(Debug)]
@@ -67,6 +76,10 @@ impl UndoSql {
 }
 
 impl Connection {
+    /// How a file is opened that this process does not write to.
+    pub(crate) const READ_ONLY: OpenFlags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
     /// Opens an empty database in memory.
     pub fn open_memory() -> Result<Self, SqliteError> {
         Self::set_up(rusqlite::Connection::open_in_memory()?)
@@ -74,7 +87,17 @@ impl Connection {
 
     /// Opens or creates a database file, in WAL mode with `synchronous=NORMAL`.
     pub fn open_file(path: &Path) -> Result<Self, SqliteError> {
-        let connection = Self::set_up(rusqlite::Connection::open(path)?)?;
+        Self::set_up_file(rusqlite::Connection::open(path)?)
+    }
+
+    /// Opens an existing database file for reading, also while another process writes to it.
+    pub fn open_read_only(path: &Path) -> Result<Self, SqliteError> {
+        Self::set_up(rusqlite::Connection::open_with_flags(path, Self::READ_ONLY)?)
+    }
+
+    /// Sets up a database file of any VFS for reading and writing.
+    pub(crate) fn set_up_file(raw: rusqlite::Connection) -> Result<Self, SqliteError> {
+        let mut connection = Self::set_up(raw)?;
         let pragma = "PRAGMA journal_mode=WAL";
         let mode: String = connection
             .raw
@@ -85,17 +108,16 @@ impl Connection {
             let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
             return Err(rusqlite::Error::SqliteFailure(error, message).into());
         }
-        connection.raw.execute_batch("PRAGMA synchronous=NORMAL")?;
+        connection.raw.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0")?;
+        let wal_pages = Arc::clone(&connection.wal_pages);
+        connection.raw.wal_hook(Some(move |_: &mut Wal, pages| {
+            wal_pages.store(pages, Ordering::Relaxed);
+            Ok(())
+        }))?;
         Ok(connection)
     }
 
-    /// Opens an existing database file for reading, also while another process writes to it.
-    pub fn open_read_only(path: &Path) -> Result<Self, SqliteError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::set_up(rusqlite::Connection::open_with_flags(path, flags)?)
-    }
-
-    fn set_up(mut raw: rusqlite::Connection) -> Result<Self, SqliteError> {
+    pub(crate) fn set_up(mut raw: rusqlite::Connection) -> Result<Self, SqliteError> {
         raw.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
         raw.busy_timeout(BUSY_TIMEOUT)?;
         raw.execute_batch(
@@ -107,21 +129,41 @@ impl Connection {
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         let authorizer = Authorizer::install(&mut raw)?;
         let (capture, tables, undo_sql) = (Capture::default(), Vec::new(), Vec::new());
-        Ok(Self { raw, authorizer, capture, tables, undo_sql })
+        let wal_pages = Arc::default();
+        Ok(Self { raw, authorizer, capture, tables, undo_sql, wal_pages })
     }
 
     pub(crate) fn raw(&self) -> &rusqlite::Connection {
         &self.raw
     }
 
-    /// Returns the state tables, ordered by name.
+    pub(crate) fn authorizer(&self) -> &Authorizer {
+        &self.authorizer
+    }
+
+    /// Prepares a statement in the present mode, or takes it from the cache.
+    fn prepare(&self, mode: Mode, sql: &str) -> Result<CachedStatement<'_>, SqliteError> {
+        let explain = |error| self.authorizer.explain(mode, error, sql);
+        let statement = self.raw.prepare_cached(sql).map_err(explain)?;
+        if self.authorizer.was_asked()
+            && let Err(error) = self.authorize_joins(&statement, sql)
+        {
+            // The cache would hand it out next time, without another question.
+            statement.discard();
+            return Err(explain(error));
+        }
+        Ok(statement)
+    }
+
+    /// Returns the state tables, in the order of [`TableDef::cmp_place`].
     pub fn tables(&self) -> &[TableDef] {
         &self.tables
     }
 
-    /// Drops all state tables, of whatever schema, and creates those of this one.
+    /// Drops all state tables on disk, of whatever schema, and creates those of this one.
     ///
-    /// Run it inside a transaction; [`Self::watch_state`] comes afterwards.
+    /// Run it inside a transaction; [`Self::watch_state`] comes afterwards, and creates the memory
+    /// tables.
     pub fn recreate_state(&self, tables: &[TableDef]) -> Result<(), SqliteError> {
         let mut statement = self.raw.prepare(
             "SELECT name FROM main.sqlite_schema WHERE type = 'table' \
@@ -135,29 +177,104 @@ impl Connection {
             self.raw
                 .execute_batch(&format!("DROP TABLE main.\"{}\"", name.replace('"', "\"\"")))?;
         }
+        tables.iter().filter(|table| table.scope().is_on_disk()).try_for_each(|t| self.create(t))
+    }
+
+    fn create(&self, table: &TableDef) -> Result<(), SqliteError> {
+        let ddl = table.ddl();
+        self.authorizer.with_mode(Mode::Define, || {
+            let explain = |error| self.authorizer.explain(Mode::Define, error, &ddl);
+            self.raw.execute_batch(&ddl).map_err(explain)
+        })
+    }
+
+    /// Creates the memory tables, starts to capture changes of all the given tables, and admits
+    /// materializers to them; once for a connection.
+    pub fn watch_state(&mut self, mut tables: Vec<TableDef>) -> Result<(), SqliteError> {
+        tables.sort_by(TableDef::cmp_place);
+        let memory = tables.partition_point(|table| table.scope().is_on_disk());
+        self.create_memory_tables(&tables[memory..])?;
+        self.capture.install(&self.raw, &tables)?;
+        self.set_tables(tables);
+        Ok(())
+    }
+
+    fn create_memory_tables(&self, tables: &[TableDef]) -> Result<(), SqliteError> {
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let mut same_name = self.raw.prepare(
+            "SELECT 1 FROM main.sqlite_schema WHERE type IN ('table', 'view') \
+             AND name = ? COLLATE NOCASE",
+        )?;
         for table in tables {
-            let ddl = table.ddl();
-            self.authorizer.with_mode(Mode::Define, || {
-                let explain = |error| self.authorizer.explain(Mode::Define, error, &ddl);
-                self.raw.execute_batch(&ddl).map_err(explain)
-            })?;
+            // SQLite looks for a name in the main database first.
+            if same_name.exists([table.name()])? {
+                return Err(SqliteError::HidesMemoryTable { table: table.name().into() });
+            }
+        }
+        let database = Scope::Memory.database();
+        self.raw.execute_batch(&format!("ATTACH ':memory:' AS {database}"))?;
+        tables.iter().try_for_each(|table| self.create(table))
+    }
+
+    /// Empties all state tables on disk, without capturing it; run it inside a transaction.
+    pub fn clear_state(&self) -> Result<ChangedTables, SqliteError> {
+        let mut cleared = ChangedTables::default();
+        self.capture.silently(|| {
+            for (index, table) in self.tables.iter().enumerate() {
+                if table.scope().is_on_disk() {
+                    self.system().execute(&format!("DELETE FROM main.\"{}\"", table.name()), [])?;
+                    cleared.insert(index as u16);
+                }
+            }
+            Ok(cleared)
+        })
+    }
+
+    /// Moves everything from the `-wal` file into the database, and syncs both to the disk.
+    ///
+    /// # Errors
+    ///
+    /// `SQLITE_BUSY` if another connection kept a part of it from being moved.
+    pub fn checkpoint(&self) -> Result<(), SqliteError> {
+        let pragma = "PRAGMA wal_checkpoint(FULL)";
+        let is_busy = self.system().query_one(pragma, [], |row| row.get::<_, bool>(0))?;
+        if is_busy == Some(true) {
+            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            let error = rusqlite::Error::SqliteFailure(busy, None);
+            return Err(SqliteError::new(error, pragma));
         }
         Ok(())
     }
 
-    /// Starts to capture changes of the given tables and to admit materializers to them.
-    pub fn watch_state(&mut self, mut tables: Vec<TableDef>) -> Result<(), SqliteError> {
-        sort_by_name(&mut tables);
-        self.capture.install(&self.raw, &tables)?;
-        self.admit_state(tables);
-        Ok(())
+    /// Moves the `-wal` file's content into the database once it has grown long, as far as nobody
+    /// reads it.
+    ///
+    /// SQLite would do so by itself, but would not tell that a sync has failed.
+    pub fn tidy_wal(&self) -> Result<(), SqliteError> {
+        if self.wal_pages.load(Ordering::Relaxed) < WAL_PAGES {
+            return Ok(());
+        }
+        self.wal_pages.store(0, Ordering::Relaxed);
+        let pragma = "PRAGMA wal_checkpoint(PASSIVE)";
+        self.system().query_one(pragma, [], |_| Ok(())).map(drop)
     }
 
     /// Names the state tables without watching them, for a connection that only reads.
+    ///
+    /// Memory tables are left out: they live in the connection that watches them, so here a query
+    /// of one fails, rather than find it empty.
     pub fn admit_state(&mut self, mut tables: Vec<TableDef>) {
-        sort_by_name(&mut tables);
-        self.authorizer.set_state_tables(tables.iter().map(|table| table.name().into()));
-        self.undo_sql = tables.iter().map(UndoSql::new).collect();
+        tables.retain(|table| table.scope().is_on_disk());
+        tables.sort_by(TableDef::cmp_place);
+        self.set_tables(tables);
+    }
+
+    fn set_tables(&mut self, tables: Vec<TableDef>) {
+        self.authorizer.set_state_tables(&tables);
+        let on_disk = tables.iter().take_while(|table| table.scope().is_on_disk());
+        self.undo_sql = on_disk.map(UndoSql::new).collect();
         self.tables = tables;
     }
 
@@ -166,9 +283,9 @@ impl Connection {
         StateRead { connection: self, mode: Mode::Read, mark: sql::READ_MARK }
     }
 
-    /// Returns the view that runs materializers' writes.
-    pub fn write(&self) -> StateWrite<'_> {
-        StateWrite(self)
+    /// Returns the view that runs the writes of the materializers of events of a scope.
+    pub fn write(&self, event: Scope) -> StateWrite<'_> {
+        StateWrite { connection: self, event }
     }
 
     /// Returns the view that runs LiveStore's own statements.
@@ -184,8 +301,8 @@ impl Connection {
         run: impl FnOnce() -> Result<R, E>,
     ) -> Result<R, E> {
         self.system().execute("BEGIN IMMEDIATE", [])?;
-        let journal_len = self.capture.journal().len();
-        let rollback = RollBack { connection: self, journal_len, sql: "ROLLBACK" };
+        let mark = self.capture.journal().mark();
+        let rollback = RollBack { connection: self, mark, sql: "ROLLBACK" };
         let result = run()?;
         self.system().execute("COMMIT", [])?;
         std::mem::forget(rollback);
@@ -198,9 +315,9 @@ impl Connection {
         run: impl FnOnce() -> Result<R, E>,
     ) -> Result<R, E> {
         self.system().execute("SAVEPOINT __livestore", [])?;
-        let journal_len = self.capture.journal().len();
+        let mark = self.capture.journal().mark();
         let sql = "ROLLBACK TO __livestore; RELEASE __livestore";
-        let rollback = RollBack { connection: self, journal_len, sql };
+        let rollback = RollBack { connection: self, mark, sql };
         let result = run()?;
         self.system().execute("RELEASE __livestore", [])?;
         std::mem::forget(rollback);
@@ -208,16 +325,19 @@ impl Connection {
     }
 
     /// Hands out what was captured since the last call: how to undo it.
+    ///
+    /// Of changes in memory tables it names the tables and nothing else.
     pub fn take_changes(&self) -> Preimages {
         self.capture.journal().take()
     }
 
-    /// Forgets what was captured since the last call, but for the tables it happened in.
+    /// Forgets what was captured since the last call, but for the tables it happened in, memory
+    /// tables included.
     pub fn discard_changes(&self) -> ChangedTables {
         self.capture.journal().discard()
     }
 
-    /// Brings every row back to what it was; run it inside a transaction.
+    /// Brings every row back to what it was; run it inside a transaction. Memory tables stay.
     ///
     /// State tables have no foreign keys so far, so no delete can cascade to rows that were there
     /// before; when they get them, enforcement has to be off here.
@@ -227,17 +347,17 @@ impl Connection {
             self.undo_sql.get(usize::from(table)).ok_or(SqliteError::DamagedUndo { at })
         };
         self.capture.silently(|| {
-            for preimage in &preimages.0 {
+            for preimage in &preimages.rows {
                 let sql = &undo_sql(preimage.table)?.delete;
                 self.system().execute(sql, params_from_iter(preimage.key.iter()))?;
             }
-            for preimage in &preimages.0 {
+            for preimage in &preimages.rows {
                 if let Some(row) = &preimage.row {
                     let sql = &undo_sql(preimage.table)?.insert;
                     self.system().execute(sql, params_from_iter(row.iter()))?;
                 }
             }
-            Ok(preimages.tables())
+            Ok(preimages.undone_tables())
         })
     }
 
@@ -250,22 +370,18 @@ impl Connection {
     }
 }
 
-fn sort_by_name(tables: &mut [TableDef]) {
-    tables.sort_by(|a, b| a.name().cmp(b.name()));
-}
-
 /// Undoes a transaction or savepoint on the way out, be it an error or a panic.
 struct RollBack<'a> {
     connection: &'a Connection,
-    /// Length of the journal at the beginning.
-    journal_len: usize,
+    /// The journal at the beginning.
+    mark: JournalMark,
     sql: &'static str,
 }
 
 impl Drop for RollBack<'_> {
     fn drop(&mut self) {
-        let Self { connection, journal_len, sql } = *self;
-        connection.capture.journal().truncate(journal_len);
+        let Self { connection, mark, sql } = *self;
+        connection.capture.journal().truncate(mark);
         // Some failures, such as a full disk, have rolled the whole transaction back already.
         if connection.raw.is_autocommit() {
             return;
@@ -292,7 +408,7 @@ impl StateRead<'_> {
         let marked = sql::mark(mark, &text);
         connection.authorizer.with_mode(mode, || {
             let explain = |error| connection.authorizer.explain(mode, error, &marked);
-            let mut statement = connection.raw.prepare_cached(&marked).map_err(explain)?;
+            let mut statement = connection.prepare(mode, &marked)?;
             let rows = statement.query(params_from_iter(binds.iter())).map_err(explain)?;
             // Some statements ask for permission only while they run.
             query.collect(RowCursor::new(rows, &marked)).map_err(|error| match error {
@@ -308,7 +424,9 @@ impl StateRead<'_> {
         let (text, _) = query.compile()?;
         let (prepared, names): (_, BTreeSet<String>) =
             connection.authorizer.recording_reads(|| {
-                connection.authorizer.with_mode(mode, || connection.raw.prepare(&text).map(drop))
+                connection.authorizer.with_mode(mode, || {
+                    connection.authorize_joins(&connection.raw.prepare(&text)?, &text)
+                })
             });
         prepared.map_err(|error| connection.authorizer.explain(mode, error, &text))?;
         let tables = connection.tables.iter().enumerate();
@@ -317,33 +435,40 @@ impl StateRead<'_> {
     }
 }
 
-/// Runs materializers' writes, and queries with deterministic SQL only.
+/// Runs the writes and queries of the materializers of events of one scope: on the tables that
+/// these events may touch, with deterministic SQL only.
 #[derive(Debug, Clone, Copy)]
-pub struct StateWrite<'a>(&'a Connection);
+pub struct StateWrite<'a> {
+    connection: &'a Connection,
+    event: Scope,
+}
 
 impl<'a> StateWrite<'a> {
     /// Runs one write; its row changes are captured.
     pub fn execute(self, write: &Write) -> Result<(), SqliteError> {
-        let Self(connection) = self;
-        let sql = write.sql.as_str();
-        let journal_len = connection.capture.journal().len();
-        let written = connection.authorizer.with_mode(Mode::Write, || {
-            let explain = |error| connection.authorizer.explain(Mode::Write, error, sql);
-            let mut statement = connection.raw.prepare_cached(sql).map_err(explain)?;
+        let Self { connection, event } = self;
+        let sql = &*sql::mark_write_for(event, write.sql.as_str());
+        let mode = Mode::Write(event);
+        let mark = connection.capture.journal().mark();
+        let written = connection.authorizer.with_mode(mode, || {
+            let explain = |error| connection.authorizer.explain(mode, error, sql);
+            let mut statement = connection.prepare(mode, sql)?;
             statement.execute(params_from_iter(write.binds.iter())).map_err(explain)
         });
         let mut journal = connection.capture.journal();
         if let Err(error) = written {
             // SQLite has taken back what the statement did before it failed.
-            journal.truncate(journal_len);
+            journal.truncate(mark);
             return Err(error);
         }
         journal.check()
     }
 
-    /// Returns the view through which a materializer queries the state.
+    /// Returns the view through which such a materializer queries the state.
     pub fn read(self) -> StateRead<'a> {
-        StateRead { connection: self.0, mode: Mode::Materialize, mark: sql::MATERIALIZE_MARK }
+        let Self { connection, event } = self;
+        let (mode, mark) = (Mode::Materialize(event), sql::materialize_mark(event));
+        StateRead { connection, mode, mark }
     }
 }
 

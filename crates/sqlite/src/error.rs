@@ -1,6 +1,6 @@
 //! What can go wrong below the store.
 
-use crate::ColumnType;
+use crate::{ColumnType, Scope, TableAccess};
 
 /// A table definition that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +80,7 @@ pub enum ValueError {
         source: livestore_core::JsonError,
     },
     /// An update that sets nothing.
-    #[error("an update of {table} sets no column")]
+    #[error("an update of {table} sets no column; set one, or leave the update out")]
     NothingToSet {
         /// The table.
         table: String,
@@ -121,6 +121,29 @@ pub enum SqliteError {
         /// The statement.
         sql: Option<Box<str>>,
     },
+    /// A materializer reached for a table that its event may not touch.
+    #[error(
+        "{access} {table}, a {scope} table, is not allowed in a materializer of a {} event: {}{}",
+        .event.event_kind(), advice(.table, *.scope, *.access, *.event), for_sql(.sql.as_deref())
+    )]
+    OutOfScope {
+        /// The table.
+        table: String,
+        /// The table's scope.
+        scope: Scope,
+        /// What the materializer tried.
+        access: TableAccess,
+        /// The scope of the tables that the event writes to.
+        event: Scope,
+        /// The statement.
+        sql: Option<Box<str>>,
+    },
+    /// The database file holds something by the name of a memory table, which would hide it.
+    #[error("the file has a table named {table}, which would hide the memory table; rename one")]
+    HidesMemoryTable {
+        /// The name.
+        table: String,
+    },
     /// A stored value does not fit the type that a query reads.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -148,9 +171,38 @@ fn for_sql(sql: Option<&str>) -> String {
     })
 }
 
+/// Says what to do about a table that is out of an event's scope.
+fn advice(table: &str, scope: Scope, access: TableAccess, event: Scope) -> String {
+    let (writers, kind) = (scope.event_kind(), event.event_kind());
+    match (access, event) {
+        (TableAccess::Read, Scope::Synced) => format!(
+            "what it writes has to be equal on every client; put what it needs into the event's \
+             payload, or make {table} a synced table"
+        ),
+        (TableAccess::Read, _) => format!(
+            "what it writes has to follow from what is on disk; put what it needs into the event's \
+             payload, or make {table} a {event} table"
+        ),
+        _ => format!(
+            "only {writers} events write to {scope} tables; write to {table} from one of these, \
+             or make it a {event} table, which {kind} events write to"
+        ),
+    }
+}
+
 impl SqliteError {
-    pub(crate) fn new(source: rusqlite::Error, sql: &str) -> Self {
-        Self::Sqlite { source, sql: Some(crate::sql::without_mark(sql).into()) }
+    pub(crate) fn new(source: rusqlite::Error, marked_sql: &str) -> Self {
+        let sql = crate::sql::without_mark(marked_sql);
+        let source = match source {
+            // It would repeat the whole statement, with our mark in front.
+            rusqlite::Error::SqlInputError { error, msg, offset, .. } => {
+                let mark_len = marked_sql.len() - sql.len();
+                let offset = usize::try_from(offset).unwrap_or(0).saturating_sub(mark_len);
+                rusqlite::Error::SqliteFailure(error, Some(format!("{msg} at byte {offset}")))
+            }
+            other => other,
+        };
+        Self::Sqlite { source, sql: Some(sql.into()) }
     }
 
     /// Tells whether the same statement on the same state would fail again, anywhere.

@@ -3,8 +3,8 @@
 //! Three views of one [`Connection`], and no fourth:
 //!
 //! - [`StateRead`] runs queries and cannot write;
-//! - [`StateWrite`] runs the writes of materializers on state tables, with deterministic SQL only,
-//!   while every row change is captured;
+//! - [`StateWrite`] runs the writes of materializers on state tables of one [`Scope`], with
+//!   deterministic SQL only, while every row change is captured;
 //! - [`System`] runs LiveStore's own statements on its own tables.
 //!
 //! What each may do is enforced by SQLite's authorizer, not by convention. Captured changes undo
@@ -20,8 +20,10 @@ mod column;
 mod connection;
 mod error;
 mod expr;
+mod join_reads;
 mod query;
 mod row;
+mod scope;
 mod sql;
 mod state_hash;
 mod table;
@@ -38,9 +40,10 @@ pub use query::{Count, First, Query, Select};
 pub use row::{Row, RowCursor, RowRef, Rows};
 /// The binding and row types of [`System`] statements.
 pub use rusqlite::{self, params};
+pub use scope::{Scope, TableAccess};
 pub use sql::Sql;
 pub use state_hash::StateHash;
 pub use table::{Table, TableDef, TableSql};
 pub use undo::Preimages;
 pub use value::Value;
-pub use write::{Assignments, Delete, Insert, TableWrite, UnknownColumn, Update, Write};
+pub use write::{Assignments, Delete, Insert, TableWrite, TableWriteError, Update, Write};

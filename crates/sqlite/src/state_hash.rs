@@ -1,14 +1,15 @@
-//! One hash for the whole state.
+//! One hash for all of the state that clients share.
 
 use std::fmt;
 
 use crate::codec::write_value;
-use crate::{Connection, SqliteError, Value};
+use crate::{Connection, Scope, SqliteError, Value};
 
-/// BLAKE3 over all state tables, rows in key order, values in canonical form.
+/// BLAKE3 over all synced tables, rows in key order, values in canonical form.
 ///
-/// Two states of the same schema have equal hashes exactly if they hold the same rows, whatever
-/// the order in which these were written and however SQLite laid them out.
+/// Two states of the same schema have equal hashes exactly if they hold the same rows there,
+/// whatever the order in which these were written and however SQLite laid them out. Client and
+/// memory tables differ between clients, so they are left out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateHash([u8; 32]);
 
@@ -32,11 +33,11 @@ impl fmt::Debug for StateHash {
 }
 
 impl Connection {
-    /// Hashes the state.
+    /// Hashes the synced tables of the state.
     pub fn state_hash(&self) -> Result<StateHash, SqliteError> {
         let mut hasher = blake3::Hasher::new();
         let mut bytes = Vec::new();
-        for table in self.tables() {
+        for table in self.tables().iter().filter(|table| table.scope() == Scope::Synced) {
             let names = |indexes: &mut dyn Iterator<Item = usize>| {
                 let names: Vec<_> =
                     indexes.map(|i| format!("\"{}\"", table.columns()[i].name())).collect();

@@ -1,11 +1,12 @@
 //! Tables: their definition at run time, their DDL, and the trait that the derive implements.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use crate::row::RowRef;
 use crate::{ColumnDef, ColumnType, Delete, Insert, Select, TableError, Update, Value, ValueError};
-use crate::{DecodeError, sql};
+use crate::{DecodeError, Scope, sql};
 
 /// Most columns that a table may have.
 ///
@@ -20,15 +21,17 @@ const MAX_COLUMNS: usize = 400;
 pub struct TableDef {
     name: String,
     columns: Vec<ColumnDef>,
+    scope: Scope,
 }
 
 impl TableDef {
-    /// Checks and makes a definition.
+    /// Checks and makes a definition, of a synced table.
     pub fn new(
         name: impl Into<String>,
         columns: impl IntoIterator<Item = ColumnDef>,
     ) -> Result<Self, TableError> {
-        let def = Self { name: name.into(), columns: columns.into_iter().collect() };
+        let columns = columns.into_iter().collect();
+        let def = Self { name: name.into(), columns, scope: Scope::Synced };
         def.check()?;
         Ok(def)
     }
@@ -72,6 +75,27 @@ impl TableDef {
         Ok(())
     }
 
+    /// Sets who derives the table.
+    #[must_use]
+    pub fn with_scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Returns who derives the table.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Compares two tables of one schema by their place in it, which undo data on disk names.
+    ///
+    /// Memory tables come last, so that one that comes or goes moves none of those on disk. Within
+    /// these two parts, tables are ordered by name.
+    pub fn cmp_place(&self, other: &Self) -> Ordering {
+        let is_last = |table: &Self| !table.scope.is_on_disk();
+        is_last(self).cmp(&is_last(other)).then_with(|| self.name.cmp(&other.name))
+    }
+
     /// Returns the table's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -88,13 +112,20 @@ impl TableDef {
         columns.filter(|(_, column)| column.primary_key).map(|(index, _)| index)
     }
 
-    /// Returns the statement that creates the table.
+    /// Returns the statement that creates the table, in the database where its scope keeps it.
     ///
+    /// It holds all that the definition says: two tables with one statement are one table.
     /// The table is STRICT. Unless its key is a single INTEGER, which is the rowid itself, it is
     /// WITHOUT ROWID, so that no hidden rowid has to be restored by undo. An INTEGER key is less
     /// than the greatest 64-bit integer.
     pub fn ddl(&self) -> String {
-        let mut sql = format!("CREATE TABLE \"{}\" (", self.name);
+        let mut sql = match self.scope {
+            Scope::Synced => format!("CREATE TABLE \"{}\" (", self.name),
+            // To SQLite this is a table like those above; the comment tells them apart, also in the
+            // file, whose schema keeps it.
+            Scope::Client => format!("CREATE TABLE \"{}\" /* client */ (", self.name),
+            Scope::Memory => format!("CREATE TABLE memory.\"{}\" (", self.name),
+        };
         for column in &self.columns {
             let _ = write!(sql, "\"{}\" {}", column.name, column.column_type.sql());
             if !column.nullable {
@@ -154,7 +185,7 @@ impl TableSql {
         let marks = vec!["?"; columns.len()].join(", ");
         let insert = format!("INSERT INTO \"{table}\" ({names}) VALUES ({marks})");
         Self {
-            insert: sql::mark(sql::WRITE_MARK, &insert),
+            insert: sql::mark_write(&insert),
             select: format!("SELECT {names} FROM \"{table}\"").into(),
         }
     }

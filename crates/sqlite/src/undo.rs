@@ -18,19 +18,31 @@ pub(crate) struct Preimage {
 /// It does not tell how the row changed, or how often. Undoing deletes all touched rows, then
 /// writes back those that were there; so neither the order of changes nor uniqueness constraints
 /// between them matter.
+///
+/// Of memory tables it holds the names alone, since what memory events did is never undone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Preimages(pub(crate) Vec<Preimage>);
+pub struct Preimages {
+    pub(crate) rows: Vec<Preimage>,
+    pub(crate) memory: ChangedTables,
+}
 
 impl Preimages {
     /// Tells whether the step touched no row.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rows.is_empty() && self.memory.is_empty()
     }
 
-    /// Returns the tables in which rows were touched.
+    /// Returns the tables in which rows were touched, memory tables included.
     pub fn tables(&self) -> ChangedTables {
+        let mut tables = self.undone_tables();
+        tables.extend(&self.memory);
+        tables
+    }
+
+    /// Returns the tables in which undoing it changes rows.
+    pub(crate) fn undone_tables(&self) -> ChangedTables {
         let mut tables = ChangedTables::default();
-        self.0.iter().for_each(|preimage| tables.insert(preimage.table));
+        self.rows.iter().for_each(|preimage| tables.insert(preimage.table));
         tables
     }
 
@@ -43,21 +55,26 @@ impl Preimages {
             return joined;
         }
         let mut seen: HashSet<_> =
-            joined.0.iter().map(|preimage| (preimage.table, preimage.key.clone())).collect();
-        for preimage in rest.flat_map(|step| step.0) {
-            // What an older step found is what was there before all of them.
-            if seen.insert((preimage.table, preimage.key.clone())) {
-                joined.0.push(preimage);
+            joined.rows.iter().map(|preimage| (preimage.table, preimage.key.clone())).collect();
+        for step in rest {
+            joined.memory.extend(&step.memory);
+            for preimage in step.rows {
+                // What an older step found is what was there before all of them.
+                if seen.insert((preimage.table, preimage.key.clone())) {
+                    joined.rows.push(preimage);
+                }
             }
         }
         joined
     }
 
     /// Writes the undo data as bytes; `docs/storage-format.md` specifies them.
+    ///
+    /// Nothing of memory tables goes into them.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(8 + 48 * self.0.len());
-        write_varint(&mut out, self.0.len() as u64);
-        for Preimage { table, key, row } in &self.0 {
+        let mut out = Vec::with_capacity(8 + 48 * self.rows.len());
+        write_varint(&mut out, self.rows.len() as u64);
+        for Preimage { table, key, row } in &self.rows {
             write_varint(&mut out, u64::from(*table));
             out.push(row.is_some().into());
             write_values(&mut out, row.as_ref().unwrap_or(key));
@@ -73,7 +90,7 @@ impl Preimages {
         let mut reader = Reader::new(bytes);
         let read = (|| {
             let count = reader.varint()?;
-            let mut preimages = Vec::new();
+            let mut rows = Vec::new();
             for _ in 0..count {
                 let table = u16::try_from(reader.varint()?).ok()?;
                 let (columns, key) = shape_of(table)?;
@@ -86,9 +103,10 @@ impl Preimages {
                     }
                     _ => return None,
                 };
-                preimages.push(Preimage { table, key, row });
+                rows.push(Preimage { table, key, row });
             }
-            reader.is_at_end().then_some(Self(preimages))
+            let memory = ChangedTables::default();
+            reader.is_at_end().then_some(Self { rows, memory })
         })();
         read.ok_or(SqliteError::DamagedUndo { at: reader.at() })
     }

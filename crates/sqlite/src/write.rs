@@ -32,7 +32,7 @@ impl WriteSql {
 
 impl Write {
     fn built(sql: &str, binds: Vec<Value>) -> Self {
-        Self { sql: WriteSql::Built(sql::mark(sql::WRITE_MARK, sql)), binds }
+        Self { sql: WriteSql::Built(sql::mark_write(sql)), binds }
     }
 }
 
@@ -76,8 +76,7 @@ impl<T: Table> TryFrom<Insert<T>> for Write {
     fn try_from(insert: Insert<T>) -> Result<Self, ValueError> {
         let constant: &'static str = &T::sql().insert;
         let with = |clause: &str| {
-            let sql = sql::without_mark(constant).replacen("INSERT", clause, 1);
-            sql::mark(sql::WRITE_MARK, &sql)
+            sql::mark_write(&sql::without_mark(constant).replacen("INSERT", clause, 1))
         };
         let sql = match insert.conflict {
             OnConflict::Fail => WriteSql::Constant(constant),
@@ -192,7 +191,7 @@ impl TableWrite {
     pub fn insert(
         table: &crate::TableDef,
         values: impl IntoIterator<Item = (String, Value)>,
-    ) -> Result<Write, UnknownColumn> {
+    ) -> Result<Write, TableWriteError> {
         let (mut names, mut binds) = (Vec::new(), Vec::new());
         for (name, value) in values {
             names.push(quoted(table, &name)?);
@@ -212,11 +211,14 @@ impl TableWrite {
         table: &crate::TableDef,
         set: impl IntoIterator<Item = (String, Value)>,
         equal: impl IntoIterator<Item = (String, Value)>,
-    ) -> Result<Write, UnknownColumn> {
+    ) -> Result<Write, TableWriteError> {
         let (mut names, mut binds) = (Vec::new(), Vec::new());
         for (name, value) in set {
             names.push(format!("{} = ?", quoted(table, &name)?));
             binds.push(value);
+        }
+        if names.is_empty() {
+            return Err(TableWriteError::NothingToSet { table: table.name().into() });
         }
         let mut sql = format!("UPDATE \"{}\" SET {}", table.name(), names.join(", "));
         write_equal(table, equal, &mut sql, &mut binds)?;
@@ -227,7 +229,7 @@ impl TableWrite {
     pub fn delete(
         table: &crate::TableDef,
         equal: impl IntoIterator<Item = (String, Value)>,
-    ) -> Result<Write, UnknownColumn> {
+    ) -> Result<Write, TableWriteError> {
         let mut sql = format!("DELETE FROM \"{}\"", table.name());
         let mut binds = Vec::new();
         write_equal(table, equal, &mut sql, &mut binds)?;
@@ -239,25 +241,35 @@ impl TableWrite {
 #[derive(Debug)]
 pub enum TableWrite {}
 
-/// A column that its table does not have.
+/// A run-time write that its table cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("table {table} has no column {column:?}; it has {columns}")]
-pub struct UnknownColumn {
-    /// The table.
-    pub table: String,
-    /// The name that was asked for.
-    pub column: String,
-    /// The names that there are.
-    pub columns: String,
+#[non_exhaustive]
+pub enum TableWriteError {
+    /// The table does not have the column.
+    #[error("table {table} has no column {column:?}; it has {columns}")]
+    UnknownColumn {
+        /// The table.
+        table: String,
+        /// The name that was asked for.
+        column: String,
+        /// The names that there are.
+        columns: String,
+    },
+    /// An update that sets nothing.
+    #[error("an update of {table} sets no column; set one, or leave the update out")]
+    NothingToSet {
+        /// The table.
+        table: String,
+    },
 }
 
-fn quoted(table: &crate::TableDef, name: &str) -> Result<String, UnknownColumn> {
+fn quoted(table: &crate::TableDef, name: &str) -> Result<String, TableWriteError> {
     let columns = table.columns();
     if columns.iter().any(|column| column.name() == name) {
         return Ok(format!("\"{name}\""));
     }
     let names: Vec<_> = columns.iter().map(crate::ColumnDef::name).collect();
-    Err(UnknownColumn {
+    Err(TableWriteError::UnknownColumn {
         table: table.name().into(),
         column: name.chars().take(80).collect(),
         columns: names.join(", "),
@@ -269,7 +281,7 @@ fn write_equal(
     equal: impl IntoIterator<Item = (String, Value)>,
     sql: &mut String,
     binds: &mut Vec<Value>,
-) -> Result<(), UnknownColumn> {
+) -> Result<(), TableWriteError> {
     for (index, (name, value)) in equal.into_iter().enumerate() {
         let word = if index == 0 { "WHERE" } else { "AND" };
         let _ = write!(sql, " {word} {} IS ?", quoted(table, &name)?);

@@ -5,8 +5,10 @@ mod sqlite {
     mod change_capture;
     mod connections;
     mod definitions;
+    mod memory_tables;
     mod queries;
     mod read_dependencies;
+    mod scopes;
     mod state_hashes;
     mod support;
     mod transactions;

@@ -1,7 +1,8 @@
-use livestore_core::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES};
+use livestore_core::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS};
 use livestore_core::protocol::{
     AlreadyAccepted, ClientMessage, Goodbye, GoodbyeReason, GroupPosition, GroupRejected, Hello,
-    Page, ProtocolError, Push, PushAccepted, RejectReason, ServerAhead, ServerMessage, Welcome,
+    Locate, Located, Page, ProtocolError, Push, PushAccepted, RejectReason, ServerAhead,
+    ServerMessage, Welcome,
 };
 use livestore_core::{BackendId, Cursor, GlobalSeqNum, LogHash, LogPosition, StoreId};
 use proptest::collection::vec;
@@ -23,6 +24,15 @@ fn position(seq: u64) -> LogPosition {
     LogPosition { seq: GlobalSeqNum(seq), hash: LogHash::from_bytes([0xab; 32]) }
 }
 
+fn locate(positions: impl IntoIterator<Item = u64>) -> Locate {
+    Locate {
+        versions: vec![0],
+        store_id: StoreId::new("notes").unwrap(),
+        client_id: client("laptop"),
+        positions: positions.into_iter().map(position).collect(),
+    }
+}
+
 fn page() -> Page {
     let groups = vec![confirmed(4, group(1, 2)), confirmed(6, group(2, 1))];
     Page { groups, end: position(6), head: GlobalSeqNum(8) }
@@ -33,6 +43,8 @@ pub(crate) fn client_messages() -> Vec<ClientMessage> {
     let backend_id = BackendId::from_bytes([0xbb; 16]);
     let cursor = Some(Cursor { backend_id, position: position(3) });
     vec![
+        ClientMessage::Locate(locate([0, 3, GlobalSeqNum::MAX.0])),
+        ClientMessage::Locate(locate(1..=MAX_LOCATE_POSITIONS as u64)),
         ClientMessage::Hello(hello()),
         ClientMessage::Hello(Hello {
             versions: vec![0, 1, u32::MAX],
@@ -54,7 +66,9 @@ pub(crate) fn server_messages() -> Vec<ServerMessage> {
     let standing = vec![GroupPosition { id: group_id(1), first: GlobalSeqNum(4) }];
     let rejected = |reason| GroupRejected { request: 7, group: group_id(1), reason };
     let goodbye = |reason| Goodbye { reason, message: "come \"back\"\n".into() };
+    let (common, head) = (GlobalSeqNum(3), GlobalSeqNum(8));
     let mut messages = vec![
+        ServerMessage::Located(Located { backend_id, common, head }),
         ServerMessage::Welcome(Welcome {
             version: 0,
             backend_id,
@@ -97,6 +111,13 @@ fn every_message_round_trips() {
 #[test]
 fn the_frames_of_version_0_are_these() {
     let client = |message: ClientMessage| message.encode();
+    let hash = "ab".repeat(32);
+    assert_eq!(
+        client(ClientMessage::Locate(locate([3, 5]))),
+        format!(
+            r#"{{"locate":{{"versions":[0],"storeId":"notes","clientId":"laptop","positions":[{{"seq":3,"hash":"{hash}"}},{{"seq":5,"hash":"{hash}"}}]}}}}"#
+        )
+    );
     assert_eq!(
         client(ClientMessage::Hello(hello())),
         r#"{"hello":{"versions":[0],"storeId":"notes","clientId":"laptop","cursor":null,"attempted":[]}}"#
@@ -110,24 +131,27 @@ fn the_frames_of_version_0_are_these() {
         r#"{"push":{"request":1,"base":3,"groups":[{"id":"99999999-9999-9999-0000-000000000001","clientId":"laptop","sessionId":"tab-1","events":[{"id":"eeeeeeee-eeee-eeee-0000-0000000003e8","name":"v1.TodoCreated","args":{"text":"milk"}}]}]}}"#
     );
     let server: Vec<_> = server_messages().iter().map(ServerMessage::encode).collect();
-    let hash = "ab".repeat(32);
     assert_eq!(
         server[0],
+        r#"{"located":{"backendId":"bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb","common":3,"head":8}}"#
+    );
+    assert_eq!(
+        server[1],
         r#"{"welcome":{"version":0,"backendId":"bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb","head":8,"accepted":[{"id":"99999999-9999-9999-0000-000000000001","first":4}]}}"#
     );
     assert_eq!(
-        server[2],
+        server[3],
         format!(
             r#"{{"pushAccepted":{{"request":7,"first":4,"end":{{"seq":4,"hash":"{hash}"}}}}}}"#
         )
     );
-    assert_eq!(server[4], r#"{"serverAhead":{"request":7,"missing":null}}"#);
+    assert_eq!(server[5], r#"{"serverAhead":{"request":7,"missing":null}}"#);
     assert_eq!(
-        server[6],
+        server[7],
         r#"{"groupRejected":{"request":7,"group":"99999999-9999-9999-0000-000000000001","reason":{"kind":"eventIdConflict"}}}"#
     );
     assert_eq!(
-        server[9],
+        server[10],
         r#"{"goodbye":{"reason":"historyDiverged","message":"come \"back\"\n"}}"#
     );
 }
@@ -152,6 +176,22 @@ fn too_many_attempted_groups_are_refused() {
     let frame = ClientMessage::Hello(Hello { attempted, ..hello() }).encode();
     let refused = ClientMessage::decode(&frame);
     assert!(matches!(refused, Err(ProtocolError::WrongCount { count: 257, .. })), "{refused:?}");
+}
+
+#[test]
+fn a_locate_asks_about_1_to_256_ascending_positions() {
+    let decoded = |positions: Vec<u64>| {
+        ClientMessage::decode(&ClientMessage::Locate(locate(positions)).encode())
+    };
+    for count in [0, MAX_LOCATE_POSITIONS as u64 + 1] {
+        let refused = decoded((0..count).collect());
+        assert!(matches!(refused, Err(ProtocolError::WrongCount { .. })), "{refused:?}");
+    }
+    for disorder in [vec![1, 5, 5, 7], vec![1, 5, 4]] {
+        let found = GlobalSeqNum(disorder[2]);
+        let not_ascending = ProtocolError::NotAscending { after: GlobalSeqNum(5), found };
+        assert_eq!(decoded(disorder), Err(not_ascending));
+    }
 }
 
 #[test]

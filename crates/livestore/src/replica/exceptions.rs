@@ -1,9 +1,14 @@
-//! What did not work: dead letters and quarantined events.
+//! What did not work: dead letters, quarantined events, and what another history left behind.
 
 use livestore_core::protocol::RejectReason;
-use livestore_core::{GlobalSeqNum, Group, GroupId};
+use livestore_core::{
+    BackendId, ConfirmedGroup, Event, EventName, GlobalSeqNum, Group, GroupId, SeqNum,
+};
 use livestore_sqlite::{Connection, SqliteError, params};
 use serde::{Deserialize, Serialize};
+
+use super::log::damaged;
+use crate::event::EventKind;
 
 /// A group that could not be applied or was refused, kept with its payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,6 +58,22 @@ impl std::fmt::Display for DeadLetterReason {
     }
 }
 
+/// A confirmed event that could not be materialized and was skipped.
+///
+/// It is tried again whenever the state is derived anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quarantined {
+    /// Where it stands in the log.
+    pub seq: SeqNum,
+    /// Its name.
+    pub name: EventName,
+    /// True if it was skipped since the schema had no event of this name.
+    pub unknown: bool,
+    /// Why it was skipped.
+    pub reason: String,
+}
+
 fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("groups and reasons always have a JSON form")
 }
@@ -71,47 +92,89 @@ pub(crate) fn bury(connection: &Connection, letter: &DeadLetter) -> Result<(), S
     Ok(())
 }
 
-/// Reads all dead letters, oldest first.
-pub(crate) fn dead_letters(connection: &Connection) -> Result<Vec<DeadLetter>, SqliteError> {
+/// Reads dead letters, oldest first: all, or that of one group.
+fn read_letters(
+    connection: &Connection,
+    group: Option<GroupId>,
+) -> Result<Vec<DeadLetter>, SqliteError> {
     let sql = "SELECT content, reason, rejected_at FROM __livestore_dead_letter \
-               ORDER BY rejected_at, group_id";
-    connection.system().query(sql, [], |row| {
-        let parsed = (
-            serde_json::from_str(row.get_ref(0)?.as_str()?),
-            serde_json::from_str(row.get_ref(1)?.as_str()?),
-        );
-        let (Ok(group), Ok(reason)) = parsed else {
-            let kind = livestore_sqlite::rusqlite::types::Type::Text;
-            return Err(livestore_sqlite::rusqlite::Error::FromSqlConversionFailure(
-                0,
-                kind,
-                "not a dead letter".into(),
-            ));
-        };
-        Ok(DeadLetter { group, reason, rejected_at_ms: row.get(2)? })
+               WHERE ?1 IS NULL OR group_id = ?1 ORDER BY rejected_at, group_id";
+    connection.system().query(sql, params![group.as_ref().map(GroupId::as_bytes)], |row| {
+        let group = serde_json::from_str(row.get_ref(0)?.as_str()?);
+        let reason = serde_json::from_str(row.get_ref(1)?.as_str()?);
+        Ok(DeadLetter {
+            group: group.map_err(|_| damaged(0, "not a group"))?,
+            reason: reason.map_err(|_| damaged(1, "not a reason"))?,
+            rejected_at_ms: row.get(2)?,
+        })
     })
 }
 
-/// Reads why a group became a dead letter, if it did.
-pub(crate) fn rejection(
+/// Reads all dead letters, oldest first.
+pub(crate) fn dead_letters(connection: &Connection) -> Result<Vec<DeadLetter>, SqliteError> {
+    read_letters(connection, None)
+}
+
+/// Reads the dead letter of a group, if it is one.
+pub(crate) fn dead_letter(
     connection: &Connection,
     group: GroupId,
-) -> Result<Option<DeadLetterReason>, SqliteError> {
-    let sql = "SELECT reason FROM __livestore_dead_letter WHERE group_id = ?";
-    let reason: Option<String> =
-        connection.system().query_one(sql, [group.as_bytes()], |row| row.get(0))?;
-    Ok(reason.and_then(|reason| serde_json::from_str(&reason).ok()))
+) -> Result<Option<DeadLetter>, SqliteError> {
+    Ok(read_letters(connection, Some(group))?.pop())
+}
+
+/// Forgets a dead letter; tells whether it was there.
+pub(crate) fn exhume(connection: &Connection, group: GroupId) -> Result<bool, SqliteError> {
+    let sql = "DELETE FROM __livestore_dead_letter WHERE group_id = ?";
+    Ok(connection.system().execute(sql, [group.as_bytes()])? > 0)
 }
 
 /// Notes that a confirmed event was skipped.
 pub(crate) fn quarantine(
     connection: &Connection,
-    seq: GlobalSeqNum,
-    reason: &str,
+    (seq, client): (GlobalSeqNum, u32),
+    event: &Event,
+    skipped: &Skipped,
 ) -> Result<(), SqliteError> {
-    let sql = "INSERT OR REPLACE INTO __livestore_quarantine VALUES (?, ?)";
-    connection.system().execute(sql, params![seq.0 as i64, reason])?;
+    let sql = "INSERT OR REPLACE INTO __livestore_quarantine VALUES (?, ?, ?, ?, ?)";
+    let Skipped { unknown, reason } = skipped;
+    let params = params![seq.0 as i64, client, event.name.as_str(), unknown, reason];
+    connection.system().execute(sql, params)?;
     Ok(())
+}
+
+/// Why an event was skipped.
+#[derive(Debug)]
+pub(crate) struct Skipped {
+    pub(crate) unknown: bool,
+    pub(crate) reason: String,
+}
+
+/// Reads the quarantined events in the order of the log.
+pub(crate) fn quarantined(connection: &Connection) -> Result<Vec<Quarantined>, SqliteError> {
+    let sql = "SELECT seq, client, name, unknown, reason FROM __livestore_quarantine \
+               ORDER BY seq, client";
+    connection.system().query(sql, [], |row| {
+        let name = EventName::new(row.get_ref(2)?.as_str()?);
+        let seq = SeqNum { global: GlobalSeqNum(row.get(0)?), client: row.get(1)?, generation: 0 };
+        Ok(Quarantined {
+            seq,
+            name: name.map_err(|_| damaged(2, "not an event name"))?,
+            unknown: row.get(3)?,
+            reason: row.get(4)?,
+        })
+    })
+}
+
+/// Reads the names and kinds of quarantined events that nobody knew.
+pub(crate) fn unknown_names(
+    connection: &Connection,
+) -> Result<Vec<(EventName, EventKind)>, SqliteError> {
+    let sql = "SELECT DISTINCT name, client > 0 FROM __livestore_quarantine WHERE unknown";
+    connection.system().query(sql, [], |row| {
+        let name = EventName::new(row.get_ref(0)?.as_str()?);
+        Ok((name.map_err(|_| damaged(0, "not an event name"))?, EventKind::of(row.get(1)?)))
+    })
 }
 
 /// Forgets all quarantined events, since the state is about to be derived anew.
@@ -119,10 +182,51 @@ pub(crate) fn clear_quarantine(connection: &Connection) -> Result<(), SqliteErro
     connection.system().execute("DELETE FROM __livestore_quarantine", []).map(drop)
 }
 
-/// Counts dead letters and quarantined events.
-pub(crate) fn counts(connection: &Connection) -> Result<(u64, u64), SqliteError> {
+/// Keeps a group of a history that the store has left.
+pub(crate) fn archive(
+    connection: &Connection,
+    backend_id: BackendId,
+    confirmed: &ConfirmedGroup,
+) -> Result<(), SqliteError> {
+    let sql = "INSERT INTO __livestore_archive (backend_id, seq, content) VALUES (?, ?, ?)";
+    let params = params![backend_id.as_bytes(), confirmed.first.0 as i64, json(&confirmed.group)];
+    connection.system().execute(sql, params)?;
+    Ok(())
+}
+
+/// Reads the archived groups, oldest first, with the backend that they came from.
+pub(crate) fn archived(
+    connection: &Connection,
+) -> Result<Vec<(BackendId, ConfirmedGroup)>, SqliteError> {
+    let sql = "SELECT backend_id, seq, content FROM __livestore_archive ORDER BY id";
+    connection.system().query(sql, [], |row| {
+        let backend = BackendId::from_slice(row.get_ref(0)?.as_blob()?);
+        let group = serde_json::from_str(row.get_ref(2)?.as_str()?);
+        let first = GlobalSeqNum(row.get(1)?);
+        let group = group.map_err(|_| damaged(2, "not a group"))?;
+        let backend = backend.ok_or_else(|| damaged(0, "not a backend id"))?;
+        Ok((backend, ConfirmedGroup { first, group }))
+    })
+}
+
+/// How many of each there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Groups in the dead letters.
+    pub(crate) dead_letters: u64,
+    /// Events that were skipped.
+    pub(crate) quarantined: u64,
+    /// Groups of histories that were left.
+    pub(crate) archived: u64,
+}
+
+/// Counts everything here.
+pub(crate) fn counts(connection: &Connection) -> Result<Counts, SqliteError> {
     let sql = "SELECT (SELECT count(*) FROM __livestore_dead_letter), \
-               (SELECT count(*) FROM __livestore_quarantine)";
-    let counts = connection.system().query_one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+               (SELECT count(*) FROM __livestore_quarantine), \
+               (SELECT count(*) FROM __livestore_archive)";
+    let counts = connection.system().query_one(sql, [], |row| {
+        Ok(Counts { dead_letters: row.get(0)?, quarantined: row.get(1)?, archived: row.get(2)? })
+    })?;
     Ok(counts.unwrap_or_default())
 }

@@ -4,6 +4,7 @@
 //! this code does not know, is refused and left as it is.
 
 use livestore_core::{BackendId, ClientId, GlobalSeqNum, LogHash, LogPosition, StoreId};
+use livestore_sqlite::rusqlite::{self, Row};
 use livestore_sqlite::{Connection, SqliteError, params};
 
 use crate::OpenError;
@@ -15,15 +16,19 @@ pub(crate) const FORMAT_VERSION: i64 = 0;
 
 const CREATE: &str = "
 CREATE TABLE __livestore_meta (
-    id          INTEGER PRIMARY KEY CHECK (id = 0),
-    store_id    TEXT NOT NULL,
-    client_id   TEXT NOT NULL,
-    state_version BLOB NOT NULL,
-    backend_id  BLOB,
-    head        INTEGER NOT NULL,
-    head_hash   BLOB NOT NULL,
-    generation  INTEGER NOT NULL,
-    rebases     INTEGER NOT NULL
+    id              INTEGER PRIMARY KEY CHECK (id = 0),
+    store_id        TEXT NOT NULL,
+    client_id       TEXT NOT NULL,
+    state_version   BLOB NOT NULL,
+    backend_id      BLOB,
+    head            INTEGER NOT NULL,
+    head_hash       BLOB NOT NULL,
+    state_head      INTEGER NOT NULL,
+    rebuild_client  INTEGER,
+    rebuild_ordinal INTEGER,
+    generation      INTEGER NOT NULL,
+    rebases         INTEGER NOT NULL,
+    synced_at       INTEGER
 ) STRICT;
 
 CREATE TABLE __livestore_eventlog (
@@ -36,18 +41,37 @@ CREATE TABLE __livestore_eventlog (
     session_id  TEXT NOT NULL,
     log_hash    BLOB
 ) STRICT;
-CREATE INDEX __livestore_eventlog_group ON __livestore_eventlog (group_id);
+CREATE UNIQUE INDEX __livestore_eventlog_group ON __livestore_eventlog (group_id)
+    WHERE log_hash IS NOT NULL;
+
+CREATE TABLE __livestore_client_log (
+    seq         INTEGER NOT NULL,
+    client      INTEGER NOT NULL,
+    event_id    BLOB NOT NULL,
+    group_id    BLOB NOT NULL,
+    name        TEXT NOT NULL,
+    args        TEXT NOT NULL,
+    session_id  TEXT NOT NULL,
+    PRIMARY KEY (seq, client)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX __livestore_client_log_group ON __livestore_client_log (group_id);
 
 CREATE TABLE __livestore_pending (
     ordinal     INTEGER PRIMARY KEY,
     group_id    BLOB NOT NULL,
     event_index INTEGER NOT NULL,
+    events      INTEGER,
+    client_only INTEGER NOT NULL,
     event_id    BLOB NOT NULL,
     name        TEXT NOT NULL,
     args        TEXT NOT NULL,
     session_id  TEXT NOT NULL,
     undo        BLOB
 ) STRICT;
+CREATE UNIQUE INDEX __livestore_pending_group
+    ON __livestore_pending (group_id, client_only, events) WHERE event_index = 0;
+CREATE INDEX __livestore_pending_unapplied ON __livestore_pending (ordinal)
+    WHERE event_index = 0 AND undo IS NULL;
 
 CREATE TABLE __livestore_dead_letter (
     group_id    BLOB PRIMARY KEY,
@@ -57,8 +81,19 @@ CREATE TABLE __livestore_dead_letter (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE __livestore_quarantine (
-    seq         INTEGER PRIMARY KEY,
-    reason      TEXT NOT NULL
+    seq         INTEGER NOT NULL,
+    client      INTEGER NOT NULL,
+    name        TEXT NOT NULL,
+    unknown     INTEGER NOT NULL,
+    reason      TEXT NOT NULL,
+    PRIMARY KEY (seq, client)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE __livestore_archive (
+    id          INTEGER PRIMARY KEY,
+    backend_id  BLOB NOT NULL,
+    seq         INTEGER NOT NULL,
+    content     TEXT NOT NULL
 ) STRICT;
 ";
 
@@ -69,12 +104,27 @@ pub(crate) struct Meta {
     pub(crate) client_id: ClientId,
     pub(crate) state_version: Vec<u8>,
     pub(crate) backend_id: Option<BackendId>,
-    /// The end of the confirmed log.
+    /// The end of the confirmed log, as far as it is on disk.
     pub(crate) head: LogPosition,
+    /// Up to where the confirmed log is in the state.
+    pub(crate) state_head: GlobalSeqNum,
+    /// Where a rebuild of the state stands, if there is one.
+    pub(crate) rebuild: Option<Rebuild>,
     /// How often the pending tail that there is now has been rebased.
     pub(crate) generation: u32,
     /// How many rebases there ever were.
     pub(crate) rebases: u64,
+    /// When everything was last in step with the backend, in milliseconds since 1970.
+    pub(crate) synced_at_ms: Option<u64>,
+}
+
+/// Where a rebuild of the state stands, besides [`Meta::state_head`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rebuild {
+    /// The last client-only event at the state head that is in the state.
+    pub(crate) client: u32,
+    /// The last pending event that is in the state; none while the log is not all there.
+    pub(crate) ordinal: Option<i64>,
 }
 
 /// What kind of file a connection has in front of it.
@@ -114,7 +164,7 @@ pub(crate) fn create(connection: &Connection, meta: &Meta) -> Result<(), SqliteE
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}"
     ))?;
     system.execute(
-        "INSERT INTO __livestore_meta VALUES (0, ?, ?, ?, NULL, ?, ?, 0, 0)",
+        "INSERT INTO __livestore_meta VALUES (0, ?, ?, ?, NULL, ?, ?, 0, NULL, NULL, 0, 0, NULL)",
         params![
             meta.store_id.as_str(),
             meta.client_id.as_str(),
@@ -135,62 +185,69 @@ impl Meta {
             state_version: state_version.into(),
             backend_id: None,
             head: LogPosition::ROOT,
+            state_head: GlobalSeqNum::ROOT,
+            rebuild: None,
             generation: 0,
             rebases: 0,
+            synced_at_ms: None,
         }
     }
 
     /// Reads the row; `None` if it is missing or makes no sense.
     pub(crate) fn load(connection: &Connection) -> Result<Option<Self>, SqliteError> {
         let sql = "SELECT store_id, client_id, state_version, backend_id, head, head_hash, \
-                   generation, rebases FROM __livestore_meta";
-        let row = connection.system().query_one(sql, [], |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, String>(1)?,
-                row.get::<_, Vec<u8>>(2)?,
-                row.get::<_, Option<Vec<u8>>>(3)?,
-                row.get::<_, u64>(4)?,
-                row.get::<_, Vec<u8>>(5)?,
-                row.get::<_, u32>(6)?,
-                row.get::<_, u64>(7)?,
-            ))
-        })?;
-        let Some((store_id, client_id, state_version, backend, seq, hash, generation, rebases)) =
-            row
-        else {
-            return Ok(None);
-        };
-        let read = || {
-            let backend_id = match backend {
+                   state_head, rebuild_client, rebuild_ordinal, generation, rebases, synced_at \
+                   FROM __livestore_meta";
+        let read = |row: &Row<'_>| -> rusqlite::Result<Option<Self>> {
+            let blob = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_blob_or_null()?);
+            let backend_id = match blob(3)? {
                 None => None,
-                Some(bytes) => Some(BackendId::from_slice(&bytes)?),
+                Some(bytes) => match BackendId::from_slice(bytes) {
+                    None => return Ok(None),
+                    known => known,
+                },
             };
-            let hash = LogHash::from_slice(&hash)?;
-            Some(Self {
-                store_id: StoreId::new(store_id).ok()?,
-                client_id: ClientId::new(client_id).ok()?,
-                state_version,
+            let (store_id, client_id) =
+                (StoreId::new(row.get_ref(0)?.as_str()?), ClientId::new(row.get_ref(1)?.as_str()?));
+            let (Ok(store_id), Ok(client_id), Some(hash)) =
+                (store_id, client_id, LogHash::from_slice(row.get_ref(5)?.as_blob()?))
+            else {
+                return Ok(None);
+            };
+            let rebuild_client: Option<u32> = row.get(7)?;
+            let ordinal = row.get(8)?;
+            Ok(Some(Self {
+                store_id,
+                client_id,
+                state_version: row.get(2)?,
                 backend_id,
-                head: LogPosition { seq: GlobalSeqNum(seq), hash },
-                generation,
-                rebases,
-            })
+                head: LogPosition { seq: GlobalSeqNum(row.get(4)?), hash },
+                state_head: GlobalSeqNum(row.get(6)?),
+                rebuild: rebuild_client.map(|client| Rebuild { client, ordinal }),
+                generation: row.get(9)?,
+                rebases: row.get(10)?,
+                synced_at_ms: row.get(11)?,
+            }))
         };
-        Ok(read())
+        Ok(connection.system().query_one(sql, [], read)?.flatten())
     }
 
     /// Writes what changes while the store is used.
     pub(crate) fn save(&self, connection: &Connection) -> Result<(), SqliteError> {
         connection.system().execute(
-            "UPDATE __livestore_meta SET backend_id = ?, head = ?, head_hash = ?, generation = ?, \
-             rebases = ?, state_version = ?",
+            "UPDATE __livestore_meta SET backend_id = ?, head = ?, head_hash = ?, state_head = ?, \
+             rebuild_client = ?, rebuild_ordinal = ?, generation = ?, rebases = ?, \
+             synced_at = ?, state_version = ?",
             params![
                 self.backend_id.as_ref().map(BackendId::as_bytes),
                 self.head.seq.0 as i64,
                 self.head.hash.as_bytes(),
+                self.state_head.0 as i64,
+                self.rebuild.map(|rebuild| rebuild.client),
+                self.rebuild.and_then(|rebuild| rebuild.ordinal),
                 self.generation,
                 self.rebases as i64,
+                self.synced_at_ms.map(|at| at as i64),
                 self.state_version,
             ],
         )?;

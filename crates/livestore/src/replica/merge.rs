@@ -1,40 +1,28 @@
-//! Executing a merge: confirming in place, and rebasing the pending tail.
+//! Following upstream: confirming in place, applying what is new, and rebasing the pending tail.
+//!
+//! A rebase works from the disk and in slices, so that a long tail costs no memory. While more is
+//! to come, it also gathers about as many upstream events as the tail is long before it undoes
+//! and does the tail again: the log on disk is then ahead of the state.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use livestore_core::merge::{Merge, PendingGroup as MergeKey, merge};
+use livestore_core::merge::merge;
+use livestore_core::mutant::{self, Mutant};
 use livestore_core::{ConfirmedGroup, GlobalSeqNum, GroupId, LogHash, LogPosition};
-use livestore_sqlite::{ChangedTables, Preimages, SqliteError};
+use livestore_sqlite::Preimages;
 
-use super::eventlog::{self, PendingGroup};
-use super::exceptions::DeadLetterReason;
-use super::format::Meta;
-use super::{Fate, Replica, ReplicaError};
+use super::exceptions::{self, DeadLetter, DeadLetterReason};
+use super::materialize::Authored;
+use super::pending::{self, Found, PendingGroup};
+use super::step::{Next, events_in};
+use super::{Fate, PoisonAnswer, Replica, ReplicaError, log};
 
-/// What a step did besides writing to the database; taken over only once the step is committed.
-#[derive(Debug, Default)]
-struct Outcome {
-    changed: ChangedTables,
-    fates: Vec<(GroupId, Fate)>,
-    left_tail: Left,
-    rebased: bool,
-    quarantined: u64,
-    dead_letters: u64,
-}
-
-/// What a step took out of the pending tail.
-#[derive(Debug, Default)]
-struct Left {
-    groups: u64,
-    events: u64,
-}
-
-impl Left {
-    fn add(&mut self, ordinals: (i64, i64)) {
-        self.groups += 1;
-        self.events += events_in(ordinals);
-    }
-}
+/// Undo data that is in memory at a time, in bytes.
+const UNDO_BYTES: usize = 1 << 20;
+/// Pending groups that are in memory at a time, in events.
+const REDO_EVENTS: usize = 1_000;
+/// Rows of the log that are in memory at a time.
+pub(super) const LOG_ROWS: usize = 500;
 
 /// A pending group that the backend has confirmed where it stands.
 #[derive(Debug, Clone, Copy)]
@@ -69,227 +57,315 @@ impl InDoubt {
     }
 }
 
+/// Where a rebase puts what it finds in the tail.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Redo<'a> {
+    pub(super) in_doubt: &'a InDoubt,
+    pub(super) now_ms: u64,
+}
+
 impl Replica {
     /// Confirms the first pending groups at the positions after the head; nothing else changes.
     pub(super) fn confirm_in_place(&mut self, groups: &[InPlace]) -> Result<(), ReplicaError> {
-        self.step(|replica, meta, outcome| {
-            groups.iter().try_for_each(|group| replica.confirm_one(group, meta, outcome))
+        self.step(|replica, next| {
+            groups.iter().try_for_each(|group| replica.confirm_one(group, next))
         })
     }
 
-    fn confirm_one(
-        &self,
-        group: &InPlace,
-        meta: &mut Meta,
-        outcome: &mut Outcome,
-    ) -> Result<(), ReplicaError> {
+    fn confirm_one(&self, group: &InPlace, next: &mut Next) -> Result<(), ReplicaError> {
         let InPlace { id, ordinals, hash } = *group;
-        let first = meta.head.seq.next();
-        eventlog::confirm_pending(&self.connection, ordinals, first, &meta.client_id, hash)?;
-        outcome.left_tail.add(ordinals);
-        meta.head = group.end(meta.head.seq);
-        outcome.fates.push((id, Fate::Confirmed { first, last: meta.head.seq }));
-        Ok(())
+        let (first, client_id) = (next.meta.head.seq.next(), &next.meta.client_id);
+        pending::confirm(&self.connection, ordinals, first, client_id, hash)?;
+        next.tail.remove(false, events_in(ordinals));
+        next.meta.head = group.end(next.meta.head.seq);
+        next.meta.state_head = next.meta.head.seq;
+        next.fates.push((id, Fate::Confirmed { first, last: next.meta.head.seq }));
+        // At once: what comes next in the log was not there yet when they were committed.
+        self.settle_client_only(next)
     }
 
-    /// Merges groups that continue the confirmed log, with the log's hash after each of them.
-    pub(super) fn merge_upstream(
+    /// Takes groups that continue the log, with the log's hash after each of them.
+    ///
+    /// `more_to_come` tells that the backend has further groups, which are on their way.
+    pub(super) fn take_in(
         &mut self,
         incoming: &[(ConfirmedGroup, LogHash)],
-        in_doubt: &InDoubt,
-        now_ms: u64,
+        more_to_come: bool,
+        redo: Redo<'_>,
     ) -> Result<(), ReplicaError> {
-        self.step(|replica, meta, outcome| {
-            replica.execute_merge(incoming, in_doubt, now_ms, meta, outcome)
+        if mutant::is_active(Mutant::HeadBeforeEvents)
+            && let Some((last, hash)) = incoming.last()
+        {
+            let mut meta = self.meta.clone();
+            meta.head = LogPosition { seq: last.last(), hash: *hash };
+            meta.save(&self.connection)?;
+        }
+        let is_behind = self.has_backlog();
+        self.step(|replica, next| {
+            let rest = if is_behind { incoming } else { replica.confirm_prefix(incoming, next)? };
+            let is_clear = !is_behind && next.tail.is_empty();
+            for (confirmed, hash) in rest {
+                log::append(&replica.connection, confirmed, *hash)?;
+                next.meta.head = LogPosition { seq: confirmed.last(), hash: *hash };
+                if is_clear {
+                    replica.apply_group(confirmed, next)?;
+                }
+            }
+            if is_clear {
+                next.changed.extend(&replica.connection.discard_changes());
+                next.meta.state_head = next.meta.head.seq;
+            }
+            let backlog = next.meta.head.seq.0 - next.meta.state_head.0;
+            let tail = next.tail.events + next.tail.client_only_events;
+            if backlog > 0 && !(more_to_come && backlog < tail) {
+                replica.rebase(redo, next)?;
+            }
+            Ok(())
         })
     }
 
-    fn execute_merge(
+    /// Confirms the pending groups that come first in the incoming ones as well; returns the rest.
+    fn confirm_prefix<'a>(
         &self,
-        incoming: &[(ConfirmedGroup, LogHash)],
-        in_doubt: &InDoubt,
-        now_ms: u64,
-        meta: &mut Meta,
-        outcome: &mut Outcome,
-    ) -> Result<(), ReplicaError> {
-        let (pending, candidates) = match self.tail.groups {
-            0 => (Vec::new(), Vec::new()),
-            _ => (
-                eventlog::pending_ids(&self.connection, eventlog::ALL)?,
-                self.pending_groups(|groups| groups.len() >= incoming.len())?,
-            ),
-        };
-        let keys = pending.iter().map(|id| MergeKey { id: *id, client_only: false });
+        incoming: &'a [(ConfirmedGroup, LogHash)],
+        next: &mut Next,
+    ) -> Result<&'a [(ConfirmedGroup, LogHash)], ReplicaError> {
+        if next.tail.groups == 0 {
+            return Ok(incoming);
+        }
+        let enough = |groups: &[PendingGroup]| groups.len() >= 2 * incoming.len();
+        let own = pending::groups(&self.connection, i64::MIN, &next.meta.client_id, enough)?;
+        let synced: Vec<_> = own.iter().filter(|own| !own.client_only).collect();
         let ids: Vec<_> = incoming.iter().map(|(confirmed, _)| confirmed.group.id()).collect();
-        // All incoming groups before the asked one were confirmed in place, so ours is at the
-        // same index.
+        let keys = own.iter().map(PendingGroup::key);
         let merge = merge(keys, &ids, |index| {
-            candidates[index].undo.is_some() && candidates[index].group == incoming[index].0.group
+            synced[index].undo.is_some() && synced[index].group == incoming[index].0.group
         });
-
-        let (in_place, rest) = incoming.split_at(merge.confirmed());
-        for (own, (_, hash)) in candidates.iter().zip(in_place) {
-            let ordinals = (own.first, own.last());
-            let group = InPlace { id: own.group.id(), ordinals, hash: *hash };
-            self.confirm_one(&group, meta, outcome)?;
-        }
-        let (tail, taken) = match merge {
-            Merge::Advance { .. } => (Vec::new(), HashSet::new()),
-            Merge::Rebase { taken, .. } => (self.pending_groups(|_| false)?, taken),
+        let confirmed = merge.confirmed();
+        let confirmed_own: Vec<&PendingGroup> = if mutant::is_active(Mutant::ConfirmByPosition) {
+            own.iter().collect()
+        } else {
+            synced
         };
-        self.undo(&tail, outcome)?;
-        for (confirmed, hash) in rest {
-            eventlog::append_confirmed(&self.connection, confirmed, *hash)?;
-            outcome.quarantined += self.apply_confirmed(confirmed)?;
-            let (first, last) = (confirmed.first, confirmed.last());
-            meta.head = LogPosition { seq: last, hash: *hash };
-            if taken.contains(&confirmed.group.id()) {
-                outcome.fates.push((confirmed.group.id(), Fate::Confirmed { first, last }));
-            }
+        for (own, (_, hash)) in confirmed_own.iter().zip(&incoming[..confirmed]) {
+            let in_place = InPlace { id: own.group.id(), ordinals: own.ordinals(), hash: *hash };
+            self.confirm_one(&in_place, next)?;
         }
-        outcome.changed.extend(&self.connection.discard_changes());
-        for own in &tail {
-            if taken.contains(&own.group.id()) {
-                eventlog::remove_pending(&self.connection, own.first, own.last())?;
-                outcome.left_tail.add((own.first, own.last()));
-            } else {
-                self.redo(own, in_doubt, now_ms, outcome)?;
+        Ok(&incoming[confirmed..])
+    }
+
+    /// Tells whether the log on disk is ahead of the state.
+    pub(super) fn has_backlog(&self) -> bool {
+        self.meta.state_head < self.meta.head.seq
+    }
+
+    /// Brings the state to the end of the log on disk.
+    pub(super) fn catch_up(&mut self, redo: Redo<'_>) -> Result<(), ReplicaError> {
+        self.step(|replica, next| replica.rebase(redo, next))
+    }
+
+    /// Undoes the tail, applies what the log has beyond the state, and does the tail again.
+    fn rebase(&self, redo: Redo<'_>, next: &mut Next) -> Result<(), ReplicaError> {
+        self.undo_from(i64::MIN, next)?;
+        let from = next.meta.state_head;
+        self.apply_backlog(next)?;
+        let taken = self.taken_after(from)?;
+        self.redo_from(i64::MIN, &taken, redo, next)
+    }
+
+    /// Applies what the log has beyond the state.
+    fn apply_backlog(&self, next: &mut Next) -> Result<(), ReplicaError> {
+        let own = next.meta.client_id.clone();
+        let mut after = (next.meta.state_head, u32::MAX);
+        loop {
+            let rows = log::rows(&self.connection, after, next.meta.head.seq, LOG_ROWS, &own)?;
+            let Some(last) = rows.last() else { break };
+            after = (GlobalSeqNum(last.at), last.client);
+            for row in &rows {
+                self.apply(row.place(), row.authored(), self.on_poison, next)?;
             }
+            next.changed.extend(&self.connection.discard_changes());
         }
-        outcome.rebased = !tail.is_empty();
+        next.meta.state_head = next.meta.head.seq;
         Ok(())
+    }
+
+    /// Applies a confirmed group event by event.
+    fn apply_group(&self, confirmed: &ConfirmedGroup, next: &mut Next) -> Result<(), ReplicaError> {
+        for (index, authored) in Authored::of(&confirmed.group).enumerate() {
+            let place = (confirmed.first.plus(index as u64), 0);
+            self.apply(place, authored, self.on_poison, next)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the pending groups that the log holds behind a position, and where.
+    fn taken_after(&self, after: GlobalSeqNum) -> Result<HashMap<GroupId, Fate>, ReplicaError> {
+        let mut taken = HashMap::new();
+        for id in log::pending_groups_after(&self.connection, after)? {
+            if let Some((first, last)) = log::positions(&self.connection, id)? {
+                taken.insert(id, Fate::Confirmed { first, last });
+            }
+        }
+        Ok(taken)
     }
 
     /// Takes a pending group that the backend will never accept out of the tail.
     pub(super) fn reject(
         &mut self,
         rejected: GroupId,
-        reason: &DeadLetterReason,
-        in_doubt: &InDoubt,
-        now_ms: u64,
+        reason: DeadLetterReason,
+        redo: Redo<'_>,
     ) -> Result<(), ReplicaError> {
-        self.step(|replica, _, outcome| {
-            let is_rejected = |own: &PendingGroup| own.group.id() == rejected;
-            let tail = replica.undo_from(is_rejected, outcome)?;
-            let Some((first, others)) = tail.split_first() else { return Ok(()) };
-            replica.bury_in_step(first, reason.clone(), now_ms, outcome)?;
-            for own in others {
-                replica.redo(own, in_doubt, now_ms, outcome)?;
+        self.step(|replica, next| {
+            let Some(Found { first, last, .. }) = pending::find(&replica.connection, rejected)?
+            else {
+                return Ok(());
+            };
+            if mutant::is_active(Mutant::TailOvertakesRejected) && last < next.tail.last {
+                return replica.move_to_end((first, last), next);
             }
-            outcome.rebased = !others.is_empty();
-            Ok(())
+            replica.undo_from(first, next)?;
+            let client_id = &next.meta.client_id;
+            let one = pending::groups(&replica.connection, first, client_id, |groups| {
+                !groups.is_empty()
+            })?;
+            for own in &one {
+                replica.bury(own, reason.clone(), redo.now_ms, next)?;
+            }
+            replica.redo_from(last + 1, &HashMap::new(), redo, next)
         })
     }
 
     /// Applies the tail again from the first group on whose effects are not in the state.
-    pub(super) fn try_unapplied(
-        &mut self,
-        in_doubt: &InDoubt,
-        now_ms: u64,
-    ) -> Result<(), ReplicaError> {
-        self.step(|replica, _, outcome| {
-            let tail = replica.undo_from(|own| own.undo.is_none(), outcome)?;
-            for own in &tail {
-                replica.redo(own, in_doubt, now_ms, outcome)?;
-            }
-            outcome.rebased = !tail.is_empty();
-            Ok(())
+    pub(super) fn try_unapplied(&mut self, redo: Redo<'_>) -> Result<(), ReplicaError> {
+        self.step(|replica, next| {
+            let Some(first) = pending::first_unapplied(&replica.connection)? else {
+                return Ok(());
+            };
+            replica.undo_from(first, next)?;
+            replica.redo_from(first, &HashMap::new(), redo, next)
         })
     }
 
-    /// Undoes the tail from the first group on for which the closure holds, and returns it.
-    fn undo_from(
-        &self,
-        is_first: impl FnMut(&PendingGroup) -> bool,
-        outcome: &mut Outcome,
-    ) -> Result<Vec<PendingGroup>, ReplicaError> {
-        let mut all = self.pending_groups(|_| false)?;
-        let from = all.iter().position(is_first).unwrap_or(all.len());
-        let tail = all.split_off(from);
-        self.undo(&tail, outcome)?;
-        Ok(tail)
+    /// Brings the state back to what it was before the pending groups from an ordinal on.
+    pub(super) fn undo_from(&self, from: i64, next: &mut Next) -> Result<(), ReplicaError> {
+        let mut before = i64::MAX;
+        loop {
+            let (steps, rest) = pending::undo_before(&self.connection, (from, before), UNDO_BYTES)?;
+            let oldest_first = steps.iter().rev().map(|undo| self.connection.decode_undo(undo));
+            let preimages = Preimages::join(oldest_first.collect::<Result<Vec<_>, _>>()?);
+            next.changed.extend(&self.connection.undo(&preimages)?);
+            match rest {
+                Some(rest) => before = rest,
+                None => return Ok(()),
+            }
+        }
     }
 
-    /// Runs one step: a transaction, and the replica's own fields only once that is committed.
-    fn step(
-        &mut self,
-        run: impl FnOnce(&Self, &mut Meta, &mut Outcome) -> Result<(), ReplicaError>,
+    /// Applies the pending groups from an ordinal on again; those that were taken just leave.
+    pub(super) fn redo_from(
+        &self,
+        mut from: i64,
+        taken: &HashMap<GroupId, Fate>,
+        redo: Redo<'_>,
+        next: &mut Next,
     ) -> Result<(), ReplicaError> {
-        let (mut meta, mut outcome) = (self.meta.clone(), Outcome::default());
-        self.connection.transaction(|| {
-            run(self, &mut meta, &mut outcome)?;
-            let tail_is_empty = outcome.left_tail.groups == self.tail.groups;
-            meta.generation = match (tail_is_empty, outcome.rebased) {
-                (true, _) => 0,
-                (false, rebased) => meta.generation + u32::from(rebased),
-            };
-            meta.rebases += u64::from(outcome.rebased);
-            meta.save(&self.connection)?;
-            Ok::<_, ReplicaError>(())
-        })?;
-        self.meta = meta;
-        self.changes.extend(&outcome.changed);
-        self.fates.extend(outcome.fates);
-        self.tail.groups -= outcome.left_tail.groups;
-        self.tail.events -= outcome.left_tail.events;
-        self.quarantined += outcome.quarantined;
-        self.dead_letters += outcome.dead_letters;
-        Ok(())
+        loop {
+            let chunk = self.pending_chunk(from, next)?;
+            let Some(last) = chunk.last() else { return Ok(()) };
+            from = last.last() + 1;
+            for own in &chunk {
+                match taken.get(&own.group.id()) {
+                    Some(fate) => self.leave(own, fate.clone(), next)?,
+                    None => self.redo(own, redo, next)?,
+                }
+            }
+        }
     }
 
-    fn pending_groups(
+    /// Reads as many pending groups as may be in memory at a time.
+    pub(super) fn pending_chunk(
         &self,
-        enough: impl FnMut(&[PendingGroup]) -> bool,
-    ) -> Result<Vec<PendingGroup>, SqliteError> {
-        eventlog::pending_groups(&self.connection, 0, &self.meta.client_id, enough)
-    }
-
-    /// Brings the state back to what it was before these groups, which are the end of the tail.
-    fn undo(&self, tail: &[PendingGroup], outcome: &mut Outcome) -> Result<(), ReplicaError> {
-        let steps = tail.iter().filter_map(|own| own.undo.as_deref());
-        let steps = steps.map(|undo| self.connection.decode_undo(undo));
-        let preimages = Preimages::join(steps.collect::<Result<Vec<_>, _>>()?);
-        outcome.changed.extend(&self.connection.undo(&preimages)?);
-        Ok(())
+        from: i64,
+        next: &Next,
+    ) -> Result<Vec<PendingGroup>, ReplicaError> {
+        let (mut events, mut counted) = (0, 0);
+        let enough = |groups: &[PendingGroup]| {
+            events += groups[counted..].iter().map(|own| own.group.events().len()).sum::<usize>();
+            counted = groups.len();
+            events >= REDO_EVENTS
+        };
+        Ok(pending::groups(&self.connection, from, &next.meta.client_id, enough)?)
     }
 
     /// Applies one group of the tail again, on the state as it is now.
-    fn redo(
+    pub(super) fn redo(
         &self,
         own: &PendingGroup,
-        in_doubt: &InDoubt,
-        now_ms: u64,
-        outcome: &mut Outcome,
+        redo: Redo<'_>,
+        next: &mut Next,
     ) -> Result<(), ReplicaError> {
-        match self.apply_pending(&own.group)? {
+        match self.try_pending(&own.group, own.client_only)? {
             Ok(()) => {
                 let preimages = self.connection.take_changes();
-                outcome.changed.extend(&preimages.tables());
-                eventlog::set_undo(&self.connection, own.first, Some(&preimages.encode()))?;
+                next.changed.extend(&preimages.tables());
+                next.tail.unapplied -= u64::from(own.undo.is_none());
+                next.rebased = true;
+                pending::set_undo(&self.connection, own.first, Some(&preimages.encode()))?;
             }
-            Err(_) if in_doubt.has(own.group.id()) => {
-                eventlog::set_undo(&self.connection, own.first, None)?;
+            // The backend may have it; that is settled once everything that it has is here.
+            Err(_) if !own.client_only && redo.in_doubt.has(own.group.id()) => {
+                next.tail.unapplied += u64::from(own.undo.is_some());
+                pending::set_undo(&self.connection, own.first, None)?;
             }
-            Err(reason) => self.bury_in_step(own, reason, now_ms, outcome)?,
+            Err(reason) => self.bury(own, reason, redo.now_ms, next)?,
         }
         Ok(())
     }
 
-    fn bury_in_step(
+    /// Takes a group out of the tail, since it met its fate elsewhere.
+    pub(super) fn leave(
+        &self,
+        own: &PendingGroup,
+        fate: Fate,
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
+        pending::remove(&self.connection, own.ordinals())?;
+        next.tail.remove(own.client_only, own.group.event_count());
+        next.tail.unapplied -= u64::from(own.undo.is_none());
+        next.fates.push((own.group.id(), fate));
+        Ok(())
+    }
+
+    /// Takes a group out of the tail and keeps it as a dead letter.
+    pub(super) fn bury(
         &self,
         own: &PendingGroup,
         reason: DeadLetterReason,
         now_ms: u64,
-        outcome: &mut Outcome,
+        next: &mut Next,
     ) -> Result<(), ReplicaError> {
-        let fate = self.bury(own, reason, now_ms)?;
-        outcome.fates.push((own.group.id(), fate));
-        outcome.left_tail.add((own.first, own.last()));
-        outcome.dead_letters += 1;
+        let fate = Fate::Rejected { reason: reason.clone() };
+        let letter = DeadLetter { group: own.group.clone(), reason, rejected_at_ms: now_ms };
+        exceptions::bury(&self.connection, &letter)?;
+        next.counts.dead_letters += 1;
+        self.leave(own, fate, next)
+    }
+
+    /// A known bug, see [`Mutant::TailOvertakesRejected`].
+    fn move_to_end(&self, ordinals: (i64, i64), next: &mut Next) -> Result<(), ReplicaError> {
+        let (first, last) = ordinals;
+        self.connection.system().execute(
+            "UPDATE __livestore_pending SET ordinal = ordinal + ? WHERE ordinal BETWEEN ? AND ?",
+            [next.tail.last + 1 - first, first, last],
+        )?;
+        next.tail.last += last - first + 1;
         Ok(())
     }
 }
 
-fn events_in((first, last): (i64, i64)) -> u64 {
-    (last - first + 1) as u64
+impl PoisonAnswer {
+    /// What a state is derived anew with: it must always come to its end.
+    pub(super) const WHILE_REBUILDING: Self = Self::Quarantine;
 }

@@ -2,28 +2,42 @@
 //!
 //! It is sans-IO but for SQLite: no sockets, threads, timers or clocks. What happens outside comes
 //! in as method calls with the time; what has to happen outside is drained with the `poll`
-//! methods. The driver does both, and so will the simulator.
+//! methods. The driver does both, and so does the simulator.
 
-pub(crate) mod eventlog;
+mod barrier;
 pub(crate) mod exceptions;
 pub(crate) mod format;
+pub(crate) mod log;
 mod materialize;
 mod merge;
+pub(crate) mod pending;
+mod rebuild;
+mod status;
+mod step;
 mod upstream;
 
+use livestore_core::mutant::{self, Mutant};
 use livestore_core::{
-    ClientId, Event as StoredEvent, GlobalSeqNum, Group, GroupId, IdGenerator, LogPosition, SeqNum,
-    SessionId, StoreId,
+    BackendId, ClientId, ConfirmedGroup, Event as StoredEvent, Group, GroupId, IdGenerator,
+    LogPosition, SeqNum, SessionId, StoreId,
 };
 use livestore_sqlite::{ChangedTables, Connection, Durability, SqliteError, StateHash};
 
-pub use exceptions::{DeadLetter, DeadLetterReason};
-pub use upstream::{Barrier, ConnectionState, StopReason, UpstreamAction};
+pub use barrier::Barrier;
+pub use exceptions::{DeadLetter, DeadLetterReason, Quarantined};
+pub use status::{
+    Committed, Divergence, Fate, GroupState, HistoryAnswer, PoisonAnswer, RebuildProgress,
+    ReplicaError, SyncStatus,
+};
+pub use upstream::{ConnectionState, StopReason, UpstreamAction};
 
-use crate::event::NewEvent;
+use crate::event::{EventKind, NewEvent};
 use crate::{CommitError, OpenError, Schema};
-use eventlog::{PendingGroup, Tail};
+use barrier::Barriers;
+use exceptions::Counts;
 use format::{FileKind, Meta};
+use materialize::{Authored, materialize};
+use pending::{Found, Tail};
 use upstream::Upstream;
 
 /// How a replica is opened.
@@ -41,102 +55,12 @@ pub struct ReplicaConfig {
     pub durability: Durability,
     /// True if there is a backend to sync with.
     pub has_upstream: bool,
+    /// What to do with a confirmed event that cannot be materialized.
+    pub on_poison: PoisonAnswer,
+    /// What to do when the backend's log turns out to be another history.
+    pub on_history_diverged: HistoryAnswer,
     /// 32 random bytes, for ids and jitter.
     pub seed: [u8; 32],
-}
-
-/// What a commit produced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Committed {
-    /// The group.
-    pub group_id: GroupId,
-    /// The ordinal of its first event in the pending tail.
-    pub ordinal: i64,
-}
-
-/// What became of a group so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GroupState {
-    /// It is in the tail.
-    Pending,
-    /// It met its fate.
-    Ended(Fate),
-    /// It is nowhere.
-    Unknown,
-}
-
-/// The end of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fate {
-    /// The backend ordered it.
-    Confirmed {
-        /// The position of its first event.
-        first: GlobalSeqNum,
-        /// The position of its last event.
-        last: GlobalSeqNum,
-    },
-    /// It could not be applied or was refused, and is a dead letter now.
-    Rejected {
-        /// Why.
-        reason: DeadLetterReason,
-    },
-}
-
-/// Where a replica stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SyncStatus {
-    /// The last event, pending ones included.
-    pub local_head: SeqNum,
-    /// The last event that the backend has confirmed to us.
-    pub confirmed_head: GlobalSeqNum,
-    /// The end of the backend's log, as far as we know; `None` before the first contact.
-    pub backend_head: Option<GlobalSeqNum>,
-    /// Groups that the backend has not confirmed.
-    pub pending_groups: u64,
-    /// Events that the backend has not confirmed.
-    pub pending_events: u64,
-    /// The connection to the backend.
-    pub connection: ConnectionState,
-    /// What went wrong last, until something goes right.
-    pub last_error: Option<String>,
-    /// Rebases since the store was created.
-    pub rebases: u64,
-    /// Groups in the dead letters.
-    pub dead_letters: u64,
-    /// Confirmed events that could not be materialized and were skipped.
-    pub quarantined: u64,
-}
-
-impl SyncStatus {
-    /// Tells whether everything here is confirmed and everything that the backend has is here.
-    pub fn is_synced(&self) -> bool {
-        self.connection == ConnectionState::Connected
-            && self.pending_events == 0
-            && self.backend_head == Some(self.confirmed_head)
-    }
-}
-
-/// A failure of the replica itself; nothing of the step that failed has happened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReplicaError {
-    /// The database failed.
-    #[error(transparent)]
-    Sqlite(#[from] SqliteError),
-    /// A materializer failed on an event in a way that says nothing about the event.
-    #[error("event {name} ({id}) could not be materialized: {message}")]
-    Materializer {
-        /// The event's name.
-        name: livestore_core::EventName,
-        /// The event.
-        id: livestore_core::EventId,
-        /// What happened.
-        message: String,
-        /// True if the materializer panicked, so that trying again is no use.
-        panicked: bool,
-    },
 }
 
 /// Confirmed head, pending tail and state, with one upstream.
@@ -147,30 +71,36 @@ pub struct Replica {
     ids: IdGenerator,
     session_id: SessionId,
     durability: Durability,
+    on_poison: PoisonAnswer,
+    on_history_diverged: HistoryAnswer,
     meta: Meta,
     tail: Tail,
+    counts: Counts,
     upstream: Upstream,
-    dead_letters: u64,
-    quarantined: u64,
+    barriers: Barriers,
+    /// The time of the last sync as the file has it.
+    stored_synced_at_ms: Option<u64>,
     changes: ChangedTables,
     fates: Vec<(GroupId, Fate)>,
+    dead_letters_changed: bool,
 }
 
 impl Replica {
     /// Opens a replica on a connection; `path` is for messages.
     ///
     /// A new database is set up. If the schema derives another state than the one that is there,
-    /// the state is rebuilt from the log, in one transaction.
+    /// the state is derived anew from the log, in batches; one that was cut short goes on. Between
+    /// them `progress` is called.
     pub fn open(
-        mut connection: Connection,
+        connection: Connection,
         config: ReplicaConfig,
         path: &str,
         now_ms: u64,
+        progress: &mut dyn FnMut(RebuildProgress),
     ) -> Result<Self, OpenError> {
         let ReplicaConfig { schema, store_id, client_id, session_id, .. } = config;
-        let version = schema.state_version();
-        let is_new = format::recognize(&connection, path)? == FileKind::New;
-        if is_new {
+        if format::recognize(&connection, path)? == FileKind::New {
+            let version = schema.state_version();
             let meta = Meta::new(store_id.clone(), client_id, version.as_bytes());
             connection.transaction(|| {
                 format::create(&connection, &meta)?;
@@ -183,74 +113,155 @@ impl Replica {
             let (path, found) = (path.into(), meta.store_id);
             return Err(OpenError::OtherStore { path, found, expected: store_id });
         }
-        let is_stale = meta.state_version != version.as_bytes();
-        if is_stale {
-            // The triggers that capture changes are made for the new tables, so these come first;
-            // their rows follow in the same transaction.
-            connection.system().execute_batch("BEGIN IMMEDIATE")?;
-            connection.recreate_state(schema.tables())?;
+        if mutant::is_active(Mutant::UndoLostOnRestart) {
+            let sql = "UPDATE __livestore_pending SET undo = x'00' WHERE undo IS NOT NULL";
+            connection.system().execute(sql, [])?;
         }
-        connection.watch_state(schema.tables().to_vec())?;
-        let tail = eventlog::tail(&connection)?;
-        let (dead_letters, quarantined) = exceptions::counts(&connection)?;
+        let (tail, counts) = (pending::tail(&connection)?, exceptions::counts(&connection)?);
         let mut replica = Self {
             schema,
             connection,
             ids: IdGenerator::new(config.seed),
             session_id,
             durability: config.durability,
+            on_poison: config.on_poison,
+            on_history_diverged: config.on_history_diverged,
+            stored_synced_at_ms: meta.synced_at_ms,
             meta,
             tail,
+            counts,
             upstream: Upstream::new(config.has_upstream),
-            dead_letters,
-            quarantined,
+            barriers: Barriers::new(),
             changes: ChangedTables::default(),
             fates: Vec::new(),
+            dead_letters_changed: false,
         };
-        if is_stale {
-            replica.rebuild(now_ms).map_err(|source| OpenError::Rebuild { source })?;
-            replica.connection.system().execute_batch("COMMIT")?;
-        }
+        replica.derive_state(progress, now_ms).map_err(|source| OpenError::Rebuild { source })?;
         Ok(replica)
     }
 
-    /// Commits events as one group; when it returns, they are in the log and in the state.
+    /// Brings the state to where the file says that it should be.
+    fn derive_state(
+        &mut self,
+        progress: &mut dyn FnMut(RebuildProgress),
+        now_ms: u64,
+    ) -> Result<(), ReplicaError> {
+        if self.needs_rebuild()? {
+            self.start_rebuild()?;
+        }
+        self.connection.watch_state(self.schema.tables().to_vec())?;
+        self.finish_rebuild(progress, now_ms)?;
+        if mutant::is_active(Mutant::CursorAheadOfState) {
+            self.meta.state_head = self.meta.head.seq;
+        }
+        self.show_backlog(now_ms);
+        Ok(())
+    }
+
+    /// Commits events as one transaction; when it returns, they are in the log and in the state.
+    ///
+    /// The synced ones make one group and the client-only ones another. They are applied in this
+    /// order, and memory events last, since each kind may read what comes before it.
     ///
     /// # Errors
     ///
     /// On any error nothing has changed, and the replica goes on as before.
     pub fn commit(&mut self, events: Vec<NewEvent>, now_ms: u64) -> Result<Committed, CommitError> {
-        for event in &events {
-            if self.schema.materializer(&event.name).is_none() {
-                return Err(CommitError::UnknownEvent { name: event.name.clone() });
-            }
-        }
-        let group_id = self.ids.group_id(now_ms);
-        let identify = |NewEvent { name, args }| {
-            let id = self.ids.event_id(now_ms);
-            StoredEvent { id, name, args }
-        };
-        let events = events.into_iter().map(identify).collect();
-        let client_id = self.meta.client_id.clone();
-        let group = Group::new(group_id, client_id, self.session_id.clone(), events)?;
-        let (first, count) = (self.tail.last + 1, group.event_count());
+        self.commit_and(events, now_ms, |_| Ok(()))
+    }
 
-        let changed = self.connection.transaction(|| {
-            for event in group.events() {
-                self.materialize(event, group.client_id(), group.session_id()).map_err(
-                    |source| CommitError::Materialize { name: event.name.clone(), source },
-                )?;
+    /// Commits events, and does something else in the same transaction.
+    fn commit_and(
+        &mut self,
+        events: Vec<NewEvent>,
+        now_ms: u64,
+        also: impl FnOnce(&Connection) -> Result<(), SqliteError>,
+    ) -> Result<Committed, CommitError> {
+        let [synced, client_only, memory] = self.by_kind(events, now_ms)?;
+        let (session_id, client_id) = (self.session_id.clone(), self.meta.client_id.clone());
+        let mut group = |events: Vec<StoredEvent>| {
+            let id = self.ids.group_id(now_ms);
+            (!events.is_empty())
+                .then(|| Group::new(id, client_id.clone(), session_id.clone(), events))
+                .transpose()
+        };
+        let (synced, client_only, memory) = (group(synced)?, group(client_only)?, group(memory)?);
+        let groups = [&synced, &client_only, &memory];
+        let Some(first) = groups.into_iter().flatten().next() else {
+            return Err(livestore_core::GroupError::Empty.into());
+        };
+        let group_id = first.id();
+
+        let (mut tail, mut changed) = (self.tail, ChangedTables::default());
+        self.connection.transaction(|| {
+            if let Some(group) = &synced {
+                self.commit_group(group, false, &mut tail, &mut changed)?;
             }
-            let preimages = self.connection.take_changes();
-            let pending = PendingGroup { first, group, undo: Some(preimages.encode()) };
-            eventlog::append_pending(&self.connection, &pending)?;
-            Ok::<_, CommitError>(preimages.tables())
+            if let Some(group) = &client_only {
+                self.commit_group(group, true, &mut tail, &mut changed)?;
+            }
+            if let Some(group) = &memory {
+                self.materialize_all(group, EventKind::Memory)?;
+                changed.extend(&self.connection.discard_changes());
+            }
+            Ok::<_, CommitError>(also(&self.connection)?)
         })?;
+        self.tail = tail;
         self.changes.extend(&changed);
-        self.tail.last += count as i64;
-        self.tail.events += count;
-        self.tail.groups += 1;
-        Ok(Committed { group_id, ordinal: first })
+        self.after_commit();
+        let (synced, stored) = (synced.is_some(), synced.is_some() || client_only.is_some());
+        Ok(Committed { group_id, ordinal: tail.last, synced, stored })
+    }
+
+    /// Gives events their ids and sorts them by kind: synced, client-only, memory.
+    fn by_kind(
+        &mut self,
+        events: Vec<NewEvent>,
+        now_ms: u64,
+    ) -> Result<[Vec<StoredEvent>; 3], CommitError> {
+        let mut kinds = [Vec::new(), Vec::new(), Vec::new()];
+        for NewEvent { name, args } in events {
+            let Some(kind) = self.schema.kind(&name) else {
+                return Err(CommitError::UnknownEvent { name });
+            };
+            let id = self.ids.event_id(now_ms);
+            kinds[kind as usize].push(StoredEvent { id, name, args });
+        }
+        Ok(kinds)
+    }
+
+    /// Applies a new group and writes it where it belongs.
+    fn commit_group(
+        &self,
+        group: &Group,
+        client_only: bool,
+        tail: &mut Tail,
+        changed: &mut ChangedTables,
+    ) -> Result<(), CommitError> {
+        self.materialize_all(group, EventKind::of(client_only))?;
+        let preimages = self.connection.take_changes();
+        changed.extend(&preimages.tables());
+        let first = tail.last + 1;
+        tail.last += group.event_count() as i64;
+        if client_only && tail.is_empty() {
+            // Nothing that could be rebased stands before it.
+            let place = log::next_client_only(&self.connection, self.meta.state_head)?;
+            log::append_client_only(&self.connection, group, place)?;
+            return Ok(());
+        }
+        tail.add(client_only, group.event_count());
+        let undo = Some(preimages.encode());
+        pending::append(&self.connection, group, first, client_only, undo.as_deref())?;
+        Ok(())
+    }
+
+    fn materialize_all(&self, group: &Group, kind: EventKind) -> Result<(), CommitError> {
+        for authored in Authored::of(group) {
+            materialize(&self.connection, &self.schema, kind, authored).map_err(|source| {
+                CommitError::Materialize { name: authored.event.name.clone(), source }
+            })?;
+        }
+        Ok(())
     }
 
     /// Hands out the tables that changed since the last call.
@@ -263,18 +274,71 @@ impl Replica {
         std::mem::take(&mut self.fates)
     }
 
-    /// Looks up what became of a committed group.
-    pub fn group_state(&self, committed: Committed) -> Result<GroupState, SqliteError> {
-        let Committed { group_id, ordinal } = committed;
-        if eventlog::is_pending(&self.connection, ordinal, group_id)? {
+    /// Tells whether the dead letters changed since the last call.
+    pub fn poll_dead_letters(&mut self) -> bool {
+        std::mem::take(&mut self.dead_letters_changed)
+    }
+
+    /// Looks up what became of a group.
+    pub fn group_state(&self, group: GroupId) -> Result<GroupState, SqliteError> {
+        if pending::find(&self.connection, group)?.is_some() {
             return Ok(GroupState::Pending);
         }
-        if let Some((first, last)) = eventlog::confirmed_positions(&self.connection, group_id)? {
+        if let Some((first, last)) = log::positions(&self.connection, group)? {
             return Ok(GroupState::Ended(Fate::Confirmed { first, last }));
         }
-        let reason = exceptions::rejection(&self.connection, group_id)?;
-        Ok(reason
-            .map_or(GroupState::Unknown, |reason| GroupState::Ended(Fate::Rejected { reason })))
+        if let Some(letter) = exceptions::dead_letter(&self.connection, group)? {
+            return Ok(GroupState::Ended(Fate::Rejected { reason: letter.reason }));
+        }
+        let is_settled = log::has_client_only(&self.connection, group)?;
+        Ok(if is_settled { GroupState::Settled } else { GroupState::Unknown })
+    }
+
+    /// Looks up a group of this client that was committed at any time: what its commit returned.
+    pub fn committed(&self, group: GroupId) -> Result<Option<Committed>, SqliteError> {
+        let (ordinal, synced) = match pending::find(&self.connection, group)? {
+            Some(Found { last, client_only, .. }) => (last, !client_only),
+            None => match self.group_state(group)? {
+                GroupState::Unknown => return Ok(None),
+                GroupState::Settled => (self.tail.last, false),
+                // What has met its fate was made safe before it was pushed.
+                GroupState::Pending | GroupState::Ended(_) => (i64::MIN, true),
+            },
+        };
+        Ok(Some(Committed { group_id: group, ordinal, synced, stored: true }))
+    }
+
+    /// Commits the events of a dead letter again, as a new group, and forgets the letter.
+    ///
+    /// # Errors
+    ///
+    /// `None` if there is no such dead letter. If the commit fails, the letter stays.
+    pub fn retry_dead_letter(
+        &mut self,
+        group: GroupId,
+        now_ms: u64,
+    ) -> Result<Option<Committed>, CommitError> {
+        let Some(letter) = exceptions::dead_letter(&self.connection, group)? else {
+            return Ok(None);
+        };
+        let again = |event: &StoredEvent| {
+            let StoredEvent { name, args, .. } = event.clone();
+            NewEvent { name, args }
+        };
+        let events = letter.group.events().iter().map(again).collect();
+        let forget = |connection: &Connection| exceptions::exhume(connection, group).map(drop);
+        let committed = self.commit_and(events, now_ms, forget)?;
+        self.counts.dead_letters -= 1;
+        self.dead_letters_changed = true;
+        Ok(Some(committed))
+    }
+
+    /// Forgets a dead letter, payload included; tells whether it was there.
+    pub fn acknowledge_dead_letter(&mut self, group: GroupId) -> Result<bool, SqliteError> {
+        let was_there = exceptions::exhume(&self.connection, group)?;
+        self.counts.dead_letters -= u64::from(was_there);
+        self.dead_letters_changed |= was_there;
+        Ok(was_there)
     }
 
     /// Returns the connection, to read the state and the log.
@@ -282,14 +346,13 @@ impl Replica {
         &self.connection
     }
 
-    /// Returns the end of the confirmed log.
-    fn head(&self) -> LogPosition {
-        self.meta.head
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.meta
     }
 
-    /// Returns the position of the last confirmed event.
-    fn head_seq(&self) -> GlobalSeqNum {
-        self.meta.head.seq
+    /// Returns the end of the confirmed log, as far as it is on the medium.
+    pub fn head(&self) -> LogPosition {
+        self.meta.head
     }
 
     /// Returns who commits here.
@@ -309,20 +372,24 @@ impl Replica {
 
     /// Returns where the replica stands.
     pub fn status(&self) -> SyncStatus {
-        let pending = self.tail.events;
-        let generation = if pending == 0 { 0 } else { self.meta.generation };
-        let global = self.meta.head.seq.plus(pending);
+        let Tail { groups, events, .. } = self.tail;
+        let generation = if events == 0 { 0 } else { self.meta.generation };
+        let global = self.meta.state_head.plus(events);
         SyncStatus {
             local_head: SeqNum { global, client: 0, generation },
-            confirmed_head: self.meta.head.seq,
+            confirmed_head: self.meta.state_head,
+            pulled_head: self.meta.head.seq,
             backend_head: self.upstream.backend_head(),
-            pending_groups: self.tail.groups,
-            pending_events: pending,
+            pending_groups: groups,
+            pending_events: events,
+            groups_in_doubt: self.tail.unapplied,
             connection: self.upstream.state(),
             last_error: self.upstream.last_error().map(Into::into),
+            last_synced_ms: self.meta.synced_at_ms,
             rebases: self.meta.rebases,
-            dead_letters: self.dead_letters,
-            quarantined: self.quarantined,
+            dead_letters: self.counts.dead_letters,
+            quarantined: self.counts.quarantined,
+            archived: self.counts.archived,
         }
     }
 
@@ -331,7 +398,18 @@ impl Replica {
         exceptions::dead_letters(&self.connection)
     }
 
-    /// Hashes the state.
+    /// Reads the groups of other clients that left the log with the history that they were in,
+    /// each with the backend that it came from.
+    pub fn archived(&self) -> Result<Vec<(BackendId, ConfirmedGroup)>, SqliteError> {
+        exceptions::archived(&self.connection)
+    }
+
+    /// Reads the confirmed events that were skipped, in the order of the log.
+    pub fn quarantined(&self) -> Result<Vec<Quarantined>, SqliteError> {
+        exceptions::quarantined(&self.connection)
+    }
+
+    /// Hashes the state that synced events have led to.
     pub fn state_hash(&self) -> Result<StateHash, SqliteError> {
         self.connection.state_hash()
     }

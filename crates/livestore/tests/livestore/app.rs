@@ -103,3 +103,7 @@ pub fn assert_state_is_replay(store: &Store) {
     let (state, replay) = (store.state_hash().unwrap(), store.replay_hash().unwrap());
     assert_eq!(state, replay, "the state differs from a replay of its log");
 }
+
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}

@@ -12,14 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use livestore::protocol::{
     AlreadyAccepted, ClientMessage, Goodbye, GoodbyeReason, GroupPosition, GroupRejected, Hello,
-    Page, Push, PushAccepted, RejectReason, ServerAhead, ServerMessage, Welcome,
+    Located, Page, Push, PushAccepted, RejectReason, ServerAhead, ServerMessage, Welcome,
 };
 use livestore::replica::{Barrier, Committed, GroupState, ReplicaConfig, UpstreamAction};
 use livestore::sync_provider::{BoxFuture, Link};
 use livestore::{
     BackendId, CanonicalJson, ClientId, ConnectionState, Durability, Event, EventName, Fate,
-    GlobalSeqNum, GroupId, IntoGroup, Replica, Schema, SessionId, StoreId, SyncError, SyncProvider,
-    SyncStatus,
+    GlobalSeqNum, GroupId, HistoryAnswer, IntoGroup, PoisonAnswer, Replica, Schema, SessionId,
+    StoreId, SyncError, SyncProvider, SyncStatus,
 };
 use livestore_core::{
     ConfirmedGroup, Event as StoredEvent, Group, IdGenerator, LogHash, LogPosition,
@@ -164,6 +164,14 @@ impl Line {
     /// The backend takes one message; an answer to a push waits for [`Self::answer`].
     fn take(&mut self, backend: &mut Backend, message: ClientMessage) {
         match message {
+            ClientMessage::Locate(locate) => {
+                let common = locate.positions.iter().rfind(|at| backend.has(**at));
+                self.down.push_back(ServerMessage::Located(Located {
+                    backend_id: backend.id,
+                    common: common.map_or(GlobalSeqNum::ROOT, |position| position.seq),
+                    head: backend.end().seq,
+                }));
+            }
             ClientMessage::Hello(hello) => match backend.welcome(&hello) {
                 Ok(welcome) => {
                     self.sent = Some(hello.cursor.map_or(GlobalSeqNum::ROOT, |c| c.position.seq));
@@ -327,6 +335,8 @@ pub struct Net {
     pub backend: Backend,
     pub clients: Vec<Client>,
     pub now_ms: u64,
+    /// What the next openings answer when the backend has another history.
+    pub on_history_diverged: HistoryAnswer,
     /// If set, barriers are done by [`Net::sync`] only.
     pub slow_disk: bool,
     late: VecDeque<Push>,
@@ -362,6 +372,7 @@ impl Net {
             backend: Backend::new(1),
             clients: Vec::new(),
             now_ms: 1_000_000,
+            on_history_diverged: HistoryAnswer::Stop,
             slow_disk: false,
             late: VecDeque::new(),
             schema,
@@ -412,9 +423,11 @@ impl Net {
             session_id: SessionId::new(format!("opening-{}", self.seeds)).unwrap(),
             durability,
             has_upstream: true,
+            on_poison: PoisonAnswer::Quarantine,
+            on_history_diverged: self.on_history_diverged,
             seed: [self.seeds; 32],
         };
-        Replica::open(connection.unwrap(), config, "test", self.now_ms).unwrap()
+        Replica::open(connection.unwrap(), config, "test", self.now_ms, &mut |_| ()).unwrap()
     }
 
     /// The next restarts run other code.
@@ -497,7 +510,7 @@ impl Net {
                 }
                 Some(other) => panic!("unknown action {other:?}"),
                 None => {
-                    if let Some(barrier) = client.replica.poll_barrier() {
+                    if let Some(barrier) = client.replica.poll_barrier(self.now_ms) {
                         let covered = client.committed.iter().map(|own| own.group_id).collect();
                         let disk = client.path.as_deref().map(read_disk);
                         client.barrier = Some((barrier, covered, disk));
@@ -518,14 +531,15 @@ impl Net {
         let Some((barrier, covered, disk)) = client.barrier.take() else { return false };
         client.durable.extend(covered);
         client.disk = disk.or(client.disk.take());
-        client.replica.barrier_done(barrier, true);
+        client.replica.barrier_done(barrier, true, self.now_ms);
         true
     }
 
     /// The disk fails the barrier that a replica waits for, if there is one.
     pub fn fail_sync(&mut self, at: usize) -> bool {
         let Some((barrier, ..)) = self.clients[at].barrier.take() else { return false };
-        self.replica(at).barrier_done(barrier, false);
+        let now_ms = self.now_ms;
+        self.replica(at).barrier_done(barrier, false, now_ms);
         true
     }
 
@@ -591,7 +605,7 @@ impl Net {
             let pushes = line.into_iter().flat_map(|line| line.up);
             self.late.extend(pushes.filter_map(|message| match message {
                 ClientMessage::Push(push) => Some(push),
-                ClientMessage::Hello(_) => None,
+                ClientMessage::Locate(_) | ClientMessage::Hello(_) => None,
             }));
         }
     }
@@ -634,7 +648,7 @@ impl Net {
         self.restart(at, OnTheWire::Lost);
         for committed in std::mem::take(&mut self.clients[at].committed) {
             let id = committed.group_id;
-            if self.replica(at).group_state(committed).unwrap() != GroupState::Unknown {
+            if self.replica(at).group_state(id).unwrap() != GroupState::Unknown {
                 self.clients[at].committed.push(committed);
                 continue;
             }
@@ -729,7 +743,7 @@ impl Net {
             .unwrap()
             .unwrap();
         assert_eq!(rows, (head.seq.0, head.seq.0), "client {at}'s log has another length");
-        assert_eq!(client.replica.status().confirmed_head, head.seq);
+        assert_eq!(client.replica.status().pulled_head, head.seq);
     }
 }
 

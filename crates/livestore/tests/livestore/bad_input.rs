@@ -180,6 +180,9 @@ fn a_duplicate_table_or_event_name() {
 fn an_invalid_event_name() {
     let error = NewEvent::new("", &()).unwrap_err();
     assert!(matches!(error, CommitError::EventName(_)), "{error}");
-    let error = Schema::builder().event_json("a\nb", |_, _| ()).build().unwrap_err();
+    let error = Schema::builder()
+        .event_json("a\nb", livestore::EventKind::Synced, |_, _| ())
+        .build()
+        .unwrap_err();
     assert!(matches!(error, SchemaError::EventName(_)), "{error}");
 }

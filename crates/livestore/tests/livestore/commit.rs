@@ -4,12 +4,9 @@ use livestore::prelude::*;
 use livestore::{CanonicalJson, CommitError, Durability, NewEvent, ReceiptError, Unavailable};
 
 use crate::app::{
-    SeatTaken, Todo, TodoCompleted, assert_state_is_replay, memory_store, schema, todo, todos,
+    SeatTaken, Todo, TodoCompleted, assert_state_is_replay, block_on, memory_store, schema, todo,
+    todos,
 };
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
-}
 
 #[test]
 fn a_commit_is_in_the_state_when_it_returns() {
@@ -190,7 +187,7 @@ fn a_schema_can_be_built_without_derive() {
     let table = notes.clone();
     let schema = Schema::builder()
         .table_def(notes)
-        .event_json("v1.NoteCreated", move |args, _| {
+        .event_json("v1.NoteCreated", livestore::EventKind::Synced, move |args, _| {
             let payload: serde_json::Value = args.decode()?;
             let id = Value::from(payload["id"].as_str().unwrap_or_default());
             let write = TableWrite::insert(&table, [("id".to_owned(), id)]);

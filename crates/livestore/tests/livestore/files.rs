@@ -7,7 +7,7 @@ use livestore::prelude::*;
 use livestore::{Durability, OpenError, StoreId};
 use livestore_sqlite::rusqlite::Connection;
 
-use crate::app::{Todo, TodoCreated, assert_state_is_replay, schema, todo, todos};
+use crate::app::{Todo, TodoCreated, assert_state_is_replay, block_on, schema, todo, todos};
 
 fn open(folder: &Path) -> Result<Store, OpenError> {
     Store::open(schema(), "my-app", FileAdapter::new(folder))
@@ -34,7 +34,7 @@ fn what_was_committed_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
     let receipt = store.commit([todo("a"), todo("b")]).unwrap();
-    assert_eq!(receipt.durability(), Durability::Normal);
+    assert_eq!(block_on(receipt.persisted()).unwrap(), Durability::Normal);
     let (client, hash) = (store.client_id().clone(), store.state_hash().unwrap());
     drop(store);
 
@@ -220,7 +220,7 @@ fn pending_events_that_a_changed_schema_cannot_apply_become_dead_letters() {
     let letters = store.dead_letters().unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].group.events()[0].name.as_str(), "v1.TodoCreated");
-    assert!(letters[0].reason.to_string().contains("no event of this name"));
+    assert!(letters[0].reason.to_string().contains("no synced event of this name"));
     assert_eq!(store.sync_status().unwrap().dead_letters, 1);
 }
 
@@ -260,9 +260,11 @@ fn a_full_disk_fails_the_commit_and_nothing_else() {
         session_id: livestore::SessionId::new("session").unwrap(),
         durability: Durability::Normal,
         has_upstream: false,
+        on_poison: livestore::PoisonAnswer::Quarantine,
+        on_history_diverged: livestore::HistoryAnswer::Stop,
         seed: [1; 32],
     };
-    let mut replica = livestore::Replica::open(connection, config, "db", 1).unwrap();
+    let mut replica = livestore::Replica::open(connection, config, "db", 1, &mut |_| ()).unwrap();
     let pages = replica.connection().system();
     let pages: u32 = pages.query_one("PRAGMA page_count", [], |row| row.get(0)).unwrap().unwrap();
     let system = replica.connection().system();

@@ -145,7 +145,7 @@ fn a_commit_is_confirmed_where_it_stands() {
     let fates = [(one.group_id, confirmed(1, 1)), (two.group_id, confirmed(2, 3))];
     assert_eq!(net.clients[0].fates, fates);
     assert_eq!(
-        net.replica(0).group_state(two).unwrap(),
+        net.replica(0).group_state(two.group_id).unwrap(),
         GroupState::Ended(confirmed(2, 3)),
         "the fate can be looked up later"
     );
@@ -361,7 +361,7 @@ fn a_materializer_that_panics_on_an_upstream_event_stops_pulling_and_says_so() {
     net.commit(0, todo("offline"));
     assert_eq!(todos(&mut net, 0), ["before", "offline", "pending"]);
     net.assert_state_is_replay(0);
-    assert_eq!(net.replica(0).group_state(pending).unwrap(), GroupState::Pending);
+    assert_eq!(net.replica(0).group_state(pending.group_id).unwrap(), GroupState::Pending);
 
     // With fixed code, the app goes on where it was.
     net.use_schema(later_schema(|_| Ok(())));
@@ -416,7 +416,10 @@ fn a_group_whose_id_the_backend_knows_with_other_content_becomes_a_dead_letter()
     assert_eq!((letters.len(), &letters[0].reason), (1, &reason));
     net.settle();
     assert_eq!(todos(&mut net, 0), ["namesake", "next"]);
-    assert_eq!(net.replica(0).group_state(next).unwrap(), GroupState::Ended(confirmed(2, 2)));
+    assert_eq!(
+        net.replica(0).group_state(next.group_id).unwrap(),
+        GroupState::Ended(confirmed(2, 2))
+    );
     net.assert_state_is_replay(0);
 }
 
@@ -428,7 +431,10 @@ fn what_upstream_confirms_under_our_id_is_what_counts() {
     net.backend.append(namesake);
     deliver_page(&mut net, 0);
     assert_eq!(todos(&mut net, 0), ["namesake"]);
-    assert_eq!(net.replica(0).group_state(mine).unwrap(), GroupState::Ended(confirmed(1, 1)));
+    assert_eq!(
+        net.replica(0).group_state(mine.group_id).unwrap(),
+        GroupState::Ended(confirmed(1, 1))
+    );
     net.converge();
 }
 

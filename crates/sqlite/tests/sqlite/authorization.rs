@@ -1,5 +1,5 @@
 use livestore_sqlite::{
-    Column, Connection, Row, Sql, SqliteError, StateRead, Table, TableWrite, Value,
+    Column, Connection, Row, Scope, Sql, SqliteError, StateRead, Table, TableWrite, Value,
 };
 
 use super::support::{
@@ -56,7 +56,7 @@ fn query(view: StateRead<'_>, sql: &str) -> Result<Vec<Row>, SqliteError> {
 
 /// Both views that only read: that of the app, and that of a materializer.
 fn views(connection: &Connection) -> [StateRead<'_>; 2] {
-    [connection.read(), connection.write().read()]
+    [connection.read(), connection.write(Scope::Synced).read()]
 }
 
 fn assert_denied(result: Result<Vec<Row>, SqliteError>, sql: &str, says: &str) {
@@ -100,7 +100,7 @@ fn a_refusal_says_what_where_and_in_which_statement() {
         "deleting from table counters is not allowed in a query (in: DELETE FROM counters)"
     );
     assert!(
-        message(connection.write().read(), "SELECT random()")
+        message(connection.write(Scope::Synced).read(), "SELECT random()")
             .starts_with("the function random, whose result may differ between clients,")
     );
 }
@@ -166,7 +166,11 @@ fn a_subquery_named_like_livestores_own_gains_no_power() {
             }
         }
         let random = format!("WITH {name} AS (SELECT random() AS r) SELECT r FROM {name}");
-        assert_denied(query(connection.write().read(), &random), &random, "the function random");
+        assert_denied(
+            query(connection.write(Scope::Synced).read(), &random),
+            &random,
+            "the function random",
+        );
     }
     assert!(connection.take_changes().is_empty());
 }
@@ -205,7 +209,7 @@ fn a_statement_that_a_more_powerful_view_has_run_is_still_refused() {
     let delete = "DELETE FROM \"counters\" WHERE \"id\" IS ?";
     let table = Counter::definition().unwrap();
     let built = TableWrite::delete(&table, columns([("id", 7.into())])).unwrap();
-    connection.write().execute(&built).unwrap();
+    connection.write(Scope::Synced).execute(&built).unwrap();
     connection.system().execute(delete, [7]).unwrap();
     for view in views(&connection) {
         assert!(matches!(query(view, own), Err(SqliteError::Denied { .. })));
@@ -214,7 +218,7 @@ fn a_statement_that_a_more_powerful_view_has_run_is_still_refused() {
     }
     let now = "SELECT date('now')";
     query(connection.read(), now).unwrap();
-    assert_denied(query(connection.write().read(), now), now, "the function date");
+    assert_denied(query(connection.write(Scope::Synced).read(), now), now, "the function date");
     // The other way round: a refusal is not remembered against the more powerful.
     connection.system().query(own, [], |_| Ok(())).unwrap();
     query(connection.read(), now).unwrap();
@@ -226,10 +230,10 @@ fn the_mark_of_another_view_in_a_text_gains_no_power() {
     let connection = two_counters();
     let table = Counter::definition().unwrap();
     connection
-        .write()
+        .write(Scope::Synced)
         .execute(&TableWrite::delete(&table, columns([("id", 7.into())])).unwrap())
         .unwrap();
-    for mark in ["/*read*/ ", "/*materialize*/ ", "/*write*/ ", ""] {
+    for mark in ["/*read*/ ", "/*read for synced*/ ", "/*write synced*/ ", ""] {
         for view in views(&connection) {
             let sql = Sql::new(format!("{mark}DELETE FROM \"counters\" WHERE \"id\" IS ?")).bind(1);
             assert!(matches!(view.query(&sql), Err(SqliteError::Denied { .. })), "{mark}");
@@ -290,7 +294,11 @@ fn a_query_may_call_what_a_materializer_may_not() {
             [format!("SELECT {function}"), format!("SELECT id FROM counters ORDER BY {function}")]
         {
             query(connection.read(), &sql).unwrap();
-            assert_denied(query(connection.write().read(), &sql), &sql, "the function");
+            assert_denied(
+                query(connection.write(Scope::Synced).read(), &sql),
+                &sql,
+                "the function",
+            );
         }
     }
 }
@@ -299,7 +307,7 @@ fn a_query_may_call_what_a_materializer_may_not() {
 fn a_materializer_may_call_what_depends_on_its_arguments_alone() {
     let connection = two_counters();
     let values = |sql: &str| {
-        let rows = query(connection.write().read(), sql).unwrap();
+        let rows = query(connection.write(Scope::Synced).read(), sql).unwrap();
         rows.iter().map(|row| row.values()[0].clone()).collect::<Vec<_>>()
     };
     assert_eq!(values("SELECT sum(count) FROM counters"), [3.into()]);
@@ -330,7 +338,7 @@ fn a_materializer_may_use_common_table_expressions() {
         "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 3) SELECT x FROM n",
         "SELECT (SELECT count(*) FROM (SELECT 1 FROM counters) AS inner_query)",
     ] {
-        query(connection.write().read(), sql).unwrap();
+        query(connection.write(Scope::Synced).read(), sql).unwrap();
     }
 }
 
@@ -343,7 +351,7 @@ fn a_materializer_reads_state_tables_only() {
         "SELECT * FROM sqlite_temp_schema",
         "SELECT * FROM foreign_table",
     ] {
-        assert_denied(query(connection.write().read(), sql), sql, "reading table");
+        assert_denied(query(connection.write(Scope::Synced).read(), sql), sql, "reading table");
     }
 }
 
@@ -378,7 +386,10 @@ fn a_materializer_writes_admitted_tables_only() {
     let key = livestore_sqlite::ColumnDef::new("id", livestore_sqlite::ColumnType::Integer);
     let table = livestore_sqlite::TableDef::new("unwatched", [key.primary_key()]).unwrap();
     let write = TableWrite::insert(&table, columns([("id", 1.into())])).unwrap();
-    assert!(matches!(connection.write().execute(&write), Err(SqliteError::Denied { .. })));
+    assert!(matches!(
+        connection.write(Scope::Synced).execute(&write),
+        Err(SqliteError::Denied { .. })
+    ));
 }
 
 #[test]

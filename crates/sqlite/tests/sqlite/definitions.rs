@@ -1,5 +1,6 @@
 use livestore_sqlite::{
-    ColumnDef, ColumnType, Connection, SqliteError, Table, TableDef, TableError, TableWrite, Value,
+    ColumnDef, ColumnType, Connection, Scope, SqliteError, Table, TableDef, TableError, TableWrite,
+    Value,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -71,7 +72,7 @@ fn a_strict_table_refuses_a_value_of_another_type() {
         let text = Value::from("text");
         let wrong = if column_type == ColumnType::Blob { text } else { blob };
         let write = TableWrite::insert(&table, columns([("id", 1.into()), ("a", wrong)])).unwrap();
-        assert!(connection.write().execute(&write).is_err(), "{column_type:?}");
+        assert!(connection.write(Scope::Synced).execute(&write).is_err(), "{column_type:?}");
     }
 }
 
@@ -81,7 +82,7 @@ fn a_check_refuses_rows_for_which_it_is_false() {
     let connection = database_of(vec![table.clone()]);
     let insert = |id: i64, age: i64| {
         let row = columns([("id", id.into()), ("age", age.into())]);
-        connection.write().execute(&TableWrite::insert(&table, row).unwrap())
+        connection.write(Scope::Synced).execute(&TableWrite::insert(&table, row).unwrap())
     };
     insert(1, 0).unwrap();
     let error = insert(2, -1).unwrap_err();
@@ -153,7 +154,7 @@ fn a_table_has_1_to_400_columns() {
     let widest = TableDef::new("t", numbered(400)).unwrap();
     let connection = database_of(vec![widest.clone()]);
     let row = |value: i64| (0..400).map(move |n| (format!("c{n}"), Value::from(value)));
-    let execute = |write| connection.write().execute(&write).unwrap();
+    let execute = |write| connection.write(Scope::Synced).execute(&write).unwrap();
     execute(TableWrite::insert(&widest, row(1)).unwrap());
     connection.take_changes();
     execute(TableWrite::update(&widest, row(2), row(1)).unwrap());
@@ -246,7 +247,7 @@ fn defaults(values: Vec<(ColumnType, Value)>) -> Vec<Value> {
     let table = table_of(values.into_iter().enumerate().map(with_default));
     let connection = database_of(vec![table.clone()]);
     let write = TableWrite::insert(&table, columns([("id", 1.into())])).unwrap();
-    connection.write().execute(&write).unwrap();
+    connection.write(Scope::Synced).execute(&write).unwrap();
     dump(&connection)[0][0][1..].to_vec()
 }
 
@@ -281,7 +282,7 @@ fn columns_that_are_not_named_get_their_default() {
     let table = Todo::definition().unwrap();
     let connection = database_of(vec![table.clone()]);
     let row = columns([("id", "a".into()), ("text", "b".into())]);
-    connection.write().execute(&TableWrite::insert(&table, row).unwrap()).unwrap();
+    connection.write(Scope::Synced).execute(&TableWrite::insert(&table, row).unwrap()).unwrap();
     let expected: Vec<Value> = vec![
         "a".into(),
         "b".into(),

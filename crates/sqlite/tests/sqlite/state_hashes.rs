@@ -1,4 +1,4 @@
-use livestore_sqlite::{Connection, Json, StateHash, Table, TableWrite, Value};
+use livestore_sqlite::{Connection, Json, Scope, StateHash, Table, TableWrite, Value};
 use proptest::prelude::*;
 
 use super::support::{
@@ -133,7 +133,7 @@ proptest! {
             for (id, (count, named)) in rows {
                 let name = if *named { Value::from(id.to_string()) } else { Value::Null };
                 let row = columns([("count", (*count).into()), ("id", (*id).into()), ("name", name)]);
-                connection.write().execute(&TableWrite::insert(&table, row).unwrap()).unwrap();
+                connection.write(Scope::Synced).execute(&TableWrite::insert(&table, row).unwrap()).unwrap();
             }
             connection.state_hash().unwrap()
         };

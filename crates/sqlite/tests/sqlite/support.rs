@@ -1,8 +1,8 @@
 //! Tables to play with, and short words for what tests do all the time.
 
 use livestore_sqlite::{
-    ColumnDef, ColumnType, Connection, Expr, Json, Query, Row, Select, Sql, SqliteError, Table,
-    TableDef, Value, Write,
+    ColumnDef, ColumnType, Connection, Expr, Json, Query, Row, Scope, Select, Sql, SqliteError,
+    Table, TableDef, Value, Write,
 };
 use proptest::prelude::ProptestConfig;
 
@@ -13,7 +13,7 @@ pub(crate) fn cases(cases: u32) -> ProptestConfig {
 
 /// Does by hand what `#[derive(Table)]` does: handles, definition, reading and writing.
 macro_rules! state_table {
-    ($(#[$doc:meta])* $name:ident, $table:literal, {
+    ($(#[$doc:meta])* $name:ident, $table:literal $(of $scope:ident)?, {
         $($field:ident: $type:ty $(, $option:ident($($argument:expr)?))*;)+
     }) => {
         $(#[$doc])*
@@ -34,12 +34,14 @@ macro_rules! state_table {
 
             fn definition() -> Result<::livestore_sqlite::TableDef, ::livestore_sqlite::TableError> {
                 use ::livestore_sqlite::{ColumnDef, ColumnValue, TableDef};
-                TableDef::new($table, [$({
+                let table = TableDef::new($table, [$({
                     let column = ColumnDef::new(stringify!($field), <$type>::TYPE);
                     let column = if <$type>::NULLABLE { column.nullable() } else { column };
                     $(let column = column.$option($($argument)?);)*
                     column
-                }),+])
+                }),+])?;
+                $(let table = table.with_scope(::livestore_sqlite::Scope::$scope);)?
+                Ok(table)
             }
 
             fn sql() -> &'static ::livestore_sqlite::TableSql {
@@ -105,6 +107,30 @@ state_table! {
     }
 }
 
+state_table! {
+    /// A client table; by name it stands between the synced ones.
+    Draft, "drafts" of Client, {
+        id: String, primary_key();
+        body: Option<String>, unique();
+    }
+}
+
+state_table! {
+    /// A memory table; by name it would come first.
+    Cursor, "cursors" of Memory, {
+        id: String, primary_key();
+        line: i64;
+    }
+}
+
+state_table! {
+    /// A second memory table, whose key is the rowid.
+    Toast, "a_toasts" of Memory, {
+        id: i64, primary_key();
+        text: Option<String>, unique();
+    }
+}
+
 pub(crate) fn todo(id: &str) -> Todo {
     Todo {
         id: id.into(),
@@ -120,6 +146,27 @@ pub(crate) fn todo(id: &str) -> Todo {
 
 pub(crate) fn counter(id: i64, name: &str, count: i64) -> Counter {
     Counter { id, name: Some(name.into()), count }
+}
+
+pub(crate) fn draft(id: &str, body: &str) -> Draft {
+    Draft { id: id.into(), body: Some(body.into()) }
+}
+
+pub(crate) fn cursor(id: &str, line: i64) -> Cursor {
+    Cursor { id: id.into(), line }
+}
+
+pub(crate) fn toast(id: i64, text: &str) -> Toast {
+    Toast { id, text: Some(text.into()) }
+}
+
+/// The tables of every scope, in an order of no meaning.
+pub(crate) fn definitions_of_all_scopes() -> Vec<TableDef> {
+    let mut tables = definitions();
+    tables.insert(0, Cursor::definition().unwrap());
+    tables.insert(2, Draft::definition().unwrap());
+    tables.push(Toast::definition().unwrap());
+    tables
 }
 
 pub(crate) fn definitions() -> Vec<TableDef> {
@@ -158,12 +205,26 @@ where
     W: TryInto<Write>,
     SqliteError: From<W::Error>,
 {
-    connection.write().execute(&write.try_into()?)
+    write_as(connection, Scope::Synced, write)
 }
 
+pub(crate) fn write_as<W>(
+    connection: &Connection,
+    event: Scope,
+    write: W,
+) -> Result<(), SqliteError>
+where
+    W: TryInto<Write>,
+    SqliteError: From<W::Error>,
+{
+    connection.write(event).execute(&write.try_into()?)
+}
+
+/// Inserts rows as an event of the table's scope does.
 pub(crate) fn insert<T: Table>(connection: &Connection, rows: impl IntoIterator<Item = T>) {
+    let scope = T::definition().unwrap().scope();
     for row in rows {
-        write(connection, T::insert(row)).unwrap();
+        write_as(connection, scope, T::insert(row)).unwrap();
     }
 }
 

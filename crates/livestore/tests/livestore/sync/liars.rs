@@ -268,11 +268,12 @@ fn a_backend_with_another_history_stops_syncing_and_nothing_is_deleted() {
     for _ in 0..2 {
         net.settle();
         let status = net.status(0);
-        let ConnectionState::Stopped(StopReason::HistoryDiverged { message }) = &status.connection
+        let ConnectionState::Stopped(StopReason::HistoryDiverged(divergence)) = status.connection
         else {
             panic!("{status:?}")
         };
-        assert_eq!(message, "the cursor is not on this log");
+        assert_eq!((divergence.common.0, divergence.own_groups), (0, 1));
+        assert_eq!((divergence.backend_head.0, divergence.others_events), (1, 0));
         assert_eq!((status.confirmed_head.0, status.pending_groups), (1, 1));
         assert_eq!(todos(&mut net, 0), ["confirmed", "pending"]);
         net.replica(0).retry_now();

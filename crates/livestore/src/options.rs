@@ -1,0 +1,58 @@
+//! How a store behaves where there is a choice.
+
+use livestore_sqlite::Durability;
+
+use crate::replica::{HistoryAnswer, PoisonAnswer};
+
+/// How a store is opened; the defaults are right for most apps.
+///
+/// ```
+/// use livestore::{Durability, StoreOptions};
+///
+/// let options = StoreOptions::new().durability(Durability::Full);
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing until `Store::open_with`"]
+pub struct StoreOptions {
+    pub(crate) durability: Durability,
+    pub(crate) on_poison: PoisonAnswer,
+    pub(crate) on_history_diverged: HistoryAnswer,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Normal,
+            on_poison: PoisonAnswer::default(),
+            on_history_diverged: HistoryAnswer::default(),
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Starts with the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets what commits survive that do not say it themselves; `Normal` by default.
+    ///
+    /// With `Full`, [`CommitReceipt::persisted`](crate::CommitReceipt::persisted) waits for a sync
+    /// of the disk; the commit itself does not.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets what to do with a confirmed event that cannot be materialized.
+    pub fn on_poison(mut self, answer: PoisonAnswer) -> Self {
+        self.on_poison = answer;
+        self
+    }
+
+    /// Sets what to do when the backend's log turns out to be another history.
+    pub fn on_history_diverged(mut self, answer: HistoryAnswer) -> Self {
+        self.on_history_diverged = answer;
+        self
+    }
+}

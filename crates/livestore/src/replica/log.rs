@@ -1,0 +1,364 @@
+//! The log on disk: confirmed events by position, and this client's own settled events beside them.
+//!
+//! `__livestore_eventlog` is the backend's log, or a beginning of it. `__livestore_client_log`
+//! holds client-only events: `e5.1` is the first that was committed on the state of `e5`.
+
+use livestore_core::{
+    CanonicalJson, ClientId, ConfirmedGroup, Event, EventId, EventName, GlobalSeqNum, Group,
+    GroupId, LogHash, LogPosition, SessionId,
+};
+use livestore_sqlite::rusqlite::{self, Row, types::Type};
+use livestore_sqlite::{Connection, SqliteError, params};
+
+use super::materialize::Authored;
+use crate::event::EventKind;
+
+/// Where a client-only event stands in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClientOnlyPlace {
+    pub(crate) seq: GlobalSeqNum,
+    /// 1 for the first behind `seq`.
+    pub(crate) client: u32,
+}
+
+/// A stored value that is not what this crate writes.
+pub(super) fn damaged(column: usize, what: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, what.into())
+}
+
+pub(super) fn group_id(row: &Row<'_>, column: usize) -> rusqlite::Result<GroupId> {
+    let bytes = row.get_ref(column)?.as_blob()?;
+    GroupId::from_slice(bytes).ok_or_else(|| damaged(column, "not a group id"))
+}
+
+/// Reads an event from the columns id, name and args.
+pub(super) fn event(row: &Row<'_>, column: usize) -> rusqlite::Result<Event> {
+    let id = EventId::from_slice(row.get_ref(column)?.as_blob()?);
+    let name = EventName::new(row.get_ref(column + 1)?.as_str()?);
+    Ok(Event {
+        id: id.ok_or_else(|| damaged(column, "not an event id"))?,
+        name: name.map_err(|_| damaged(column + 1, "not an event name"))?,
+        args: CanonicalJson::trusted(row.get_ref(column + 2)?.as_str()?),
+    })
+}
+
+pub(super) fn session_id(row: &Row<'_>, column: usize) -> rusqlite::Result<SessionId> {
+    SessionId::new(row.get_ref(column)?.as_str()?).map_err(|_| damaged(column, "not a session id"))
+}
+
+fn client_id(row: &Row<'_>, column: usize) -> rusqlite::Result<ClientId> {
+    ClientId::new(row.get_ref(column)?.as_str()?).map_err(|_| damaged(column, "not a client id"))
+}
+
+/// Appends a confirmed group to the log.
+pub(crate) fn append(
+    connection: &Connection,
+    confirmed: &ConfirmedGroup,
+    log_hash: LogHash,
+) -> Result<(), SqliteError> {
+    let group = &confirmed.group;
+    let last = group.events().len() - 1;
+    for (index, event) in group.events().iter().enumerate() {
+        connection.system().execute(
+            "INSERT INTO __livestore_eventlog VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                confirmed.first.plus(index as u64).0 as i64,
+                event.id.as_bytes(),
+                group.id().as_bytes(),
+                event.name.as_str(),
+                event.args.as_str(),
+                group.client_id().as_str(),
+                group.session_id().as_str(),
+                (index == last).then_some(log_hash.as_bytes()),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Appends a client-only group to the client log, from a place on.
+pub(crate) fn append_client_only(
+    connection: &Connection,
+    group: &Group,
+    at: ClientOnlyPlace,
+) -> Result<(), SqliteError> {
+    for (index, event) in group.events().iter().enumerate() {
+        connection.system().execute(
+            "INSERT INTO __livestore_client_log VALUES (?, ?, ?, ?, ?, ?, ?)",
+            params![
+                at.seq.0 as i64,
+                at.client + index as u32,
+                event.id.as_bytes(),
+                group.id().as_bytes(),
+                event.name.as_str(),
+                event.args.as_str(),
+                group.session_id().as_str(),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Returns where the next client-only event behind a position would stand.
+pub(crate) fn next_client_only(
+    connection: &Connection,
+    seq: GlobalSeqNum,
+) -> Result<ClientOnlyPlace, SqliteError> {
+    let sql = "SELECT max(client) FROM __livestore_client_log WHERE seq = ?";
+    let last: Option<Option<u32>> =
+        connection.system().query_one(sql, [seq.0 as i64], |row| row.get(0))?;
+    Ok(ClientOnlyPlace { seq, client: last.flatten().unwrap_or(0) + 1 })
+}
+
+/// Tells whether the client log holds a group.
+pub(crate) fn has_client_only(
+    connection: &Connection,
+    group: GroupId,
+) -> Result<bool, SqliteError> {
+    let sql = "SELECT 1 FROM __livestore_client_log WHERE group_id = ? LIMIT 1";
+    Ok(connection.system().query_one(sql, [group.as_bytes()], |_| Ok(()))?.is_some())
+}
+
+/// Finds where a group stands in the confirmed log: its first and last position.
+pub(crate) fn positions(
+    connection: &Connection,
+    group: GroupId,
+) -> Result<Option<(GlobalSeqNum, GlobalSeqNum)>, SqliteError> {
+    let sql = "SELECT (SELECT coalesce(max(before.seq), 0) FROM __livestore_eventlog AS before \
+               WHERE before.seq < log.seq AND before.group_id <> log.group_id), seq \
+               FROM __livestore_eventlog AS log WHERE group_id = ? AND log_hash IS NOT NULL";
+    connection.system().query_one(sql, [group.as_bytes()], |row| {
+        Ok((GlobalSeqNum(row.get(0)?).next(), GlobalSeqNum(row.get(1)?)))
+    })
+}
+
+/// Reads the log's hash at a position; `None` if no confirmed group ends there.
+pub(crate) fn log_hash(
+    connection: &Connection,
+    at: GlobalSeqNum,
+) -> Result<Option<LogHash>, SqliteError> {
+    let sql = "SELECT log_hash FROM __livestore_eventlog WHERE seq = ?";
+    let hash: Option<Option<Vec<u8>>> =
+        connection.system().query_one(sql, [at.0 as i64], |row| row.get(0))?;
+    Ok(hash.flatten().and_then(|hash| LogHash::from_slice(&hash)))
+}
+
+/// Finds the last end of a group at or before a position.
+pub(crate) fn group_end(
+    connection: &Connection,
+    at: GlobalSeqNum,
+) -> Result<LogPosition, SqliteError> {
+    let sql = "SELECT seq, log_hash FROM __livestore_eventlog \
+               WHERE seq <= ? AND log_hash IS NOT NULL ORDER BY seq DESC LIMIT 1";
+    let end = connection.system().query_one(sql, [at.0 as i64], position)?;
+    Ok(end.unwrap_or(LogPosition::ROOT))
+}
+
+/// Reads the end of a group from the columns seq and log_hash.
+fn position(row: &Row<'_>) -> rusqlite::Result<LogPosition> {
+    let hash = LogHash::from_slice(row.get_ref(1)?.as_blob()?);
+    let hash = hash.ok_or_else(|| damaged(1, "not a log hash"))?;
+    Ok(LogPosition { seq: GlobalSeqNum(row.get(0)?), hash })
+}
+
+/// One event as it stands in the log, confirmed or pending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogRow {
+    /// The position; 0 if it is pending.
+    pub(crate) at: u64,
+    /// The place behind the position, if it is client-only; 0 if it is synced.
+    pub(crate) client: u32,
+    pub(crate) event: Event,
+    pub(crate) group_id: GroupId,
+    pub(crate) client_id: ClientId,
+    pub(crate) session_id: SessionId,
+}
+
+impl LogRow {
+    /// Returns where the event stands: its position, and its place behind that.
+    pub(super) fn place(&self) -> (GlobalSeqNum, u32) {
+        (GlobalSeqNum(self.at), self.client)
+    }
+
+    /// Returns the event's kind.
+    pub(super) fn kind(&self) -> EventKind {
+        EventKind::of(self.client > 0)
+    }
+
+    /// Returns the event with its author.
+    pub(super) fn authored(&self) -> Authored<'_> {
+        let Self { event, client_id, session_id, .. } = self;
+        Authored { event, client_id, session_id }
+    }
+}
+
+/// Finds the groups behind a position that are pending as well.
+pub(crate) fn pending_groups_after(
+    connection: &Connection,
+    after: GlobalSeqNum,
+) -> Result<Vec<GroupId>, SqliteError> {
+    let sql = "SELECT group_id FROM __livestore_eventlog AS log \
+               WHERE seq > ? AND log_hash IS NOT NULL AND EXISTS \
+               (SELECT 1 FROM __livestore_pending AS own \
+               WHERE own.group_id = log.group_id AND own.event_index = 0)";
+    connection.system().query(sql, [after.0 as i64], |row| group_id(row, 0))
+}
+
+/// Reads events of both logs in their common order, after one place and up to a position.
+pub(crate) fn rows(
+    connection: &Connection,
+    (after, after_client): (GlobalSeqNum, u32),
+    up_to: GlobalSeqNum,
+    limit: usize,
+    own: &ClientId,
+) -> Result<Vec<LogRow>, SqliteError> {
+    let sql = "SELECT seq, 0 AS client, group_id, event_id, name, args, client_id, session_id \
+               FROM __livestore_eventlog WHERE seq > ?1 AND seq <= ?3 \
+               UNION ALL \
+               SELECT seq, client, group_id, event_id, name, args, ?5, session_id \
+               FROM __livestore_client_log WHERE (seq, client) > (?1, ?2) AND seq <= ?3 \
+               ORDER BY 1, 2 LIMIT ?4";
+    let params = params![
+        after.0 as i64,
+        after_client,
+        up_to.0.min(i64::MAX as u64) as i64,
+        limit as i64,
+        own.as_str()
+    ];
+    connection.system().query(sql, params, |row| {
+        Ok(LogRow {
+            at: row.get(0)?,
+            client: row.get(1)?,
+            group_id: group_id(row, 2)?,
+            event: event(row, 3)?,
+            client_id: client_id(row, 6)?,
+            session_id: session_id(row, 7)?,
+        })
+    })
+}
+
+/// Reads all pending events; `client` is 1 for client-only ones.
+pub(crate) fn pending_rows(
+    connection: &Connection,
+    own: &ClientId,
+) -> Result<Vec<LogRow>, SqliteError> {
+    let sql = "SELECT group_id, event_id, name, args, session_id, client_only \
+               FROM __livestore_pending ORDER BY ordinal";
+    connection.system().query(sql, [], |row| {
+        Ok(LogRow {
+            at: 0,
+            client: row.get(5)?,
+            event: event(row, 1)?,
+            group_id: group_id(row, 0)?,
+            client_id: own.clone(),
+            session_id: session_id(row, 4)?,
+        })
+    })
+}
+
+/// A group of either log, and where it stands.
+#[derive(Debug)]
+pub(crate) struct LoggedGroup {
+    /// The position of its first event; that of the synced event before it if it is client-only.
+    pub(crate) first: GlobalSeqNum,
+    pub(crate) client_only: bool,
+    pub(crate) group: Group,
+    /// The place of its last event.
+    pub(crate) end: (GlobalSeqNum, u32),
+}
+
+/// Reads the group that follows a place, in the common order of both logs.
+pub(crate) fn next_group(
+    connection: &Connection,
+    after: (GlobalSeqNum, u32),
+    own: &ClientId,
+) -> Result<Option<LoggedGroup>, SqliteError> {
+    let everything = GlobalSeqNum(i64::MAX as u64);
+    let first = rows(connection, after, everything, 1, own)?;
+    let Some(first) = first.into_iter().next() else { return Ok(None) };
+    let mut end = first.place();
+    let LogRow { group_id, client_id, session_id, event, .. } = first;
+    let (start, client_only) = (end.0, end.1 > 0);
+    let mut events = vec![event];
+    loop {
+        let more = rows(connection, end, everything, MORE_ROWS, own)?;
+        let count = more.len();
+        let before = events.len();
+        for row in more.into_iter().take_while(|row| row.group_id == group_id) {
+            end = row.place();
+            events.push(row.event);
+        }
+        if events.len() - before < count || count < MORE_ROWS {
+            break;
+        }
+    }
+    let group = Group::new(group_id, client_id, session_id, events);
+    let group = group.map_err(|_| damaged(0, "a group beyond the limits"))?;
+    Ok(Some(LoggedGroup { first: start, client_only, group, end }))
+}
+
+/// Rows that are read at a time to find the end of a group.
+const MORE_ROWS: usize = 64;
+
+/// Finds ends of groups strictly between two positions: all, if they are few, or some of them
+/// that are spread over the whole stretch.
+pub(crate) fn group_ends(
+    connection: &Connection,
+    low: GlobalSeqNum,
+    high: GlobalSeqNum,
+    limit: usize,
+) -> Result<Vec<LogPosition>, SqliteError> {
+    let sql = "SELECT seq, log_hash FROM __livestore_eventlog \
+               WHERE seq > ? AND seq < ? AND log_hash IS NOT NULL ORDER BY seq LIMIT ?";
+    let params = params![low.0 as i64, high.0 as i64, limit as i64 + 1];
+    let mut first = connection.system().query(sql, params, position)?;
+    if first.len() <= limit {
+        return Ok(first);
+    }
+    let stretch = high.0 - low.0;
+    let mut spread: Vec<LogPosition> = Vec::with_capacity(limit);
+    for part in 1..=limit as u64 {
+        let at = low.0 + (u128::from(stretch - 1) * u128::from(part) / limit as u128) as u64;
+        let end = group_end(connection, GlobalSeqNum(at))?;
+        if end.seq > low && spread.last().is_none_or(|last| last.seq < end.seq) {
+            spread.push(end);
+        }
+    }
+    // Large groups can leave nothing at those places; then the search goes on from the beginning.
+    first.truncate(limit);
+    Ok(if spread.is_empty() { first } else { spread })
+}
+
+/// Counts, behind a position, the groups of one client and the events of all others.
+pub(crate) fn authors_after(
+    connection: &Connection,
+    after: GlobalSeqNum,
+    client: &ClientId,
+) -> Result<(u64, u64), SqliteError> {
+    let sql = "SELECT count(*) FILTER (WHERE client_id = ?2 AND log_hash IS NOT NULL), \
+               count(*) FILTER (WHERE client_id <> ?2) FROM __livestore_eventlog WHERE seq > ?1";
+    let params = params![after.0 as i64, client.as_str()];
+    let counts =
+        connection.system().query_one(sql, params, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(counts.unwrap_or_default())
+}
+
+/// Counts the events of one client behind a position, client-only ones included.
+pub(crate) fn events_after(
+    connection: &Connection,
+    after: GlobalSeqNum,
+    client: &ClientId,
+) -> Result<u64, SqliteError> {
+    let sql = "SELECT (SELECT count(*) FROM __livestore_eventlog WHERE seq > ?1 AND client_id = ?2) \
+               + (SELECT count(*) FROM __livestore_client_log WHERE seq > ?1)";
+    let params = params![after.0 as i64, client.as_str()];
+    Ok(connection.system().query_one(sql, params, |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Deletes everything behind a position.
+pub(crate) fn truncate(connection: &Connection, after: GlobalSeqNum) -> Result<(), SqliteError> {
+    let system = connection.system();
+    system.execute("DELETE FROM __livestore_eventlog WHERE seq > ?", [after.0 as i64])?;
+    system.execute("DELETE FROM __livestore_client_log WHERE seq > ?", [after.0 as i64])?;
+    Ok(())
+}

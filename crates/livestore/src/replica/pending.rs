@@ -1,0 +1,325 @@
+//! The pending tail on disk: what was committed here and is not settled yet, by ordinal.
+//!
+//! Ordinals grow and never become global numbers, so that a rebase rewrites no row. A group's
+//! undo data stands in its first row.
+
+use livestore_core::merge::PendingGroup as MergeKey;
+use livestore_core::{ClientId, Event, GlobalSeqNum, Group, GroupId, LogHash, SessionId};
+use livestore_sqlite::rusqlite;
+use livestore_sqlite::{Connection, SqliteError, params};
+
+use super::log::{ClientOnlyPlace, damaged, event, group_id, session_id};
+
+/// A pending group and where it stands in the tail.
+#[derive(Debug, Clone)]
+pub(crate) struct PendingGroup {
+    /// The ordinal of its first event; the others follow without a gap.
+    pub(crate) first: i64,
+    /// The group.
+    pub(crate) group: Group,
+    /// True if it never leaves this client.
+    pub(crate) client_only: bool,
+    /// How to undo it; `None` if its effects are not in the state.
+    pub(crate) undo: Option<Vec<u8>>,
+}
+
+impl PendingGroup {
+    pub(crate) fn last(&self) -> i64 {
+        self.first + self.group.event_count() as i64 - 1
+    }
+
+    pub(crate) fn ordinals(&self) -> (i64, i64) {
+        (self.first, self.last())
+    }
+
+    /// Returns what a merge needs to know.
+    pub(crate) fn key(&self) -> MergeKey {
+        MergeKey { id: self.group.id(), client_only: self.client_only }
+    }
+}
+
+/// The extent of the pending tail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// Synced groups and their events.
+    pub(crate) groups: u64,
+    pub(crate) events: u64,
+    /// Client-only groups that stand behind a synced one, and their events.
+    pub(crate) client_only_groups: u64,
+    pub(crate) client_only_events: u64,
+    /// Synced groups whose effects are not in the state, since their acceptance is in doubt.
+    pub(crate) unapplied: u64,
+    /// The highest ordinal that was ever given in this opening of the store, so that an ordinal is
+    /// not given twice.
+    pub(crate) last: i64,
+}
+
+impl Tail {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups == 0 && self.client_only_groups == 0
+    }
+
+    pub(crate) fn add(&mut self, client_only: bool, events: u64) {
+        if client_only {
+            self.client_only_groups += 1;
+            self.client_only_events += events;
+        } else {
+            self.groups += 1;
+            self.events += events;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, client_only: bool, events: u64) {
+        if client_only {
+            self.client_only_groups -= 1;
+            self.client_only_events -= events;
+        } else {
+            self.groups -= 1;
+            self.events -= events;
+        }
+    }
+}
+
+/// Measures the tail; reads only its indexes, so that a long one costs little.
+pub(crate) fn tail(connection: &Connection) -> Result<Tail, SqliteError> {
+    let sql = "SELECT count(*) FILTER (WHERE NOT client_only), \
+               coalesce(sum(events) FILTER (WHERE NOT client_only), 0), \
+               count(*) FILTER (WHERE client_only), \
+               coalesce(sum(events) FILTER (WHERE client_only), 0), \
+               (SELECT count(*) FROM __livestore_pending WHERE event_index = 0 AND undo IS NULL), \
+               (SELECT coalesce(max(ordinal), 0) FROM __livestore_pending) \
+               FROM __livestore_pending WHERE event_index = 0";
+    let tail = connection.system().query_one(sql, [], |row| {
+        Ok(Tail {
+            groups: row.get(0)?,
+            events: row.get(1)?,
+            client_only_groups: row.get(2)?,
+            client_only_events: row.get(3)?,
+            unapplied: row.get(4)?,
+            last: row.get(5)?,
+        })
+    })?;
+    Ok(tail.unwrap_or_default())
+}
+
+/// Appends a group to the tail.
+pub(crate) fn append(
+    connection: &Connection,
+    group: &Group,
+    first: i64,
+    client_only: bool,
+    undo: Option<&[u8]>,
+) -> Result<(), SqliteError> {
+    for (index, event) in group.events().iter().enumerate() {
+        let is_first = index == 0;
+        connection.system().execute(
+            "INSERT INTO __livestore_pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                first + index as i64,
+                group.id().as_bytes(),
+                index as i64,
+                is_first.then_some(group.event_count() as i64),
+                client_only,
+                event.id.as_bytes(),
+                event.name.as_str(),
+                event.args.as_str(),
+                group.session_id().as_str(),
+                if is_first { undo } else { None },
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Reads the ids of the first synced groups, in order.
+pub(crate) fn first_ids(
+    connection: &Connection,
+    limit: usize,
+) -> Result<Vec<GroupId>, SqliteError> {
+    let sql = "SELECT group_id FROM __livestore_pending WHERE event_index = 0 AND NOT client_only \
+               ORDER BY ordinal LIMIT ?";
+    connection.system().query(sql, [limit as i64], |row| group_id(row, 0))
+}
+
+/// Reads the ids of the groups whose effects are not in the state.
+pub(crate) fn unapplied_ids(connection: &Connection) -> Result<Vec<GroupId>, SqliteError> {
+    let sql = "SELECT group_id FROM __livestore_pending WHERE event_index = 0 AND undo IS NULL \
+               ORDER BY ordinal";
+    connection.system().query(sql, [], |row| group_id(row, 0))
+}
+
+/// Returns the ordinal of the first group whose effects are not in the state.
+pub(crate) fn first_unapplied(connection: &Connection) -> Result<Option<i64>, SqliteError> {
+    let sql = "SELECT min(ordinal) FROM __livestore_pending \
+               WHERE event_index = 0 AND undo IS NULL";
+    Ok(connection.system().query_one(sql, [], |row| row.get(0))?.flatten())
+}
+
+/// A group that was found in the tail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    pub(crate) client_only: bool,
+}
+
+/// Finds a group in the tail.
+pub(crate) fn find(connection: &Connection, group: GroupId) -> Result<Option<Found>, SqliteError> {
+    let sql = "SELECT ordinal, ordinal + events - 1, client_only FROM __livestore_pending \
+               WHERE group_id = ? AND event_index = 0";
+    connection.system().query_one(sql, [group.as_bytes()], |row| {
+        Ok(Found { first: row.get(0)?, last: row.get(1)?, client_only: row.get(2)? })
+    })
+}
+
+/// Reads groups from an ordinal on, until the closure has had enough.
+pub(crate) fn groups(
+    connection: &Connection,
+    from: i64,
+    client_id: &ClientId,
+    mut enough: impl FnMut(&[PendingGroup]) -> bool,
+) -> Result<Vec<PendingGroup>, SqliteError> {
+    let sql = "SELECT ordinal, group_id, event_index, client_only, event_id, name, args, \
+               session_id, undo FROM __livestore_pending WHERE ordinal >= ? ORDER BY ordinal";
+    let mut groups: Vec<PendingGroup> = Vec::new();
+    let mut parts: Option<Parts> = None;
+    connection.system().for_each(sql, [from], |row| {
+        if row.get::<_, i64>(2)? == 0 {
+            groups.extend(parts.take().map(|parts| parts.finish(client_id)).transpose()?);
+            if enough(&groups) {
+                return Ok(false);
+            }
+            parts = Some(Parts {
+                first: row.get(0)?,
+                id: group_id(row, 1)?,
+                client_only: row.get(3)?,
+                session_id: session_id(row, 7)?,
+                undo: row.get(8)?,
+                events: Vec::new(),
+            });
+        }
+        match &mut parts {
+            Some(parts) => parts.events.push(event(row, 4)?),
+            None => return Err(damaged(2, "a group without its first event")),
+        }
+        Ok(true)
+    })?;
+    groups.extend(parts.map(|parts| parts.finish(client_id)).transpose()?);
+    Ok(groups)
+}
+
+/// A group whose rows are still coming in.
+struct Parts {
+    first: i64,
+    id: GroupId,
+    client_only: bool,
+    session_id: SessionId,
+    undo: Option<Vec<u8>>,
+    events: Vec<Event>,
+}
+
+impl Parts {
+    fn finish(self, client_id: &ClientId) -> rusqlite::Result<PendingGroup> {
+        let Self { first, id, client_only, session_id, undo, events } = self;
+        let group = Group::new(id, client_id.clone(), session_id, events);
+        let group = group.map_err(|_| damaged(1, "a group beyond the limits"))?;
+        Ok(PendingGroup { first, group, client_only, undo })
+    }
+}
+
+/// Reads the undo data of the groups from `from` up to, but not including, `before`, newest
+/// first, until there are so many bytes; returns also where the rest ends.
+pub(crate) fn undo_before(
+    connection: &Connection,
+    (from, before): (i64, i64),
+    bytes: usize,
+) -> Result<(Vec<Vec<u8>>, Option<i64>), SqliteError> {
+    let sql = "SELECT ordinal, undo FROM __livestore_pending WHERE ordinal >= ? AND ordinal < ? \
+               AND undo IS NOT NULL ORDER BY ordinal DESC";
+    let (mut read, mut undo, mut rest) = (0, Vec::new(), None);
+    connection.system().for_each(sql, [from, before], |row| {
+        let step: Vec<u8> = row.get(1)?;
+        read += step.len();
+        undo.push(step);
+        rest = (read >= bytes).then_some(row.get(0)?);
+        Ok(rest.is_none())
+    })?;
+    Ok((undo, rest))
+}
+
+/// Replaces a group's undo data; `None` says that its effects are not in the state.
+pub(crate) fn set_undo(
+    connection: &Connection,
+    first: i64,
+    undo: Option<&[u8]>,
+) -> Result<(), SqliteError> {
+    let sql = "UPDATE __livestore_pending SET undo = ? WHERE ordinal = ?";
+    connection.system().execute(sql, params![undo, first])?;
+    Ok(())
+}
+
+/// Removes the events from one ordinal to another.
+pub(crate) fn remove(
+    connection: &Connection,
+    (first, last): (i64, i64),
+) -> Result<(), SqliteError> {
+    let sql = "DELETE FROM __livestore_pending WHERE ordinal BETWEEN ? AND ?";
+    connection.system().execute(sql, [first, last])?;
+    Ok(())
+}
+
+/// Moves a group to the confirmed log as it is.
+pub(crate) fn confirm(
+    connection: &Connection,
+    (first, last): (i64, i64),
+    at: GlobalSeqNum,
+    client_id: &ClientId,
+    log_hash: LogHash,
+) -> Result<(), SqliteError> {
+    connection.system().execute(
+        "INSERT INTO __livestore_eventlog \
+         SELECT ? + event_index, event_id, group_id, name, args, ?, session_id, \
+         CASE ordinal WHEN ? THEN ? END \
+         FROM __livestore_pending WHERE ordinal BETWEEN ? AND ?",
+        params![at.0 as i64, client_id.as_str(), last, log_hash.as_bytes(), first, last],
+    )?;
+    remove(connection, (first, last))
+}
+
+/// Moves a client-only group to the client log; returns where the next one would go.
+pub(crate) fn settle(
+    connection: &Connection,
+    (first, last): (i64, i64),
+    at: ClientOnlyPlace,
+) -> Result<ClientOnlyPlace, SqliteError> {
+    connection.system().execute(
+        "INSERT INTO __livestore_client_log \
+         SELECT ?, ? + event_index, event_id, group_id, name, args, session_id \
+         FROM __livestore_pending WHERE ordinal BETWEEN ? AND ?",
+        params![at.seq.0 as i64, at.client, first, last],
+    )?;
+    remove(connection, (first, last))?;
+    Ok(ClientOnlyPlace { client: at.client + (last - first + 1) as u32, ..at })
+}
+
+/// Finds the client-only groups before the first synced one: ordinals of each.
+pub(crate) fn leading_client_only(connection: &Connection) -> Result<Vec<(i64, i64)>, SqliteError> {
+    let sql = "SELECT ordinal, events, client_only FROM __livestore_pending \
+               WHERE event_index = 0 ORDER BY ordinal";
+    let mut leading = Vec::new();
+    connection.system().for_each(sql, [], |row| {
+        let (first, events): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let client_only: bool = row.get(2)?;
+        if client_only {
+            leading.push((first, first + events - 1));
+        }
+        Ok(client_only)
+    })?;
+    Ok(leading)
+}
+
+/// Returns the lowest ordinal in the tail.
+pub(crate) fn lowest_ordinal(connection: &Connection) -> Result<Option<i64>, SqliteError> {
+    let sql = "SELECT min(ordinal) FROM __livestore_pending";
+    Ok(connection.system().query_one(sql, [], |row| row.get(0))?.flatten())
+}

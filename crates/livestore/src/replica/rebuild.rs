@@ -1,0 +1,184 @@
+//! Deriving the state anew from the log.
+//!
+//! A rebuild resumes: its first transaction empties the state and says so, and each batch says how
+//! far it came, so that at every moment the state is a replay of the log up to the state head.
+
+use std::collections::HashSet;
+
+use livestore_core::GlobalSeqNum;
+use livestore_core::mutant::{self, Mutant};
+use livestore_sqlite::{Connection, StateHash};
+
+use super::exceptions::{self, Counts};
+use super::format::Rebuild;
+use super::materialize::{Authored, materialize, try_apply, verdict};
+use super::merge::{InDoubt, LOG_ROWS, Redo};
+use super::pending;
+use super::step::Next;
+use super::{Fate, PoisonAnswer, RebuildProgress, Replica, ReplicaError, log};
+use crate::event::EventKind;
+
+/// Events that one transaction of a rebuild brings into the state.
+const BATCH: usize = 2 * LOG_ROWS;
+
+impl Replica {
+    /// Tells whether the state has to be derived anew: it was derived by other definitions, or
+    /// skipped events that have become known since.
+    pub(super) fn needs_rebuild(&self) -> Result<bool, ReplicaError> {
+        if self.meta.state_version != self.schema.state_version().as_bytes() {
+            return Ok(true);
+        }
+        if self.counts.quarantined == 0 {
+            return Ok(false);
+        }
+        let unknown = exceptions::unknown_names(&self.connection)?;
+        Ok(unknown.iter().any(|(name, kind)| self.schema.materializer(name, *kind).is_some()))
+    }
+
+    /// Empties the state; from then on the file says that a rebuild is under way.
+    pub(super) fn start_rebuild(&mut self) -> Result<(), ReplicaError> {
+        self.step(|replica, next| {
+            replica.connection.recreate_state(replica.schema.tables())?;
+            next.meta.state_version = replica.schema.state_version().as_bytes().into();
+            replica.empty_state(next)
+        })
+    }
+
+    /// Notes that nothing of the log is in the state.
+    fn empty_state(&self, next: &mut Next) -> Result<(), ReplicaError> {
+        exceptions::clear_quarantine(&self.connection)?;
+        next.counts = Counts { quarantined: 0, ..next.counts };
+        next.meta.state_head = GlobalSeqNum::ROOT;
+        next.meta.rebuild = Some(Rebuild { client: 0, ordinal: None });
+        Ok(())
+    }
+
+    /// Carries a rebuild to its end, if there is one.
+    pub(super) fn finish_rebuild(
+        &mut self,
+        progress: &mut dyn FnMut(RebuildProgress),
+        now_ms: u64,
+    ) -> Result<(), ReplicaError> {
+        if mutant::is_active(Mutant::RebuildTakenAsComplete) {
+            self.meta.rebuild = None;
+        }
+        while self.meta.rebuild.is_some() {
+            progress(RebuildProgress { done: self.meta.state_head.0, total: self.meta.head.seq.0 });
+            let in_doubt = self.doubts();
+            let redo = Redo { in_doubt: &in_doubt, now_ms };
+            self.step(|replica, next| replica.rebuild_batch(redo, next))?;
+        }
+        Ok(())
+    }
+
+    /// Brings the next events into the state: the log first, then the pending tail.
+    fn rebuild_batch(&self, redo: Redo<'_>, next: &mut Next) -> Result<(), ReplicaError> {
+        let Some(rebuild) = next.meta.rebuild else { return Ok(()) };
+        let Some(ordinal) = rebuild.ordinal else {
+            let after = (next.meta.state_head, rebuild.client);
+            let (up_to, own) = (next.meta.head.seq, next.meta.client_id.clone());
+            let rows = log::rows(&self.connection, after, up_to, BATCH, &own)?;
+            for row in &rows {
+                self.apply(row.place(), row.authored(), PoisonAnswer::WHILE_REBUILDING, next)?;
+            }
+            let ordinal = (rows.len() < BATCH).then_some(i64::MIN);
+            if let Some(last) = rows.last() {
+                next.meta.state_head = GlobalSeqNum(last.at);
+                next.meta.rebuild = Some(Rebuild { client: last.client, ordinal });
+            }
+            if ordinal.is_some() {
+                next.meta.state_head = up_to;
+                next.meta.rebuild = Some(Rebuild { client: 0, ordinal });
+            }
+            next.changed.extend(&self.connection.discard_changes());
+            return Ok(());
+        };
+        let chunk = self.pending_chunk(ordinal.saturating_add(1), next)?;
+        for own in &chunk {
+            let id = own.group.id();
+            match log::positions(&self.connection, id)? {
+                Some((first, last)) => {
+                    self.leave(own, Fate::Confirmed { first, last }, next)?;
+                }
+                None => self.redo(own, redo, next)?,
+            }
+        }
+        // Doing the tail for the first time is no rebase.
+        next.rebased = false;
+        next.meta.rebuild =
+            chunk.last().map(|own| Rebuild { client: 0, ordinal: Some(own.last()) });
+        Ok(())
+    }
+
+    /// Derives the whole state anew inside one step, for a log that is not the one it was.
+    pub(super) fn rederive(&self, redo: Redo<'_>, next: &mut Next) -> Result<(), ReplicaError> {
+        next.changed.extend(&self.connection.clear_state()?);
+        self.empty_state(next)?;
+        while next.meta.rebuild.is_some() {
+            self.rebuild_batch(redo, next)?;
+        }
+        next.rebased = true;
+        Ok(())
+    }
+
+    /// Returns which pending groups the backend may have without our knowing, while offline.
+    pub(super) fn doubts(&self) -> InDoubt {
+        if self.has_upstream() && self.meta.backend_id.is_some() {
+            InDoubt::All
+        } else {
+            InDoubt::These(HashSet::new())
+        }
+    }
+
+    /// Derives the state from the log in a fresh database and returns its hash.
+    ///
+    /// If it differs from [`Replica::state_hash`], a materializer is not a function of its
+    /// arguments, or the file was changed from outside.
+    pub fn replay_hash(&self) -> Result<StateHash, ReplicaError> {
+        let mut fresh = Connection::open_memory()?;
+        fresh.recreate_state(self.schema.tables())?;
+        fresh.watch_state(self.schema.tables().to_vec())?;
+        fresh.transaction(|| {
+            self.replay_log(&fresh)?;
+            self.replay_tail(&fresh)
+        })?;
+        Ok(fresh.state_hash()?)
+    }
+
+    fn replay_log(&self, fresh: &Connection) -> Result<(), ReplicaError> {
+        let (up_to, own) = (self.meta.state_head, &self.meta.client_id);
+        let mut after = (GlobalSeqNum::ROOT, 0);
+        loop {
+            let rows = log::rows(&self.connection, after, up_to, LOG_ROWS, own)?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.place();
+            for row in &rows {
+                // What is skipped here was skipped there.
+                drop(try_apply(fresh, &self.schema, row.kind(), row.authored())?);
+            }
+            // Nobody undoes a replay.
+            fresh.discard_changes();
+        }
+    }
+
+    fn replay_tail(&self, fresh: &Connection) -> Result<(), ReplicaError> {
+        let own = &self.meta.client_id;
+        let mut from = i64::MIN;
+        loop {
+            let chunk =
+                pending::groups(&self.connection, from, own, |groups| groups.len() >= LOG_ROWS)?;
+            let Some(last) = chunk.last() else { return Ok(()) };
+            from = last.last() + 1;
+            // A group whose effects are not in the state waits for its confirmation.
+            for own in chunk.iter().filter(|own| own.undo.is_some()) {
+                for authored in Authored::of(&own.group) {
+                    let kind = EventKind::of(own.client_only);
+                    let outcome = materialize(fresh, &self.schema, kind, authored);
+                    // It applied here before, so a failure now is a difference to be seen.
+                    drop(verdict(authored.event, outcome)?);
+                }
+            }
+            fresh.discard_changes();
+        }
+    }
+}

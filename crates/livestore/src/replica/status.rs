@@ -1,0 +1,186 @@
+//! What a replica tells about itself and about what was committed to it.
+
+use livestore_core::{BackendId, EventId, EventName, GlobalSeqNum, GroupId, SeqNum};
+use livestore_sqlite::SqliteError;
+
+use super::{ConnectionState, DeadLetterReason};
+
+/// What a commit produced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The group of the synced events; if there are none, that of the client-only ones.
+    pub group_id: GroupId,
+    /// Up to where the disk has to be synced for the commit to survive a power cut.
+    pub ordinal: i64,
+    /// True if some of the events are synced.
+    pub synced: bool,
+    /// True if some of the events are on the medium at all; memory events are not.
+    pub stored: bool,
+}
+
+/// What became of a group so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupState {
+    /// It is in the tail.
+    Pending,
+    /// It is client-only and in its place for good.
+    Settled,
+    /// It met its fate.
+    Ended(Fate),
+    /// It is nowhere.
+    Unknown,
+}
+
+/// The end of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// The backend ordered it.
+    Confirmed {
+        /// The position of its first event.
+        first: GlobalSeqNum,
+        /// The position of its last event.
+        last: GlobalSeqNum,
+    },
+    /// It could not be applied or was refused, and is a dead letter now.
+    Rejected {
+        /// Why.
+        reason: DeadLetterReason,
+    },
+}
+
+/// Where a replica stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SyncStatus {
+    /// The last event, pending ones included.
+    pub local_head: SeqNum,
+    /// The last event that the backend has confirmed to us and that is in the state.
+    pub confirmed_head: GlobalSeqNum,
+    /// The end of what has been pulled; beyond `confirmed_head` while a rebase gathers events.
+    pub pulled_head: GlobalSeqNum,
+    /// The end of the backend's log, as far as we know; `None` before the first contact.
+    pub backend_head: Option<GlobalSeqNum>,
+    /// Groups that the backend has not confirmed.
+    pub pending_groups: u64,
+    /// Events that the backend has not confirmed.
+    pub pending_events: u64,
+    /// Pending groups without effect on the state: they failed, but the backend may have them.
+    pub groups_in_doubt: u64,
+    /// The connection to the backend.
+    pub connection: ConnectionState,
+    /// What went wrong last, until something goes right.
+    pub last_error: Option<String>,
+    /// When everything was last in step with the backend, in milliseconds since 1970.
+    pub last_synced_ms: Option<u64>,
+    /// Rebases since the store was created.
+    pub rebases: u64,
+    /// Groups in the dead letters.
+    pub dead_letters: u64,
+    /// Confirmed events that could not be materialized and were skipped.
+    pub quarantined: u64,
+    /// Groups of other clients that left the log with the history that they were in.
+    pub archived: u64,
+}
+
+impl SyncStatus {
+    /// Tells whether everything here is confirmed and everything that the backend has is here.
+    pub fn is_synced(&self) -> bool {
+        self.connection == ConnectionState::Connected
+            && self.pending_events == 0
+            && self.backend_head == Some(self.confirmed_head)
+    }
+}
+
+/// How far a backend's log agrees with ours, when it is another history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Divergence {
+    /// The backend as it is now.
+    pub backend_id: BackendId,
+    /// The end of the backend's log.
+    pub backend_head: GlobalSeqNum,
+    /// The last position up to which both logs are equal.
+    pub common: GlobalSeqNum,
+    /// Own groups above it: they would become pending again, under their old ids.
+    pub own_groups: u64,
+    /// Events of other clients above it: they would leave the state and be archived.
+    pub others_events: u64,
+}
+
+impl std::fmt::Display for Divergence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { backend_id, backend_head, common, own_groups, others_events } = self;
+        write!(
+            f,
+            "backend {backend_id} has another history from {common} on (its log ends at \
+             {backend_head}); RebasePending would push {own_groups} confirmed groups of this \
+             client again and take {others_events} events of other clients out of the state"
+        )
+    }
+}
+
+/// What to do when the backend's log turns out to be another history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum HistoryAnswer {
+    /// Stop syncing and say how far the histories agree; the app goes on offline.
+    #[default]
+    Stop,
+    /// Go back to the last common position, make own groups above it pending again under their
+    /// old ids, and archive those of others.
+    RebasePending,
+}
+
+/// What to do with a confirmed event that cannot be materialized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum PoisonAnswer {
+    /// Skip it, note it, go on, and try it again when the state is next derived anew.
+    #[default]
+    Quarantine,
+    /// Stop pulling before it; the app goes on offline.
+    Stop,
+}
+
+/// A failure of the replica itself; nothing of the step that failed has happened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplicaError {
+    /// The database failed.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    /// A materializer failed on an event in a way that says nothing about the event.
+    #[error("event {name} ({id}) could not be materialized: {message}")]
+    Materializer {
+        /// The event's name.
+        name: EventName,
+        /// The event.
+        id: EventId,
+        /// What happened.
+        message: String,
+        /// True if the materializer panicked, so that trying again is no use.
+        panicked: bool,
+    },
+    /// A confirmed event cannot be materialized, and the app asked to stop then.
+    #[error("event {name} ({id}) at {seq} cannot be materialized: {message}")]
+    PoisonEvent {
+        /// The event's name.
+        name: EventName,
+        /// The event.
+        id: EventId,
+        /// Where it stands in the log.
+        seq: GlobalSeqNum,
+        /// What happened.
+        message: String,
+    },
+}
+
+/// How far the derivation of the state has come; told from time to time while a store opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RebuildProgress {
+    /// Confirmed events that are in the state.
+    pub done: u64,
+    /// Confirmed events in the log.
+    pub total: u64,
+}

@@ -1,0 +1,175 @@
+//! Another history: finding what both logs have in common, and going back to it.
+//!
+//! A backend that was restored from an old backup and then written to, or made anew, refuses our
+//! cursor. Then its log is searched for ours, many positions at a time, before anything is
+//! decided; so whoever decides knows what it costs.
+
+use livestore_core::limits::MAX_LOCATE_POSITIONS;
+use livestore_core::protocol::{ClientMessage, Locate, Located, PROTOCOL_VERSION};
+use livestore_core::{BackendId, ConfirmedGroup, GlobalSeqNum, LogPosition};
+
+use super::receive::{Trouble, violation};
+use super::{Phase, Replica, StopReason};
+use crate::replica::merge::{InDoubt, Redo};
+use crate::replica::pending;
+use crate::replica::step::Next;
+use crate::replica::{Divergence, HistoryAnswer, ReplicaError, exceptions, log};
+
+/// A search for the end of the common history.
+#[derive(Debug)]
+pub(super) struct Search {
+    /// The last position that is known to be common.
+    low: LogPosition,
+    /// Everything from here on is known to differ.
+    high: GlobalSeqNum,
+    /// What was asked and not answered.
+    asked: Vec<LogPosition>,
+}
+
+impl Replica {
+    /// Starts to look for the end of the common history, on the next connection.
+    pub(super) fn search_common_history(&mut self) {
+        let high = self.head().seq.next();
+        self.upstream.search = Some(Search { low: LogPosition::ROOT, high, asked: Vec::new() });
+    }
+
+    /// Asks about the next positions.
+    pub(super) fn go_on_searching(&mut self) -> Result<(), ReplicaError> {
+        let Some(search) = &self.upstream.search else { return Ok(()) };
+        let mut positions =
+            log::group_ends(&self.connection, search.low.seq, search.high, MAX_LOCATE_POSITIONS)?;
+        if positions.is_empty() {
+            // Our log is empty, and the question is only whose the other one is.
+            positions.push(search.low);
+        }
+        self.upstream.search.as_mut().expect("it is there").asked.clone_from(&positions);
+        self.upstream.outbox.push_back(ClientMessage::Locate(Locate {
+            versions: vec![PROTOCOL_VERSION],
+            store_id: self.meta.store_id.clone(),
+            client_id: self.meta.client_id.clone(),
+            positions,
+        }));
+        Ok(())
+    }
+
+    /// Takes an answer: either there is more to ask, or the end of the common history is found.
+    pub(super) fn receive_located(
+        &mut self,
+        located: &Located,
+        now_ms: u64,
+    ) -> Result<(), Trouble> {
+        let asked = |search: &Search| !search.asked.is_empty();
+        let Some(search) = self.upstream.search.as_mut().filter(|search| asked(search)) else {
+            return Err(violation("an answer about positions that nobody asked for"));
+        };
+        let asked = std::mem::take(&mut search.asked);
+        let common = asked.iter().rposition(|position| position.seq == located.common);
+        if common.is_none() && located.common != GlobalSeqNum::ROOT {
+            return Err(violation(format!("{} was not asked about", located.common)));
+        }
+        if let Some(at) = common {
+            search.low = asked[at];
+        }
+        let first_other = common.map_or(0, |at| at + 1);
+        search.high = asked.get(first_other).map_or(search.high, |position| position.seq);
+        let (low, high) = (search.low, search.high);
+        if !log::group_ends(&self.connection, low.seq, high, 1)?.is_empty() {
+            return Ok(self.go_on_searching()?);
+        }
+        self.upstream.search = None;
+        let divergence = self.divergence(low.seq, located)?;
+        match self.on_history_diverged {
+            HistoryAnswer::Stop => self.upstream.stop(StopReason::HistoryDiverged(divergence)),
+            HistoryAnswer::RebasePending => {
+                self.go_back(divergence, now_ms)?;
+                self.say_hello()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn divergence(
+        &self,
+        common: GlobalSeqNum,
+        located: &Located,
+    ) -> Result<Divergence, ReplicaError> {
+        let (own_groups, others_events) =
+            log::authors_after(&self.connection, common, &self.meta.client_id)?;
+        Ok(Divergence {
+            backend_id: located.backend_id,
+            backend_head: located.head,
+            common,
+            own_groups,
+            others_events,
+        })
+    }
+
+    /// Follows the backend's new history, if that is what syncing has stopped for.
+    ///
+    /// Own groups above the common position become pending again under their old ids, those of
+    /// others are archived, and the state is derived anew. Returns whether there was anything to
+    /// do.
+    ///
+    /// # Errors
+    ///
+    /// Nothing has changed then.
+    pub fn rebase_pending(&mut self, now_ms: u64) -> Result<bool, ReplicaError> {
+        let Phase::Stopped(StopReason::HistoryDiverged(divergence)) = self.upstream.phase else {
+            return Ok(false);
+        };
+        self.go_back(divergence, now_ms)?;
+        self.upstream.phase = Phase::Offline { retry_at_ms: 0 };
+        Ok(true)
+    }
+
+    fn go_back(&mut self, to: Divergence, now_ms: u64) -> Result<(), ReplicaError> {
+        // Whatever was pushed to the other history is not known to be in this one.
+        let redo = Redo { in_doubt: &InDoubt::All, now_ms };
+        let common = log::group_end(&self.connection, to.common)?;
+        self.step(|replica, next| {
+            let from = next.meta.backend_id.unwrap_or(to.backend_id);
+            replica.take_back(common.seq, from, next)?;
+            next.meta.head = common;
+            next.meta.backend_id = Some(to.backend_id);
+            replica.rederive(redo, next)
+        })?;
+        self.barriers.forget();
+        Ok(())
+    }
+
+    /// Empties the log above a position: own groups become pending, others' are archived.
+    fn take_back(
+        &self,
+        common: GlobalSeqNum,
+        from: BackendId,
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
+        let own_id = next.meta.client_id.clone();
+        let lowest = pending::lowest_ordinal(&self.connection)?.unwrap_or(next.tail.last + 1);
+        let total = log::events_after(&self.connection, common, &own_id)?;
+        let mut ordinal = lowest - total as i64;
+        // Client-only events right behind the common position stay where they are.
+        let mut after = (common, u32::MAX);
+        while let Some(group) = log::next_group(&self.connection, after, &own_id)? {
+            let (first, client_only) = (group.first, group.client_only);
+            if client_only || group.group.client_id() == &own_id {
+                // A group that was pulled but not merged yet is still pending.
+                if pending::find(&self.connection, group.group.id())?.is_none() {
+                    let events = group.group.event_count();
+                    pending::append(&self.connection, &group.group, ordinal, client_only, None)?;
+                    next.tail.add(client_only, events);
+                    next.tail.unapplied += 1;
+                    ordinal += events as i64;
+                }
+            } else {
+                let confirmed = ConfirmedGroup { first, group: group.group };
+                exceptions::archive(&self.connection, from, &confirmed)?;
+                next.counts.archived += 1;
+            }
+            after = group.end;
+        }
+        next.tail.last = next.tail.last.max(ordinal - 1);
+        log::truncate(&self.connection, common)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+//! The conversation with the upstream: a state machine without sockets and clocks.
+//!
+//! What may be told to the backend is decided here: one push at a time, only what a power cut
+//! cannot take from its author any more, and only on top of a head that the backend is known to
+//! have. What the backend says is believed only as far as the log's rolling hash confirms it.
+
+mod divergence;
+mod push;
+mod receive;
+
+use std::collections::{HashSet, VecDeque};
+
+use livestore_core::limits::MAX_ATTEMPTED_GROUPS;
+use livestore_core::protocol::{ClientMessage, Hello, PROTOCOL_VERSION};
+use livestore_core::{Cursor, GlobalSeqNum, GroupId};
+
+use super::merge::Redo;
+use super::{Divergence, Replica, ReplicaError, pending};
+use divergence::Search;
+use push::InFlight;
+
+/// The first pause before connecting again, in milliseconds; it doubles up to [`MAX_PAUSE_MS`].
+const FIRST_PAUSE_MS: u64 = 250;
+/// The longest pause before connecting again, in milliseconds.
+const MAX_PAUSE_MS: u64 = 30_000;
+/// How long the backend may take for an answer, or for a page that it has announced.
+const ANSWER_MS: u64 = 30_000;
+
+/// What the driver has to do for the conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpstreamAction {
+    /// Connect, then call [`Replica::upstream_connected`].
+    Connect,
+    /// Send a message.
+    Send(ClientMessage),
+    /// Close the connection, then call [`Replica::upstream_disconnected`].
+    Disconnect,
+}
+
+/// The connection to the backend, as the app sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionState {
+    /// The store was opened without a backend.
+    NoBackend,
+    /// Not connected; the driver tries again by itself.
+    Offline,
+    /// On the way.
+    Connecting,
+    /// Connected and introduced.
+    Connected,
+    /// Given up, until something is done about the reason.
+    Stopped(StopReason),
+}
+
+/// Why the conversation was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The backend's log is another history than ours: it was re-created or restored.
+    ///
+    /// Nothing was changed; [`Store::rebase_pending`](crate::Store::rebase_pending) goes on.
+    HistoryDiverged(Divergence),
+    /// The backend speaks no version of the protocol that we speak.
+    UnsupportedVersion {
+        /// What the backend said.
+        message: String,
+    },
+    /// A materializer panicked on an event; pulling on needs fixed code.
+    MaterializerPanicked {
+        /// The event and the panic.
+        message: String,
+    },
+    /// A confirmed event cannot be materialized, and [`PoisonAnswer::Stop`](super::PoisonAnswer)
+    /// was asked for.
+    PoisonEvent {
+        /// The event and why.
+        message: String,
+    },
+}
+
+impl std::fmt::Display for StopReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::HistoryDiverged(divergence) => divergence.fmt(f),
+            Self::UnsupportedVersion { message } => {
+                write!(f, "the backend speaks another protocol version: {message}")
+            }
+            Self::MaterializerPanicked { message } | Self::PoisonEvent { message } => {
+                write!(f, "pulling stopped: {message}")
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Phase {
+    NoBackend,
+    Offline { retry_at_ms: u64 },
+    Connecting,
+    Greeting,
+    Live,
+    Stopped(StopReason),
+}
+
+/// The state of the conversation; nothing of it outlives the process.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    phase: Phase,
+    outbox: VecDeque<ClientMessage>,
+    disconnect: bool,
+    /// Since when the backend owes us something.
+    waiting_since_ms: Option<u64>,
+    in_flight: Option<InFlight>,
+    next_request: u64,
+    backend_head: Option<GlobalSeqNum>,
+    /// The end of the backend's log when it welcomed us, and when that was.
+    welcomed: Option<(GlobalSeqNum, u64)>,
+    /// Pending groups that the backend is known to hold beyond our head.
+    accepted: HashSet<GroupId>,
+    /// Looks for the end of what both logs have in common, once the backend refused our cursor.
+    search: Option<Search>,
+    failures: u32,
+    last_error: Option<String>,
+}
+
+impl Upstream {
+    pub(super) fn new(is_configured: bool) -> Self {
+        let phase =
+            if is_configured { Phase::Offline { retry_at_ms: 0 } } else { Phase::NoBackend };
+        Self {
+            phase,
+            outbox: VecDeque::new(),
+            disconnect: false,
+            waiting_since_ms: None,
+            in_flight: None,
+            next_request: 1,
+            backend_head: None,
+            welcomed: None,
+            accepted: HashSet::new(),
+            search: None,
+            failures: 0,
+            last_error: None,
+        }
+    }
+
+    pub(super) fn is_configured(&self) -> bool {
+        !matches!(self.phase, Phase::NoBackend)
+    }
+
+    pub(super) fn backend_head(&self) -> Option<GlobalSeqNum> {
+        self.backend_head
+    }
+
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    pub(super) fn state(&self) -> ConnectionState {
+        match &self.phase {
+            Phase::NoBackend => ConnectionState::NoBackend,
+            Phase::Offline { .. } => ConnectionState::Offline,
+            Phase::Connecting | Phase::Greeting => ConnectionState::Connecting,
+            Phase::Live => ConnectionState::Connected,
+            Phase::Stopped(reason) => ConnectionState::Stopped(reason.clone()),
+        }
+    }
+
+    pub(super) fn note_error(&mut self, message: &str) {
+        self.last_error = Some(message.into());
+    }
+
+    fn stop(&mut self, reason: StopReason) {
+        self.last_error = Some(reason.to_string());
+        self.phase = Phase::Stopped(reason);
+        self.disconnect = true;
+    }
+
+    /// Gives up after an error of ours if trying again is no use; else hangs up for a while.
+    fn fail(&mut self, error: &ReplicaError) {
+        let message = error.to_string();
+        match error {
+            ReplicaError::Materializer { panicked: true, .. } => {
+                self.stop(StopReason::MaterializerPanicked { message });
+            }
+            ReplicaError::PoisonEvent { .. } => self.stop(StopReason::PoisonEvent { message }),
+            _ => {
+                self.last_error = Some(message);
+                self.disconnect = true;
+            }
+        }
+    }
+}
+
+impl Replica {
+    /// Hands out the next thing to do for the conversation, if there is one now.
+    pub fn poll_upstream(&mut self, now_ms: u64) -> Result<Option<UpstreamAction>, ReplicaError> {
+        if self.is_overdue(now_ms) {
+            self.upstream.last_error = Some("the backend does not answer".into());
+            self.upstream.disconnect = true;
+        }
+        if std::mem::take(&mut self.upstream.disconnect) {
+            self.upstream.outbox.clear();
+            self.upstream.waiting_since_ms = None;
+            return Ok(Some(UpstreamAction::Disconnect));
+        }
+        if let Phase::Offline { retry_at_ms } = self.upstream.phase
+            // A clock that was set back must not keep us waiting.
+            && (retry_at_ms <= now_ms || retry_at_ms > now_ms + MAX_PAUSE_MS)
+        {
+            self.upstream.phase = Phase::Connecting;
+            return Ok(Some(UpstreamAction::Connect));
+        }
+        let message = match self.upstream.outbox.pop_front() {
+            Some(message) => message,
+            None if self.may_push() => match self.next_push()? {
+                Some(push) => ClientMessage::Push(push),
+                None => return Ok(None),
+            },
+            None => return Ok(None),
+        };
+        self.upstream.waiting_since_ms = Some(now_ms);
+        Ok(Some(UpstreamAction::Send(message)))
+    }
+
+    /// Tells whether the backend has owed us something for too long.
+    fn is_overdue(&mut self, now_ms: u64) -> bool {
+        let Some(since_ms) = &mut self.upstream.waiting_since_ms else { return false };
+        // A clock that was set back starts the wait anew.
+        *since_ms = now_ms.min(*since_ms);
+        now_ms - *since_ms >= ANSWER_MS
+    }
+
+    /// Returns when [`Self::poll_upstream`] and [`Self::poll_barrier`] have to be called again
+    /// although nothing happened.
+    pub fn next_timeout(&self) -> Option<u64> {
+        let retry = match self.upstream.phase {
+            Phase::Offline { retry_at_ms } => Some(retry_at_ms),
+            _ => None,
+        };
+        let answer = self.upstream.waiting_since_ms.map(|since_ms| since_ms + ANSWER_MS);
+        [retry, answer, self.barrier_timeout()].into_iter().flatten().min()
+    }
+
+    /// Takes note that the connection is there.
+    pub fn upstream_connected(&mut self) -> Result<(), ReplicaError> {
+        self.upstream.phase = Phase::Greeting;
+        if self.upstream.search.is_some() {
+            return self.go_on_searching();
+        }
+        self.say_hello()
+    }
+
+    fn say_hello(&mut self) -> Result<(), ReplicaError> {
+        // Only one push is ever under way, so only the beginning of the tail can be known to the
+        // backend without our knowing.
+        let attempted = pending::first_ids(&self.connection, MAX_ATTEMPTED_GROUPS)?;
+        let position = self.head();
+        let cursor = self.meta.backend_id.map(|backend_id| Cursor { backend_id, position });
+        self.upstream.outbox.push_back(ClientMessage::Hello(Hello {
+            versions: vec![PROTOCOL_VERSION],
+            store_id: self.meta.store_id.clone(),
+            client_id: self.meta.client_id.clone(),
+            cursor,
+            attempted,
+        }));
+        Ok(())
+    }
+
+    /// Takes note that the connection is gone, and plans the next one.
+    pub fn upstream_disconnected(&mut self, now_ms: u64, reason: &str) {
+        self.forget_push();
+        let upstream = &mut self.upstream;
+        upstream.outbox.clear();
+        upstream.disconnect = false;
+        upstream.waiting_since_ms = None;
+        upstream.accepted.clear();
+        let welcomed = upstream.welcomed.take();
+        if matches!(upstream.phase, Phase::Stopped(_) | Phase::NoBackend) {
+            return;
+        }
+        let ceiling = |failures: u32| MAX_PAUSE_MS.min(FIRST_PAUSE_MS << failures.min(16));
+        // A welcome alone is no success: a backend that always fails right after it, or a disk
+        // that never takes the first page, must not be tried again and again without a pause.
+        if let Some((_, at_ms)) = welcomed
+            && now_ms.saturating_sub(at_ms) >= ceiling(upstream.failures)
+        {
+            upstream.failures = 0;
+        }
+        let ceiling = ceiling(upstream.failures);
+        upstream.failures += 1;
+        // Half of the pause is left to chance, so that clients of one server do not come in step.
+        let pause_ms = ceiling / 2 + self.ids.random() % (ceiling / 2 + 1);
+        upstream.phase = Phase::Offline { retry_at_ms: now_ms + pause_ms };
+        upstream.last_error = Some(reason.into());
+        self.show_backlog(now_ms);
+    }
+
+    /// Brings what was pulled into the state, now that no more of it comes for a while.
+    pub(super) fn show_backlog(&mut self, now_ms: u64) {
+        if !self.has_backlog() {
+            return;
+        }
+        let in_doubt = self.doubts();
+        if let Err(error) = self.catch_up(Redo { in_doubt: &in_doubt, now_ms }) {
+            self.upstream.fail(&error);
+        }
+    }
+
+    /// Tries to connect at once instead of after the pause.
+    pub fn retry_now(&mut self) {
+        if let Phase::Offline { retry_at_ms } = &mut self.upstream.phase {
+            *retry_at_ms = 0;
+        }
+    }
+}

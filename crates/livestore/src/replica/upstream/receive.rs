@@ -1,0 +1,367 @@
+//! What the backend says, and how far it is believed.
+
+use std::collections::HashSet;
+
+use livestore_core::limits::MAX_ATTEMPTED_GROUPS;
+use livestore_core::mutant::{self, Mutant};
+use livestore_core::protocol::{
+    AlreadyAccepted, Goodbye, GoodbyeReason, GroupRejected, PROTOCOL_VERSION, Page, PushAccepted,
+    ServerAhead, ServerMessage, Welcome,
+};
+use livestore_core::{ConfirmedGroup, Event, GlobalSeqNum, Group, LogHash};
+
+use super::push::InFlight;
+use super::{Phase, Replica, StopReason};
+use crate::replica::exceptions::DeadLetterReason;
+use crate::replica::merge::{InDoubt, Redo};
+use crate::replica::{ReplicaError, log, pending};
+
+/// How much older than the truth the stored time of the last sync may be.
+const SYNCED_AT_PRECISION_MS: u64 = 60_000;
+
+/// Something the backend said that cannot be.
+pub(super) struct Violation(String);
+
+/// Why a message could not be taken.
+pub(super) enum Trouble {
+    Violation(Violation),
+    Replica(ReplicaError),
+}
+
+impl From<ReplicaError> for Trouble {
+    fn from(error: ReplicaError) -> Self {
+        Self::Replica(error)
+    }
+}
+
+impl From<livestore_sqlite::SqliteError> for Trouble {
+    fn from(error: livestore_sqlite::SqliteError) -> Self {
+        Self::Replica(error.into())
+    }
+}
+
+pub(super) fn violation(message: impl Into<String>) -> Trouble {
+    Trouble::Violation(Violation(message.into()))
+}
+
+impl Replica {
+    /// Takes a message from upstream.
+    ///
+    /// A message that breaks the protocol ends the connection; it is no error of the replica.
+    ///
+    /// # Errors
+    ///
+    /// The database failed, or a materializer did in a way that says nothing about the event.
+    /// Nothing of the message has been taken then, and the connection is to be closed, so that the
+    /// message comes again.
+    pub fn receive_upstream(
+        &mut self,
+        message: ServerMessage,
+        now_ms: u64,
+    ) -> Result<(), ReplicaError> {
+        let was_waiting = self.upstream.waiting_since_ms.take();
+        let taken = match message {
+            ServerMessage::Located(located) => self.receive_located(&located, now_ms),
+            ServerMessage::Welcome(welcome) => self.receive_welcome(welcome, now_ms),
+            ServerMessage::Page(page) => self.receive_page(page, now_ms),
+            ServerMessage::PushAccepted(accepted) => self.receive_accepted(&accepted),
+            ServerMessage::AlreadyAccepted(already) => self.receive_already(&already),
+            ServerMessage::ServerAhead(ahead) => self.receive_ahead(ahead, now_ms),
+            ServerMessage::GroupRejected(rejected) => self.receive_rejected(rejected, now_ms),
+            ServerMessage::Goodbye(goodbye) => {
+                self.receive_goodbye(goodbye);
+                Ok(())
+            }
+        };
+        match taken {
+            Ok(()) => {
+                self.upstream.waiting_since_ms = match self.upstream.in_flight {
+                    // Pages that the backend has announced are owed from now on.
+                    _ if self.has_backlog() => Some(now_ms),
+                    // Pages come by themselves, beside what was asked for.
+                    Some(_) => was_waiting,
+                    None => None,
+                };
+                self.note_sync(now_ms)
+            }
+            Err(Trouble::Violation(Violation(message))) => {
+                self.upstream.last_error =
+                    Some(format!("the backend broke the protocol: {message}"));
+                self.upstream.disconnect = true;
+                Ok(())
+            }
+            Err(Trouble::Replica(error)) => {
+                self.upstream.fail(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Remembers when everything was in step with the backend.
+    fn note_sync(&mut self, now_ms: u64) -> Result<(), ReplicaError> {
+        if !self.status().is_synced() {
+            return Ok(());
+        }
+        let stored_ms = self.stored_synced_at_ms.unwrap_or(0);
+        self.meta.synced_at_ms = Some(now_ms);
+        if now_ms.abs_diff(stored_ms) >= SYNCED_AT_PRECISION_MS {
+            self.meta.save(&self.connection)?;
+            self.stored_synced_at_ms = Some(now_ms);
+        }
+        Ok(())
+    }
+
+    fn receive_welcome(&mut self, welcome: Welcome, now_ms: u64) -> Result<(), Trouble> {
+        if !matches!(self.upstream.phase, Phase::Greeting) {
+            return Err(violation("a welcome without a hello"));
+        }
+        if welcome.version != PROTOCOL_VERSION {
+            return Err(violation(format!("version {} was never offered", welcome.version)));
+        }
+        if self.meta.backend_id.is_some_and(|known| known != welcome.backend_id) {
+            return Err(violation("a welcome from another backend to our cursor"));
+        }
+        if welcome.head < self.head().seq {
+            return Err(violation("a log that is shorter than our cursor"));
+        }
+        if !welcome.accepted.is_empty() {
+            let attempted = pending::first_ids(&self.connection, MAX_ATTEMPTED_GROUPS)?;
+            let ahead = self.meta.state_head.next()..=welcome.head;
+            for group in &welcome.accepted {
+                if !ahead.contains(&group.first) || !attempted.contains(&group.id) {
+                    let message = format!("group {} cannot stand at {}", group.id, group.first);
+                    return Err(violation(message));
+                }
+            }
+        }
+        if self.meta.backend_id.is_none() {
+            let mut meta = self.meta.clone();
+            meta.backend_id = Some(welcome.backend_id);
+            meta.save(&self.connection)?;
+            self.meta = meta;
+        }
+        self.upstream.phase = Phase::Live;
+        self.upstream.last_error = None;
+        self.upstream.backend_head = Some(welcome.head);
+        self.upstream.welcomed = Some((welcome.head, now_ms));
+        let head = self.head().seq;
+        let ahead = welcome.accepted.iter().filter(|group| group.first > head);
+        self.upstream.accepted = ahead.map(|group| group.id).collect();
+        if self.has_backlog() && !self.is_catching_up() {
+            let in_doubt = self.known_doubts();
+            self.catch_up(Redo { in_doubt: &in_doubt, now_ms })?;
+        }
+        self.settle_doubts(now_ms)
+    }
+
+    /// Tells whether pages are still missing that the backend had when it welcomed us.
+    fn is_catching_up(&self) -> bool {
+        self.upstream.welcomed.is_some_and(|(head, _)| self.head().seq < head)
+    }
+
+    /// Tries groups once more that failed while their acceptance was in doubt, if it is not any
+    /// more: the backend does not have them, so they are either applied or dead letters now.
+    fn settle_doubts(&mut self, now_ms: u64) -> Result<(), Trouble> {
+        if self.is_catching_up() {
+            return Ok(());
+        }
+        if self.tail.unapplied == 0 {
+            return Ok(());
+        }
+        let unapplied = pending::unapplied_ids(&self.connection)?;
+        if unapplied.iter().any(|id| !self.upstream.accepted.contains(id)) {
+            let in_doubt = self.known_doubts();
+            self.try_unapplied(Redo { in_doubt: &in_doubt, now_ms })?;
+        }
+        Ok(())
+    }
+
+    /// Returns the pending groups that the backend is known to have further on.
+    fn known_doubts(&self) -> InDoubt {
+        InDoubt::These(self.upstream.accepted.clone())
+    }
+
+    fn receive_page(&mut self, page: Page, now_ms: u64) -> Result<(), Trouble> {
+        if !matches!(self.upstream.phase, Phase::Live) {
+            return Err(violation("a page before the welcome"));
+        }
+        let head = self.head();
+        let mut hash = head.hash;
+        let mut next = head.seq.next();
+        let mut incoming = Vec::with_capacity(page.groups.len());
+        let mut seen = HashSet::new();
+        for confirmed in page.groups {
+            // Pages may repeat what a push was acknowledged with.
+            if confirmed.last() < next {
+                continue;
+            }
+            if confirmed.first != next {
+                let first = confirmed.first;
+                return Err(violation(format!("a page goes on at {first}, expected {next}")));
+            }
+            if log::positions(&self.connection, confirmed.group.id())?.is_some()
+                || !seen.insert(confirmed.group.id())
+            {
+                let id = confirmed.group.id();
+                return Err(violation(format!("the log holds group {id} a second time")));
+            }
+            next = confirmed.last().next();
+            hash = hash.extend(confirmed.group.content_hash());
+            incoming.push((confirmed, hash));
+        }
+        if incoming.is_empty() {
+            return Ok(());
+        }
+        if page.end.hash != hash {
+            return Err(violation("a page whose content does not lead to its log hash"));
+        }
+        // A push that we have forgotten may still be on its way, and be taken at the end of what
+        // the backend has: until we are there, no group of ours is given up.
+        let in_doubt = match self.upstream.welcomed {
+            _ if mutant::is_active(Mutant::PageMergedEarly) => InDoubt::These(HashSet::new()),
+            Some((head, _)) if next <= head => InDoubt::All,
+            _ => self.known_doubts(),
+        };
+        let was_catching_up = self.is_catching_up();
+        self.learn_backend_head(page.head);
+        let more_to_come = self.upstream.backend_head >= Some(next);
+        let redo = Redo { in_doubt: &in_doubt, now_ms };
+        self.take_in_whole(&incoming, more_to_come, redo)?;
+        for (confirmed, _) in &incoming {
+            self.upstream.accepted.remove(&confirmed.group.id());
+        }
+        if was_catching_up {
+            self.settle_doubts(now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Takes groups in, in one step.
+    fn take_in_whole(
+        &mut self,
+        incoming: &[(ConfirmedGroup, LogHash)],
+        more_to_come: bool,
+        redo: Redo<'_>,
+    ) -> Result<(), ReplicaError> {
+        if mutant::is_active(Mutant::HalfGroupVisible)
+            && let [before @ .., (confirmed, hash)] = incoming
+            && let [first, others @ ..] = confirmed.group.events()
+            && !others.is_empty()
+        {
+            let group = &confirmed.group;
+            let part = |at, events: &[Event]| {
+                let (client_id, session_id) = (group.client_id().clone(), group.session_id());
+                let part = Group::new(group.id(), client_id, session_id.clone(), events.to_vec());
+                let group = part.expect("a part of a group is a group");
+                (ConfirmedGroup { first: at, group }, *hash)
+            };
+            let halves = [
+                part(confirmed.first, std::slice::from_ref(first)),
+                part(confirmed.first.next(), others),
+            ];
+            self.take_in(before, more_to_come, redo)?;
+            self.take_in(&halves[..1], more_to_come, redo)?;
+            return self.take_in(&halves[1..], more_to_come, redo);
+        }
+        self.take_in(incoming, more_to_come, redo)
+    }
+
+    fn learn_backend_head(&mut self, head: GlobalSeqNum) {
+        self.upstream.backend_head = self.upstream.backend_head.max(Some(head));
+    }
+
+    fn receive_accepted(&mut self, accepted: &PushAccepted) -> Result<(), Trouble> {
+        let in_flight = self.answered(accepted.request)?;
+        if accepted.first != in_flight.base.seq.next() {
+            let (first, base) = (accepted.first, in_flight.base.seq);
+            return Err(violation(format!("a push on {base} was accepted at {first}")));
+        }
+        // Pages may have brought some of the groups before the acknowledgement did.
+        let head = self.head();
+        let mut at = in_flight.base;
+        let mut rest = in_flight.groups.as_slice();
+        while let [group, others @ ..] = rest
+            && at.seq < head.seq
+        {
+            at = group.end(at.seq);
+            rest = others;
+        }
+        let end = rest.iter().fold(at, |at, group| group.end(at.seq));
+        if accepted.end != end {
+            return Err(violation(format!("a push was accepted up to {:?}", accepted.end)));
+        }
+        if at != head && log::log_hash(&self.connection, at.seq)? != Some(at.hash) {
+            return Err(violation("a push was accepted where pages say that others are"));
+        }
+        self.confirm_in_place(rest)?;
+        self.learn_backend_head(accepted.end.seq);
+        Ok(())
+    }
+
+    fn receive_already(&mut self, already: &AlreadyAccepted) -> Result<(), Trouble> {
+        let in_flight = self.answered(already.request)?;
+        if already.groups.is_empty() {
+            return Err(violation("a push was refused as a repeat of nothing"));
+        }
+        let pending = pending::first_ids(&self.connection, MAX_ATTEMPTED_GROUPS)?;
+        for group in &already.groups {
+            let is_here = group.first <= self.head().seq;
+            if !in_flight.has(group.id) || is_here && pending.contains(&group.id) {
+                let message = format!("group {} cannot stand at {}", group.id, group.first);
+                return Err(violation(message));
+            }
+            if !is_here {
+                self.learn_backend_head(group.first);
+                self.upstream.accepted.insert(group.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn receive_ahead(&mut self, ahead: ServerAhead, now_ms: u64) -> Result<(), Trouble> {
+        let in_flight = self.answered(ahead.request)?;
+        if let Some(page) = ahead.missing {
+            self.receive_page(page, now_ms)?;
+        }
+        if self.head().seq <= in_flight.base.seq {
+            return Err(violation("a push was refused although nothing was missing"));
+        }
+        Ok(())
+    }
+
+    fn receive_rejected(&mut self, rejected: GroupRejected, now_ms: u64) -> Result<(), Trouble> {
+        let in_flight = self.answered(rejected.request)?;
+        if !in_flight.has(rejected.group) {
+            return Err(violation("a group was rejected that was not pushed"));
+        }
+        let reason = DeadLetterReason::RefusedByBackend { reason: rejected.reason };
+        let in_doubt = self.known_doubts();
+        self.reject(rejected.group, reason, Redo { in_doubt: &in_doubt, now_ms })?;
+        Ok(())
+    }
+
+    fn receive_goodbye(&mut self, goodbye: Goodbye) {
+        let Goodbye { reason, message } = goodbye;
+        match reason {
+            GoodbyeReason::HistoryDiverged => {
+                self.search_common_history();
+                self.upstream.last_error = Some(format!("the histories differ: {message}"));
+                self.upstream.disconnect = true;
+            }
+            GoodbyeReason::UnsupportedVersion => {
+                self.upstream.stop(StopReason::UnsupportedVersion { message });
+            }
+            _ => {
+                self.upstream.last_error = Some(format!("the backend said goodbye: {message}"));
+                self.upstream.disconnect = true;
+            }
+        }
+    }
+
+    fn answered(&mut self, request: u64) -> Result<InFlight, Trouble> {
+        match self.upstream.in_flight.take() {
+            Some(in_flight) if in_flight.request == request => Ok(in_flight),
+            _ => Err(violation(format!("an answer to request {request}, which is not open"))),
+        }
+    }
+}
