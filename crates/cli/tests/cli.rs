@@ -2,6 +2,9 @@
 
 #![allow(missing_docs)]
 
+#[path = "cli/kills.rs"]
+mod kills;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

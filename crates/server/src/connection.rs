@@ -1,24 +1,20 @@
 //! One conversation with one client, from the hello to the goodbye.
 //!
-//! A single task reads, pushes and sends, so what the client sees is in log order by
-//! construction: `sent` is where the client stands, and every page continues it.
+//! A single task reads, pushes and sends: it drives a [`Session`], which decides what the client
+//! is told, and nothing comes between a decision and its message.
 
 use std::future::{pending, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::ws::{Utf8Bytes, WebSocket};
-use livestore_core::limits::MAX_ATTEMPTED_GROUPS;
-use livestore_core::protocol::{
-    AlreadyAccepted, ClientMessage, GoodbyeReason, GroupRejected, Page, ProtocolError, Push,
-    PushAccepted, RejectReason, ServerAhead, ServerMessage,
-};
-use livestore_core::{GlobalSeqNum, LogPosition};
+use livestore_core::protocol::{GoodbyeReason, Page, ServerMessage};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::handshake;
 use crate::server::Shared;
+use crate::session::{self, Answer, Session};
 use crate::storage::{AppendOutcome, AppendRequest};
 use crate::stores::{LiveStore, RecentPage, Tail};
 use crate::turn::Turn;
@@ -31,7 +27,7 @@ pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>) {
     let mut shutdown = shared.shutdown.clone();
     let end = tokio::select! {
         biased;
-        _ = shutdown.wait_for(|is_down| *is_down) => End::shutting_down(),
+        _ = shutdown.wait_for(|is_down| *is_down) => session::shutting_down().into(),
         end = converse(&mut wire, &shared) => end,
     };
     match end {
@@ -56,7 +52,7 @@ async fn converse(wire: &mut Wire, shared: &Arc<Shared>) -> End {
         let store = shared.stores.open(&hello.store_id);
         // Before the first look at the log, so that nothing is written unnoticed in between.
         let tail = store.follow();
-        let (sent, head) = handshake::welcome(wire, shared, &store, hello).await?;
+        let session = handshake::welcome(wire, shared, &store, &hello).await?;
         let shared = Arc::clone(shared);
         let turn = Turn::default();
         let mut conversation = Conversation {
@@ -64,8 +60,7 @@ async fn converse(wire: &mut Wire, shared: &Arc<Shared>) -> End {
             shared,
             store,
             tail,
-            sent,
-            head,
+            session,
             turn,
             pushing: None,
             next_push: None,
@@ -82,25 +77,31 @@ struct Conversation<'a> {
     shared: Arc<Shared>,
     store: Arc<LiveStore>,
     tail: watch::Receiver<Tail>,
-    /// Up to where the client has the log.
-    sent: GlobalSeqNum,
-    /// Up to where the log is known to reach.
-    head: GlobalSeqNum,
+    session: Session,
     turn: Turn,
     /// The push that is under way.
-    pushing: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    pushing: Option<Pushing>,
     /// A push that arrived meanwhile. Nothing is read from the client while there is one.
-    next_push: Option<Push>,
+    next_push: Option<Request>,
 }
 
-struct Answer {
+type Pushing = Pin<Box<dyn Future<Output = Decided> + Send>>;
+
+/// A push that the session let pass.
+struct Request {
+    number: u64,
+    append: AppendRequest,
+}
+
+/// A push that the writer is done with.
+struct Decided {
     request: u64,
     outcome: Result<AppendOutcome, WriteFailed>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 enum Step {
-    Answer(Answer),
+    Decided(Decided),
     Heard(Result<Heard, End>),
     Ping,
     Grown,
@@ -123,13 +124,13 @@ impl Conversation<'_> {
         let mut heard_at = Instant::now();
         loop {
             let is_reading = self.next_push.is_none();
-            let is_behind = self.sent < self.head;
+            let is_behind = self.session.wants_page().is_some();
             // An answer comes before the news that the log has grown: a client learns of its own
             // groups from the answer.
             let step = tokio::select! {
                 biased;
-                answer = answer_of(&mut self.pushing), if self.pushing.is_some() => {
-                    Step::Answer(answer)
+                decided = outcome_of(&mut self.pushing), if self.pushing.is_some() => {
+                    Step::Decided(decided)
                 }
                 heard = self.wire.receive(), if is_reading => Step::Heard(heard),
                 _ = pings.tick() => Step::Ping,
@@ -137,12 +138,12 @@ impl Conversation<'_> {
                 () = ready(()), if is_behind => Step::SendPage,
             };
             match step {
-                Step::Answer(answer) => {
+                Step::Decided(decided) => {
                     self.pushing = None;
-                    self.answer(answer).await?;
-                    if let Some(push) = self.next_push.take() {
+                    self.answer(decided).await?;
+                    if let Some(request) = self.next_push.take() {
                         heard_at = Instant::now();
-                        self.push(push);
+                        self.push(request);
                     }
                 }
                 Step::Heard(heard) => {
@@ -157,35 +158,25 @@ impl Conversation<'_> {
                     }
                     self.wire.ping().await?;
                 }
-                Step::Grown => self.head = self.head.max(self.tail.borrow_and_update().head),
+                Step::Grown => self.session.grown(self.tail.borrow_and_update().head),
                 Step::SendPage => self.send_page().await?,
             }
         }
     }
 
     async fn hear(&mut self, frame: Utf8Bytes) -> Result<(), End> {
-        let push = match wire::decode(frame).await? {
-            ClientMessage::Push(push) => push,
-            ClientMessage::Hello(_) => return Err(End::protocol_error("a second hello message")),
-        };
-        if push.groups.len() > MAX_ATTEMPTED_GROUPS {
-            return Err(End::protocol_error(ProtocolError::WrongCount {
-                message: "push",
-                items: "groups",
-                count: push.groups.len(),
-                expected: "at most 256",
-            }));
-        }
+        let push = self.session.hear(wire::decode(frame).await?)?;
+        let number = push.request;
+        let request = Request { number, append: self.session.push(&self.store.id, push)? };
         if self.pushing.is_some() {
-            self.next_push = Some(push);
+            self.next_push = Some(request);
         } else {
-            self.push(push);
+            self.push(request);
         }
         Ok(())
     }
 
-    fn push(&mut self, push: Push) {
-        let Push { request, base, groups } = push;
+    fn push(&mut self, Request { number, append }: Request) {
         let store = Arc::clone(&self.store);
         let writer = self.shared.writer.clone();
         let turn = self.turn.take();
@@ -194,103 +185,88 @@ impl Conversation<'_> {
                 Some(permit) => Some(permit),
                 None => store.queue_to_push().await,
             };
-            let append = AppendRequest { store_id: store.id.clone(), base, groups };
-            let outcome = writer.append(append).await;
-            Answer { request, outcome, permit }
+            Decided { request: number, outcome: writer.append(append).await, permit }
         }));
     }
 
-    async fn answer(&mut self, answer: Answer) -> Result<(), End> {
-        let Answer { request, outcome, permit } = answer;
-        let message = match outcome.map_err(|WriteFailed| End::internal())? {
-            AppendOutcome::Appended { first, end } => {
-                // If own groups were sent in a page already, the pages go on from there.
-                if first == self.sent.next() {
-                    self.sent = end.seq;
-                }
-                ServerMessage::PushAccepted(PushAccepted { request, first, end })
+    async fn answer(&mut self, decided: Decided) -> Result<(), End> {
+        let Decided { request, outcome, permit } = decided;
+        let outcome = outcome.map_err(|WriteFailed| session::storage_failed())?;
+        match self.session.answer(request, outcome) {
+            Answer::Send(message) => {
+                drop(permit);
+                self.wire.send(message.encode()).await
             }
-            AppendOutcome::AlreadyAccepted { groups } => {
-                ServerMessage::AlreadyAccepted(AlreadyAccepted { request, groups })
-            }
-            AppendOutcome::Conflict { group } => {
-                let reason = RejectReason::EventIdConflict;
-                ServerMessage::GroupRejected(GroupRejected { request, group, reason })
-            }
-            AppendOutcome::ServerAhead { head } => {
+            Answer::Ahead => {
                 if let Some(permit) = permit {
                     self.turn.grant(permit, self.shared.timing.turn);
                 }
-                self.head = self.head.max(head);
-                return self.send_ahead(request).await;
+                self.send_ahead(request).await
             }
-        };
-        drop(permit);
-        self.wire.send(message.encode()).await
+        }
     }
 
     async fn send_ahead(&mut self, request: u64) -> Result<(), End> {
-        let ahead = move |missing| ServerMessage::ServerAhead(ServerAhead { request, missing });
-        if self.sent >= self.head {
-            // The push crossed the last page on the wire.
-            return self.wire.send(ahead(None).encode()).await;
+        if self.session.wants_page().is_none() {
+            return self.wire.send(self.session.ahead(request, None).encode()).await;
         }
-        let (frame, end) = match self.recent_page() {
-            Some(recent) => (ahead(Some(recent.page.clone())).encode().into(), recent.page.end),
-            None => self.read_page(move |page| ahead(Some(page))).await?,
+        let frame = match self.recent_page() {
+            Some(recent) => self.session.ahead(request, Some(recent.page.clone())).encode().into(),
+            None => self.read_page(move |session, page| session.ahead(request, Some(page))).await?,
         };
-        self.send_through(frame, end).await
+        self.wire.send(frame).await
     }
 
     async fn send_page(&mut self) -> Result<(), End> {
-        let (frame, end) = match self.recent_page() {
-            Some(recent) => (recent.frame(), recent.page.end),
-            None => self.read_page(ServerMessage::Page).await?,
+        let frame = match self.recent_page() {
+            Some(recent) => {
+                self.session.sent_through(recent.page.end);
+                recent.frame()
+            }
+            None => self.read_page(Session::page).await?,
         };
-        self.send_through(frame, end).await
-    }
-
-    async fn send_through(&mut self, frame: Utf8Bytes, end: LogPosition) -> Result<(), End> {
-        self.wire.send(frame).await?;
-        self.sent = end.seq;
-        Ok(())
+        self.wire.send(frame).await
     }
 
     /// Returns the newest groups of the log if they are what the client needs next.
     fn recent_page(&mut self) -> Option<Arc<RecentPage>> {
         let recent = self.tail.borrow().recent.clone()?;
-        (recent.after == self.sent).then_some(recent)
+        (self.session.wants_page() == Some(recent.after)).then_some(recent)
     }
 
-    /// Reads and encodes what follows `sent`; `head` says that there is something.
+    /// Reads the page that the session wants, and encodes the message that brings it.
     async fn read_page(
         &mut self,
-        message: impl FnOnce(Page) -> ServerMessage + Send + 'static,
-    ) -> Result<(Utf8Bytes, LogPosition), End> {
-        let (store_id, after) = (self.store.id.clone(), self.sent);
+        message: impl FnOnce(&mut Session, Page) -> ServerMessage + Send + 'static,
+    ) -> Result<Utf8Bytes, End> {
+        let (store_id, mut session) = (self.store.id.clone(), self.session);
         let read = self.shared.readers.read(move |reader| {
+            let Some(after) = session.wants_page() else { return Ok(None) };
             let page = reader.page(&store_id, after)?;
             Ok(page.map(|page| {
-                let end = page.end;
-                (message(page).encode().into(), end)
+                let frame = message(&mut session, page).encode().into();
+                (session, frame)
             }))
         });
         match read.await {
-            Ok(Some(page)) => Ok(page),
+            Ok(Some((session, frame))) => {
+                self.session = session;
+                Ok(frame)
+            }
             Ok(None) => {
-                let (store, sent, head) = (&self.store.id, self.sent, self.head);
-                tracing::error!(%store, %sent, %head, "the log ends before its head");
-                Err(End::internal())
+                let (store, session) = (&self.store.id, self.session);
+                tracing::error!(%store, ?session, "the log ends before its head");
+                Err(session::storage_failed().into())
             }
             Err(error) => {
                 tracing::error!(%error, store = %self.store.id, "a read failed");
-                Err(End::internal())
+                Err(session::storage_failed().into())
             }
         }
     }
 }
 
-async fn answer_of(pushing: &mut Option<Pin<Box<dyn Future<Output = Answer> + Send>>>) -> Answer {
+async fn outcome_of(pushing: &mut Option<Pushing>) -> Decided {
     match pushing {
         Some(pushing) => pushing.await,
         None => pending().await,

@@ -28,6 +28,7 @@ mod handshake;
 mod http;
 mod readers;
 mod server;
+pub mod session;
 mod sqlite_storage;
 mod storage;
 mod stores;

@@ -39,14 +39,14 @@ pub trait LogStorage: Send {
 
 /// Reads of committed logs, beside the writer.
 pub trait LogReader: Send {
-    /// Looks at a log: its head, its hash at `at`, and where it has the given groups.
+    /// Looks at a log: its head, its hash at each of `at`, and where it has the given groups.
     ///
     /// The answer is one consistent view. This matters: a client takes a group that is not in
     /// `positions` for one that is not in the log up to `head`.
     fn view(
         &mut self,
         store_id: &StoreId,
-        at: GlobalSeqNum,
+        at: &[GlobalSeqNum],
         groups: &[GroupId],
     ) -> Result<LogView, StorageError>;
 
@@ -105,8 +105,8 @@ pub enum AppendOutcome {
 pub struct LogView {
     /// The end of the log.
     pub head: GlobalSeqNum,
-    /// The hash at the position asked about; none if no group ends there.
-    pub hash: Option<LogHash>,
+    /// For each position asked about, the hash there; none if no group ends there.
+    pub hashes: Vec<Option<LogHash>>,
     /// Those of the groups asked about that are in the log, in the order asked.
     pub positions: Vec<GroupPosition>,
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
-use livestore_core::protocol::{ClientMessage, Goodbye, GoodbyeReason, ServerMessage};
+use livestore_core::protocol::{ClientMessage, Goodbye, ServerMessage};
 use tokio::time::timeout;
+
+use crate::session;
 
 /// Frames from this size on are decoded off the async threads.
 const LARGE_FRAME_BYTES: usize = 64 << 10;
@@ -24,24 +26,9 @@ pub(crate) enum End {
     Goodbye(Goodbye),
 }
 
-impl End {
-    pub(crate) fn goodbye(reason: GoodbyeReason, message: impl Into<String>) -> Self {
-        Self::Goodbye(Goodbye { reason, message: message.into() })
-    }
-
-    pub(crate) fn protocol_error(message: impl ToString) -> Self {
-        Self::goodbye(GoodbyeReason::ProtocolError, message.to_string())
-    }
-
-    pub(crate) fn shutting_down() -> Self {
-        let message = "the server is shutting down; connect again in a moment";
-        Self::goodbye(GoodbyeReason::ShuttingDown, message)
-    }
-
-    pub(crate) fn internal() -> Self {
-        let message = "the server failed to read or write its log; connect again in a moment, \
-                       and ask its operator to look at its log output if this goes on";
-        Self::goodbye(GoodbyeReason::Internal, message)
+impl From<Goodbye> for End {
+    fn from(goodbye: Goodbye) -> Self {
+        Self::Goodbye(goodbye)
     }
 }
 
@@ -71,7 +58,7 @@ impl Wire {
             Some(Ok(Message::Text(frame))) => Ok(Heard::Frame(frame)),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Heard::SignOfLife),
             Some(Ok(Message::Binary(_))) => {
-                Err(End::protocol_error("a binary frame; messages are text frames"))
+                Err(session::protocol_error("a binary frame; messages are text frames").into())
             }
             Some(Ok(Message::Close(_))) | None => Err(End::Gone("closed by the client")),
             Some(Err(error)) => Err(why_broken(error)),
@@ -128,7 +115,7 @@ fn why_broken(error: axum::Error) -> End {
             | Error::AlreadyClosed
             | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
         ) => End::Gone("the connection broke"),
-        _ => End::protocol_error(error),
+        _ => session::protocol_error(error).into(),
     }
 }
 
@@ -138,7 +125,7 @@ pub(crate) async fn decode(frame: Utf8Bytes) -> Result<ClientMessage, End> {
         ClientMessage::decode(&frame)
     } else {
         let task = tokio::task::spawn_blocking(move || ClientMessage::decode(&frame));
-        task.await.map_err(|_| End::internal())?
+        task.await.map_err(|_| session::storage_failed())?
     };
-    decoded.map_err(End::protocol_error)
+    decoded.map_err(|error| session::protocol_error(error).into())
 }

@@ -27,23 +27,22 @@ impl LogReader for SqliteReader {
     fn view(
         &mut self,
         store_id: &StoreId,
-        at: GlobalSeqNum,
+        at: &[GlobalSeqNum],
         groups: &[GroupId],
     ) -> Result<LogView, StorageError> {
         let tx = self.connection.transaction()?;
-        let is_root = at == GlobalSeqNum::ROOT;
-        let Some((store, head)) = find_store(&tx, store_id)? else {
-            let hash = is_root.then_some(LogHash::EMPTY);
-            return Ok(LogView { head: GlobalSeqNum::ROOT, hash, positions: Vec::new() });
-        };
-        let hash = if is_root { Some(LogHash::EMPTY) } else { hash_at(&tx, store, at)? };
+        let (store, head) = find_store(&tx, store_id)?.unzip();
+        let hashes = at.iter().map(|seq| hash_at(&tx, store, *seq)).collect::<Result<_, _>>()?;
         let mut positions = Vec::new();
-        for id in groups {
-            if let Some((first, _)) = find_group(&tx, store, *id)? {
-                positions.push(GroupPosition { id: *id, first });
+        if let Some(store) = store {
+            for id in groups {
+                if let Some((first, _)) = find_group(&tx, store, *id)? {
+                    positions.push(GroupPosition { id: *id, first });
+                }
             }
         }
-        Ok(LogView { head: head.seq, hash, positions })
+        let head = head.unwrap_or(LogPosition::ROOT).seq;
+        Ok(LogView { head, hashes, positions })
     }
 
     fn page(
@@ -80,11 +79,16 @@ impl LogReader for SqliteReader {
     }
 }
 
+/// Returns the hash at the root or at the end of a group; a log without a store is empty.
 fn hash_at(
     connection: &Connection,
-    store: i64,
+    store: Option<i64>,
     seq: GlobalSeqNum,
 ) -> Result<Option<LogHash>, StorageError> {
+    if seq == GlobalSeqNum::ROOT {
+        return Ok(Some(LogHash::EMPTY));
+    }
+    let Some(store) = store else { return Ok(None) };
     let hash = connection
         .prepare_cached("SELECT log_hash FROM log_group WHERE store = ?1 AND last_seq = ?2")?
         .query_row(params![store, sql_seq(seq)], |row| row.get::<_, Vec<u8>>(0))

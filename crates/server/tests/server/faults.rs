@@ -68,7 +68,7 @@ impl LogReader for CountingReader {
     fn view(
         &mut self,
         store_id: &StoreId,
-        at: GlobalSeqNum,
+        at: &[GlobalSeqNum],
         groups: &[GroupId],
     ) -> Result<LogView, StorageError> {
         self.inner.view(store_id, at, groups)

@@ -3,6 +3,7 @@
 mod crash;
 mod faults;
 mod http;
+mod locate;
 mod refusals;
 mod spec;
 mod storage;
