@@ -19,7 +19,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let mut command = cargo();
-    command.args(["bench", "--quiet", "--package", "livestore-bench", "--bench", "spine", "--"]);
+    command.args(["bench", "--quiet", "--package", "livestore-bench", "--bench", "cases", "--"]);
     command.args(&args.names);
     if args.quick {
         command.env("LIVESTORE_BENCH_QUICK", "1");

@@ -20,6 +20,11 @@ CREATE TABLE pending (
     event_id BLOB NOT NULL, name TEXT NOT NULL, args TEXT NOT NULL, session_id TEXT NOT NULL,
     undo BLOB
 ) STRICT;
+CREATE TABLE eventlog (
+    seq INTEGER PRIMARY KEY, event_id BLOB NOT NULL, group_id BLOB NOT NULL, name TEXT NOT NULL,
+    args TEXT NOT NULL, client_id TEXT NOT NULL, session_id TEXT NOT NULL, log_hash BLOB
+) STRICT;
+CREATE UNIQUE INDEX eventlog_group ON eventlog (group_id);
 CREATE TABLE todos (
     id TEXT NOT NULL, text TEXT NOT NULL, completed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (id)
 ) STRICT, WITHOUT ROWID;
@@ -109,6 +114,32 @@ impl Plain {
                     self.session,
                     (index == 0).then_some(undo.as_slice()),
                 ])?;
+        }
+        connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    /// Writes events as they come from upstream, one group each, in one transaction.
+    pub fn apply(&mut self, events: &[PlainEvent]) -> Result<()> {
+        let connection = &self.connection;
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for event in events {
+            self.ordinal += 1;
+            connection
+                .prepare_cached("INSERT INTO eventlog VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?
+                .execute(params![
+                    self.ordinal,
+                    event.event_id,
+                    event.group_id,
+                    "v1.TodoCreated",
+                    event.args,
+                    self.session,
+                    self.session,
+                    [0_u8; 32],
+                ])?;
+            connection
+                .prepare_cached("INSERT INTO todos (id, text, completed) VALUES (?, ?, ?)")?
+                .execute(params![event.id, TEXT, 0])?;
         }
         connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())

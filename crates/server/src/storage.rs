@@ -30,7 +30,8 @@ pub trait LogStorage: Send {
     /// # Errors
     ///
     /// On an error nothing of the batch was taken, as far as the storage can tell, and nothing of
-    /// it may be acknowledged. The storage stays usable.
+    /// it may be acknowledged. A crash may bring it back, but no reader is shown any of it before
+    /// it is durable. The storage stays usable.
     fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError>;
 
     /// Opens one more reader.

@@ -236,14 +236,16 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// `SQLITE_BUSY` if another connection kept a part of it from being moved.
+    /// `SQLITE_BUSY` if another connection still reads what would be replaced; nobody is waited
+    /// for.
     pub fn checkpoint(&self) -> Result<(), SqliteError> {
-        let pragma = "PRAGMA wal_checkpoint(FULL)";
-        let is_busy = self.system().query_one(pragma, [], |row| row.get::<_, bool>(0))?;
-        if is_busy == Some(true) {
+        let pragma = "PRAGMA wal_checkpoint(PASSIVE)";
+        let is_whole = self.system().query_one(pragma, [], |row| {
+            Ok(row.get::<_, i64>(0)? == 0 && row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
+        })?;
+        if is_whole != Some(true) {
             let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-            let error = rusqlite::Error::SqliteFailure(busy, None);
-            return Err(SqliteError::new(error, pragma));
+            return Err(SqliteError::new(rusqlite::Error::SqliteFailure(busy, None), pragma));
         }
         Ok(())
     }
