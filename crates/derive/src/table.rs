@@ -219,3 +219,57 @@ fn default(expression: &Expr) -> Result<TokenStream> {
     }
     Ok(quote! { .default(#expression) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::derive;
+
+    /// The compile error that a struct's attributes and fields give.
+    fn error(attributes: &str, fields: &str) -> String {
+        let text =
+            format!("{attributes} struct T {{ #[column(primary_key)] id: String, {fields} }}");
+        let input = syn::parse_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        derive(&input).expect_err(&text).to_string()
+    }
+
+    #[test]
+    fn an_unknown_scope_names_those_that_there_are() {
+        assert_eq!(
+            error(r#"#[table(name = "t", scope = "clinet")]"#, ""),
+            "there is no scope \"clinet\"; a table is \"synced\" (derived from synced events), \
+             \"client\" (from persisted client-only events) or \"memory\" (from memory events)"
+        );
+        for scope in [r#""Client""#, r#""""#, r#""session""#] {
+            let message = error(&format!(r#"#[table(name = "t", scope = {scope})]"#), "");
+            assert!(message.starts_with("there is no scope"), "{message}");
+        }
+        assert_eq!(error(r#"#[table(name = "t", scope = client)]"#, ""), "expected string literal");
+    }
+
+    #[test]
+    fn an_unknown_option_names_those_that_there_are() {
+        assert_eq!(
+            error(r#"#[table(name = "t", scop = "client")]"#, ""),
+            "unknown option; expected `name = \"todos\"` or `scope = \"client\"`"
+        );
+        assert_eq!(
+            error(r#"#[table(scope = "client")]"#, ""),
+            "missing #[table(name = \"todos\")]"
+        );
+    }
+
+    #[test]
+    fn a_field_that_would_hide_a_function_of_the_table_is_refused() {
+        for name in ["select", "insert", "update", "delete", "r#select"] {
+            let plain = name.trim_start_matches("r#");
+            assert_eq!(
+                error(r#"#[table(name = "t")]"#, &format!("{name}: bool")),
+                format!(
+                    "a field named `{plain}` would hide the table's function of that name; name \
+                     the field otherwise, and keep the column's name with #[column(name = \
+                     \"{plain}\")]"
+                )
+            );
+        }
+    }
+}

@@ -12,8 +12,12 @@ mod bad_input;
 mod commit;
 #[path = "livestore/crash.rs"]
 mod crash;
+#[path = "livestore/durability.rs"]
+mod durability;
 #[path = "livestore/files.rs"]
 mod files;
+#[path = "livestore/kinds.rs"]
+mod kinds;
 #[path = "livestore/live_queries.rs"]
 mod live_queries;
 #[path = "livestore/sync.rs"]

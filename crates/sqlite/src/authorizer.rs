@@ -1,6 +1,8 @@
 //! Who may do what: one authorizer, installed once, that asks for the current mode.
 //!
 //! SQLite consults it while it prepares a statement. It also tells which tables a statement reads.
+//! A materializer gets the tables that the scope of its event allows; where SQLite's questions do
+//! not tell which table is meant, the answer is left to the statement's program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -132,6 +134,8 @@ struct State {
     mode: Mode,
     /// True if SQLite has asked since the mode was set: it has prepared a statement.
     was_asked: bool,
+    /// True if some answer was given on the condition that the statement's program is looked at.
+    in_doubt: bool,
     /// The state tables' scopes, by name in lower case.
     tables: BTreeMap<String, Scope>,
     reads: Option<BTreeSet<String>>,
@@ -156,6 +160,7 @@ impl Authorizer {
         let state = State {
             mode: Mode::System,
             was_asked: false,
+            in_doubt: false,
             tables: BTreeMap::new(),
             reads: None,
             denied: None,
@@ -180,8 +185,7 @@ impl Authorizer {
     pub(crate) fn with_mode<R>(&self, mode: Mode, run: impl FnOnce() -> R) -> R {
         let mut state = self.lock();
         let before = std::mem::replace(&mut state.mode, mode);
-        state.was_asked = false;
-        state.denied = None;
+        (state.was_asked, state.in_doubt, state.denied) = (false, false, None);
         drop(state);
         let reset = Reset(self, before);
         let result = run();
@@ -195,11 +199,24 @@ impl Authorizer {
         self.lock().was_asked
     }
 
-    /// Decides about a table that SQLite reads without asking.
-    pub(crate) fn may_read(&self, table_name: &str, database_name: &str) -> bool {
+    /// Tells whether the statements prepared in this mode are allowed only if the tables that they
+    /// open are.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.lock().in_doubt
+    }
+
+    /// Decides about a table that a statement opens for certain.
+    pub(crate) fn may_open(&self, table_name: &str, database_name: &str) -> bool {
         let action = AuthAction::Read { table_name, column_name: "" };
         let context = AuthContext { action, database_name: Some(database_name), accessor: None };
-        self.lock().decide(context) == Authorization::Allow
+        let mut state = self.lock();
+        state.in_doubt = false;
+        let is_allowed = state.decide(context) == Authorization::Allow;
+        if is_allowed && state.in_doubt {
+            state.denied = Some(describe(action));
+            return false;
+        }
+        is_allowed
     }
 
     /// Runs a closure that prepares statements, and returns the tables that they read, in lower
@@ -261,25 +278,48 @@ impl State {
         }
     }
 
-    fn deny_in_materialize(&self, event: Scope, context: &AuthContext<'_>) -> Option<Denial> {
+    fn deny_in_materialize(&mut self, event: Scope, context: &AuthContext<'_>) -> Option<Denial> {
         match context.action {
             AuthAction::Select | AuthAction::Recursive => None,
-            AuthAction::Read { table_name, .. } => {
-                match self.scope_of(table_name, context.database_name) {
-                    Some(scope) if event.may_read(scope) => None,
-                    Some(scope) => Some(out_of_scope(table_name, scope, TableAccess::Read, event)),
-                    None if matches!(table_name, "json_each" | "json_tree") => None,
-                    None => Some(describe(context.action)),
-                }
+            AuthAction::Read { table_name, column_name } => {
+                self.deny_table_read(event, table_name, column_name, context.database_name)
             }
             AuthAction::Function { function_name } => deny_function(function_name),
             other => Some(describe(other)),
         }
     }
 
+    fn deny_table_read(
+        &mut self,
+        event: Scope,
+        table_name: &str,
+        column_name: &str,
+        database: Option<&str>,
+    ) -> Option<Denial> {
+        let Some(scope) = self.scope_of(table_name) else {
+            if matches!(table_name, "json_each" | "json_tree") {
+                return None;
+            }
+            // So does a common table look of which no column is read.
+            let may_be_common = column_name.is_empty()
+                && database.is_none()
+                && !is_own(table_name)
+                && !table_name.to_ascii_lowercase().starts_with("sqlite_");
+            self.in_doubt |= may_be_common;
+            let action = AuthAction::Read { table_name, column_name };
+            return (!may_be_common).then(|| describe(action));
+        };
+        if !event.may_read(scope) {
+            return Some(out_of_scope(table_name, scope, TableAccess::Read, event));
+        }
+        // Of one side of a FULL JOIN … USING, SQLite names the other side's database.
+        self.in_doubt |= !is_in(database, scope);
+        None
+    }
+
     /// SQLite names a trigger and a subquery alike as the `accessor`, so this tells our triggers
     /// only where the text is not the app's own.
-    fn deny_in_write(&self, event: Scope, context: &AuthContext<'_>) -> Option<Denial> {
+    fn deny_in_write(&mut self, event: Scope, context: &AuthContext<'_>) -> Option<Denial> {
         let (table, access) = match context.action {
             AuthAction::Insert { table_name } => (table_name, TableAccess::Insert),
             AuthAction::Update { table_name, .. } => (table_name, TableAccess::Update),
@@ -291,23 +331,28 @@ impl State {
             }
             _ => return self.deny_in_materialize(event, context),
         };
-        match self.scope_of(table, context.database_name) {
-            Some(scope) if event.may_write(scope) => None,
-            Some(scope) => Some(out_of_scope(table, scope, access, event)),
-            None => Some(describe(context.action)),
+        match self.scope_of(table) {
+            Some(scope) if !event.may_write(scope) => {
+                Some(out_of_scope(table, scope, access, event))
+            }
+            Some(scope) if is_in(context.database_name, scope) => None,
+            _ => Some(describe(context.action)),
         }
     }
 
-    /// Returns the scope of a state table; `None` if it is no such table.
-    ///
-    /// SQLite does not always name the database: of a table from which no column is read it tells
-    /// what the statement spells. A name alone is enough then, since no two state tables share
-    /// one, and nothing that SQLite finds before a memory table can have its name either.
-    fn scope_of(&self, table: &str, database: Option<&str>) -> Option<Scope> {
-        let scope = *self.tables.get(&table.to_ascii_lowercase())?;
-        let is_there = database.is_none_or(|name| name.eq_ignore_ascii_case(scope.database()));
-        is_there.then_some(scope)
+    /// Returns the scope of the state table of a name.
+    fn scope_of(&self, table: &str) -> Option<Scope> {
+        self.tables.get(&table.to_ascii_lowercase()).copied()
     }
+}
+
+/// Tells whether a table, as SQLite names its database, is where the tables of a scope are.
+///
+/// Of a table from which no column is read, SQLite tells what the statement spells, which may be
+/// no database at all. The name is enough then, since no two state tables share one, and nothing
+/// that SQLite finds before a memory table can have its name either.
+fn is_in(database: Option<&str>, scope: Scope) -> bool {
+    database.is_none_or(|name| name.eq_ignore_ascii_case(scope.database()))
 }
 
 fn out_of_scope(table: &str, scope: Scope, access: TableAccess, event: Scope) -> Denial {

@@ -58,7 +58,7 @@ impl ChangedTables {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     changes: Vec<Preimage>,
-    /// Each memory table that changed once, in the order of their first changes.
+    /// The memory tables that changed, each once, in the order of their first changes.
     memory: Vec<u16>,
     overflown: bool,
     silent: bool,

@@ -146,7 +146,7 @@ impl Connection {
         let explain = |error| self.authorizer.explain(mode, error, sql);
         let statement = self.raw.prepare_cached(sql).map_err(explain)?;
         if self.authorizer.was_asked()
-            && let Err(error) = self.authorize_joins(&statement, sql)
+            && let Err(error) = self.authorize_opened_tables(&statement, sql)
         {
             // The cache would hand it out next time, without another question.
             statement.discard();
@@ -427,7 +427,7 @@ impl StateRead<'_> {
         let (prepared, names): (_, BTreeSet<String>) =
             connection.authorizer.recording_reads(|| {
                 connection.authorizer.with_mode(mode, || {
-                    connection.authorize_joins(&connection.raw.prepare(&text)?, &text)
+                    connection.authorize_opened_tables(&connection.raw.prepare(&text)?, &text)
                 })
             });
         prepared.map_err(|error| connection.authorizer.explain(mode, error, &text))?;

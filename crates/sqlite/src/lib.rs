@@ -20,7 +20,7 @@ mod column;
 mod connection;
 mod error;
 mod expr;
-mod join_reads;
+mod opened_tables;
 mod query;
 mod row;
 mod scope;

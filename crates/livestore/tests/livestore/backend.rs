@@ -37,8 +37,8 @@ pub fn cases(cases: u32) -> ProptestConfig {
     }
 }
 
-/// The reference backend: one log, in memory.
-#[derive(Debug)]
+/// The reference backend: one log, in memory. A clone is a backup of it.
+#[derive(Debug, Clone)]
 pub struct Backend {
     pub id: BackendId,
     /// Events at which a page is cut; a group is never cut.
@@ -337,6 +337,8 @@ pub struct Net {
     pub now_ms: u64,
     /// What the next openings answer when the backend has another history.
     pub on_history_diverged: HistoryAnswer,
+    /// True while the backend may have another history than some client.
+    pub is_restored: bool,
     /// If set, barriers are done by [`Net::sync`] only.
     pub slow_disk: bool,
     late: VecDeque<Push>,
@@ -373,6 +375,7 @@ impl Net {
             clients: Vec::new(),
             now_ms: 1_000_000,
             on_history_diverged: HistoryAnswer::Stop,
+            is_restored: false,
             slow_disk: false,
             late: VecDeque::new(),
             schema,
@@ -686,6 +689,7 @@ impl Net {
 
     /// Puts every client into step with the backend, and checks that it is.
     pub fn converge(&mut self) {
+        self.is_restored = false;
         while self.late_push_arrives() {}
         self.clients.iter_mut().for_each(|client| client.is_reachable = true);
         self.settle();
@@ -731,7 +735,8 @@ impl Net {
         let client = &mut self.clients[at];
         client.fates.extend(client.replica.poll_fates());
         let (backend_id, head) = confirmed_head(&client.replica);
-        let is_other_history = backend_id.is_some_and(|id| id != self.backend.id);
+        let is_other_history =
+            self.is_restored || backend_id.is_some_and(|id| id != self.backend.id);
         let is_prefix = is_other_history || self.backend.has(head);
         assert!(is_prefix, "client {at} is at {head:?}, which is nowhere in the log");
         let rows = "SELECT count(*), coalesce(max(seq), 0) FROM __livestore_eventlog";

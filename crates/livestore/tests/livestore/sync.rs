@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::app::{Counter, Failed, Seat, SeatTaken, Todo, TodoCompleted, TodoCreated, todo};
 use crate::backend::{Fact, Net, OnTheWire, fact};
 
+#[path = "sync/histories.rs"]
+mod histories;
 #[path = "sync/interruptions.rs"]
 mod interruptions;
 #[path = "sync/liars.rs"]

@@ -5,7 +5,7 @@ use livestore_sqlite::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::support::{Counter, Edge, Todo, cases, columns, database_of, dump, table_of};
+use super::support::{Counter, Draft, Edge, Todo, cases, columns, database_of, dump, table_of};
 
 const ALL_TYPES: [(ColumnType, &str); 6] = [
     (ColumnType::Text, "TEXT"),
@@ -36,6 +36,34 @@ fn every_column_type_has_its_strict_sql_type() {
         assert_eq!(table.columns()[1].column_type(), column_type);
         database_of(vec![table]);
     }
+}
+
+#[test]
+fn the_definition_of_a_table_tells_its_scope() {
+    let table =
+        |scope| TableDef::new("things", [key("id", ColumnType::Text)]).unwrap().with_scope(scope);
+    let rest = r#"("id" TEXT NOT NULL, PRIMARY KEY ("id")) STRICT, WITHOUT ROWID"#;
+    for (scope, start) in [
+        (Scope::Synced, r#"CREATE TABLE "things" "#),
+        (Scope::Client, r#"CREATE TABLE "things" /* client */ "#),
+        (Scope::Memory, r#"CREATE TABLE memory."things" "#),
+    ] {
+        assert_eq!(table(scope).ddl(), format!("{start}{rest}"));
+        assert_eq!(table(scope).scope(), scope);
+    }
+    let plain = TableDef::new("things", [key("id", ColumnType::Text)]).unwrap();
+    assert_eq!(plain, table(Scope::Synced), "synced, unless it says otherwise");
+    assert!(Scope::Synced.is_on_disk() && Scope::Client.is_on_disk());
+    assert!(!Scope::Memory.is_on_disk());
+}
+
+#[test]
+fn the_file_tells_the_scope_of_a_table() {
+    let client = Draft::definition().unwrap();
+    let connection = database_of(vec![client.clone()]);
+    let sql = "SELECT sql FROM sqlite_schema WHERE name = 'drafts'";
+    let kept = connection.system().query_one(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(kept, Some(client.ddl()));
 }
 
 #[test]

@@ -253,7 +253,12 @@ fn wrong_sql_fails_with_a_message_that_shows_it() {
         let error = raw(&connection, sql).unwrap_err();
         assert!(error.is_deterministic());
         assert!(error.to_string().ends_with(&format!("(in: {sql})")), "{error}");
+        assert!(!error.to_string().contains("/*"), "a mark of ours: {error}");
     }
+    assert_eq!(
+        raw(&connection, "SELECT 1 FROMM todos").unwrap_err().to_string(),
+        "SQLite: near \"todos\": syntax error at byte 15 (in: SELECT 1 FROMM todos)"
+    );
 }
 
 #[test]

@@ -1,6 +1,9 @@
 use livestore_sqlite::{Connection, Query, Sql, Table};
 
-use super::support::{Counter, Todo, database, insert, names, todo};
+use super::support::{
+    Counter, Todo, cursor, database, database_of, definitions_of_all_scopes, draft, insert, names,
+    todo,
+};
 
 fn tables<Q: Query>(connection: &Connection, query: &Q) -> Vec<String> {
     let indexes = connection.read().tables_read(query).unwrap();
@@ -44,6 +47,36 @@ fn raw_queries_read_every_table_that_they_name() {
     ] {
         assert_eq!(tables(&connection, &Sql::new(sql)), expected, "{sql}");
     }
+}
+
+/// SQLite tells the authorizer nothing of the columns that such a join compares.
+#[test]
+fn tables_that_are_joined_by_the_names_of_columns_are_read() {
+    let connection = database();
+    for sql in [
+        "SELECT a.name FROM counters AS a JOIN todos USING (id)",
+        "SELECT count(*) FROM todos JOIN counters USING (id)",
+        "SELECT done FROM todos NATURAL JOIN counters",
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM counters natural join todos)",
+        "WITH x AS (SELECT 1 FROM counters JOIN todos USING (id)) SELECT count(*) FROM x",
+    ] {
+        assert_eq!(tables(&connection, &Sql::new(sql)), ["counters", "todos"], "{sql}");
+    }
+}
+
+#[test]
+fn tables_of_every_scope_are_read() {
+    let connection = database_of(definitions_of_all_scopes());
+    let sql = "SELECT body, line FROM drafts LEFT JOIN cursors USING (id) WHERE id IN \
+               (SELECT id FROM todos)";
+    assert_eq!(tables(&connection, &Sql::new(sql)), ["drafts", "todos", "cursors"]);
+    let counted = "SELECT (SELECT count(*) FROM memory.a_toasts), (SELECT count(*) FROM drafts)";
+    assert_eq!(tables(&connection, &Sql::new(counted)), ["drafts", "a_toasts"]);
+    insert(&connection, [draft("a", "text")]);
+    insert(&connection, [cursor("a", 1)]);
+    let changed: Vec<_> = connection.discard_changes().iter().collect();
+    let read = connection.read().tables_read(&Sql::new(sql)).unwrap();
+    assert!(changed.iter().all(|table| read.contains(table)), "the same indexes");
 }
 
 #[test]

@@ -2,8 +2,8 @@ use livestore_sqlite::{Connection, Json, Scope, StateHash, Table, TableWrite, Va
 use proptest::prelude::*;
 
 use super::support::{
-    Counter, Edge, Todo, cases, columns, counter, database, database_of, definitions, insert, todo,
-    write,
+    Counter, Edge, Todo, cases, columns, counter, cursor, database, database_of, definitions,
+    definitions_of_all_scopes, draft, insert, todo, write,
 };
 
 fn hash_of(todos: impl IntoIterator<Item = Todo>) -> StateHash {
@@ -36,6 +36,19 @@ fn livestores_own_tables_do_not_matter() {
     let before = connection.state_hash().unwrap();
     connection.system().execute("DELETE FROM __livestore_log", []).unwrap();
     assert_eq!(connection.state_hash().unwrap(), before);
+}
+
+#[test]
+fn client_and_memory_tables_do_not_matter() {
+    let connection = database_of(definitions_of_all_scopes());
+    insert(&connection, [todo("a")]);
+    let hash = connection.state_hash().unwrap();
+    assert_eq!(hash, hash_of([todo("a")]), "nor does it matter that they are there");
+    insert(&connection, [draft("a", "text")]);
+    insert(&connection, [cursor("a", 1)]);
+    assert_eq!(connection.state_hash().unwrap(), hash);
+    insert(&connection, [todo("b")]);
+    assert_ne!(connection.state_hash().unwrap(), hash);
 }
 
 #[test]

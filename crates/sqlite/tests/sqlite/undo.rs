@@ -1,12 +1,32 @@
-//! Undo restores every row exactly, whatever happened to it.
+//! Undo restores every row exactly, whatever happened to it, in synced and client tables alike.
 
-use livestore_sqlite::{Connection, Json, Preimages, SqliteError, Table, params};
+use livestore_sqlite::{
+    Connection, Json, Preimages, Scope, SqliteError, Table, TableDef, Write, params,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::support::{
     Counter, Edge, Todo, cases, counter, database_of, definitions, dump, insert, todo, write,
+    write_as,
 };
+
+/// A synced, a client and a synced table, in this order of their indexes.
+fn tables() -> Vec<TableDef> {
+    let rescope = |table: TableDef| match table.name() {
+        Edge::NAME => table.with_scope(Scope::Client),
+        _ => table,
+    };
+    definitions().into_iter().map(rescope).collect()
+}
+
+fn write_edges<W>(connection: &Connection, write: W) -> Result<(), SqliteError>
+where
+    W: TryInto<Write>,
+    SqliteError: From<W::Error>,
+{
+    write_as(connection, Scope::Client, write)
+}
 
 /// One write; some are refused by a constraint, which is fine.
 #[derive(Debug, Clone)]
@@ -97,10 +117,11 @@ fn insert_row<T: Table>(
     conflict: Conflict,
 ) -> Result<(), SqliteError> {
     let row = T::insert(row);
+    let event = if T::NAME == Edge::NAME { Scope::Client } else { Scope::Synced };
     match conflict {
-        Conflict::Fail => write(connection, row),
-        Conflict::Ignore => write(connection, row.or_ignore()),
-        Conflict::Replace => write(connection, row.or_replace()),
+        Conflict::Fail => write_as(connection, event, row),
+        Conflict::Ignore => write_as(connection, event, row.or_ignore()),
+        Conflict::Replace => write_as(connection, event, row.or_replace()),
     }
 }
 
@@ -116,7 +137,7 @@ fn run(connection: &Connection, op: Op) {
         }
         Op::MoveEdge(source, target) => {
             let update = Edge::update().set(Edge::source, &source).set(Edge::target, target);
-            write(connection, update.filter(Edge::target.ge(target)))
+            write_edges(connection, update.filter(Edge::target.ge(target)))
         }
         Op::NameCounters(name, from) => {
             let update = Counter::update().set(Counter::name, name);
@@ -124,11 +145,11 @@ fn run(connection: &Connection, op: Op) {
         }
         Op::FillEdges(slot, length, body) => {
             let update = Edge::update().set(Edge::length, length).set(Edge::body, body);
-            write(connection, update.set(Edge::slot, slot))
+            write_edges(connection, update.set(Edge::slot, slot))
         }
         Op::DeleteCounter(id) => write(connection, Counter::delete().filter(Counter::id.eq(id))),
         Op::DeleteEdgesFrom(source) => {
-            write(connection, Edge::delete().filter(Edge::source.eq(source)))
+            write_edges(connection, Edge::delete().filter(Edge::source.eq(source)))
         }
         Op::FinishTodos(note) => {
             write(connection, Todo::update().set(Todo::done, true).set(Todo::note, note))
@@ -153,7 +174,7 @@ proptest! {
     fn undo_of_the_last_steps_restores_every_row(
         steps in vec(vec(any_op(), 0..8), 1..6), undone: prop::sample::Index, stored: bool,
     ) {
-        let connection = database_of(definitions());
+        let connection = database_of(tables());
         let undone = undone.index(steps.len() + 1);
         let kept = steps.len() - undone;
         let mut undo = Vec::new();
@@ -179,7 +200,7 @@ proptest! {
 
     #[test]
     fn joining_steps_is_undoing_them_one_by_one(steps in vec(vec(any_op(), 0..6), 0..5)) {
-        let connection = database_of(definitions());
+        let connection = database_of(tables());
         let mut undo = Vec::new();
         for step in steps {
             run_all(&connection, step);
@@ -193,7 +214,7 @@ proptest! {
 
     #[test]
     fn undo_data_round_trips_through_bytes(ops in vec(any_op(), 0..20)) {
-        let connection = database_of(definitions());
+        let connection = database_of(tables());
         run_all(&connection, ops);
         let changes = connection.take_changes();
         prop_assert_eq!(connection.decode_undo(&changes.encode()).unwrap(), changes);
@@ -203,7 +224,7 @@ proptest! {
     fn changed_tables_are_no_fewer_than_those_whose_rows_differ(
         before in vec(any_op(), 0..10), ops in vec(any_op(), 0..4),
     ) {
-        let connection = database_of(definitions());
+        let connection = database_of(tables());
         run_all(&connection, before);
         connection.take_changes();
         let before = dump(&connection);
