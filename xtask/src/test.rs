@@ -11,6 +11,9 @@ const KILLS: u32 = 20;
 const SOAK_KILLS: u32 = 200;
 /// Cases of each property test in a soak; the suite takes proptest's 256.
 const SOAK_CASES: u32 = 2_000;
+/// Seeds of the simulator in the suite, and in a soak.
+const SEEDS: u32 = 300;
+const SOAK_SEEDS: u32 = 20_000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -27,6 +30,9 @@ pub(crate) struct SoakArgs {
     /// Cases of each property test
     #[arg(long, default_value_t = SOAK_CASES)]
     cases: u32,
+    /// Seeds of the simulator
+    #[arg(long, default_value_t = SOAK_SEEDS)]
+    seeds: u32,
 }
 
 /// Runs parts one after the other and remembers how long each took.
@@ -59,6 +65,14 @@ fn demo_check() -> Command {
     command
 }
 
+/// The simulator alone, since its features must not be in what the other parts build.
+fn simulator(args: &[&str]) -> Command {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--release", "--locked", "--package", "livestore-sim", "--"]);
+    command.args(args);
+    command
+}
+
 fn documentation() -> Command {
     let mut command = cargo();
     command.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
@@ -87,12 +101,16 @@ pub(crate) fn run(args: &Args) -> Outcome {
     parts.run("doctests", cargo().args(["test", "--workspace", "--doc", "--locked"]))?;
     parts.run("documentation", &mut documentation())?;
     parts.run("demo", &mut demo_check())?;
+    parts.run("simulator", &mut simulator(&["--seeds", &SEEDS.to_string()]))?;
+    parts.run("mutants", &mut simulator(&["--mutants"]))?;
     parts.print();
     Ok(())
 }
 
 pub(crate) fn soak(args: &SoakArgs) -> Outcome {
     let mut parts = Parts::default();
+    parts.run("simulator", &mut simulator(&["--json", "--seeds", &args.seeds.to_string()]))?;
+    parts.run("mutants", &mut simulator(&["--mutants"]))?;
     let crash = ["test", "--release", "--package", "livestore-rs", "--test", "livestore"];
     parts.run(
         "kills",

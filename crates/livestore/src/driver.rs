@@ -126,7 +126,7 @@ impl Run {
                 .write(|replica| {
                     let action = replica.poll_upstream(now_ms);
                     let barrier = match &action {
-                        Ok(None) => replica.poll_barrier(now_ms),
+                        Ok(None) => replica.poll_barrier(),
                         _ => None,
                     };
                     (action, barrier, replica.next_timeout())
@@ -163,20 +163,11 @@ impl Run {
     }
 
     fn sync_to_disk(&self, store: &Inner, barrier: Barrier) -> Result<(), Closed> {
-        let synced = if barrier.needs_checkpoint() {
-            let done = store.read(crate::Replica::checkpoint).map_err(|_| Closed)?;
-            done.map_err(|error| error.to_string())
-        } else {
-            let synced = self.path.as_deref().map_or(Ok(()), adapter::sync_wal);
-            synced.map_err(|error| error.to_string())
-        };
+        let synced = self.path.as_deref().map_or(Ok(()), adapter::sync_wal);
         if let Err(error) = &synced {
-            tracing::error!(error, "syncing to the disk failed");
+            tracing::error!(%error, "syncing to the disk failed");
         }
-        let (is_synced, now_ms) = (synced.is_ok(), clock::now_ms());
-        store
-            .write(|replica| replica.barrier_done(barrier, is_synced, now_ms))
-            .map_err(|_| Closed)?;
+        store.write(|replica| replica.barrier_done(barrier, synced.is_ok())).map_err(|_| Closed)?;
         store.wake(Awaited::Durability);
         Ok(())
     }

@@ -177,6 +177,9 @@ pub enum ReceiptError {
     /// The commit had no synced events.
     #[error("the commit had client-only events alone, which no backend ever sees")]
     NotSynced,
+    /// The disk failed to sync, so that nothing can be promised until the store is opened again.
+    #[error("the disk failed to sync; open the store again to see what is there")]
+    DiskFailed,
     /// The group is not known here.
     #[error("the group is neither pending, nor confirmed, nor a dead letter")]
     Unknown,

@@ -59,21 +59,23 @@ impl CommitReceipt {
     /// Waits until the commit is as safe as was asked for, and returns how safe that is.
     ///
     /// With [`Durability::Normal`] that is at once. [`Durability::Full`] waits for a sync of the
-    /// disk, which all commits of the time share; while the disk fails it is tried again and
-    /// again, and [`Store::sync_status`] tells. What lives in memory is `Memory`.
+    /// disk, which all commits of the time share. What lives in memory is `Memory`.
     ///
     /// # Errors
     ///
-    /// `Closed` when the store is shut down.
-    ///
-    /// [`Store::sync_status`]: crate::Store::sync_status
+    /// [`ReceiptError::DiskFailed`] if a sync has failed since the store was opened, and `Closed`
+    /// when the store is shut down.
     pub async fn persisted(&self) -> Result<Durability, ReceiptError> {
         let Committed { ordinal, stored, .. } = self.committed;
         self.wait_for(Awaited::Durability, |replica| {
             let medium = if stored { replica.durability() } else { Durability::Memory };
             Ok(match (medium, self.asked) {
                 (Durability::Memory, _) => Some(Durability::Memory),
-                (_, Durability::Full) => replica.is_durable(ordinal).then_some(Durability::Full),
+                (_, Durability::Full) if replica.is_durable(ordinal) => Some(Durability::Full),
+                (_, Durability::Full) if replica.has_disk_failed() => {
+                    return Err(ReceiptError::DiskFailed);
+                }
+                (_, Durability::Full) => None,
                 _ => Some(Durability::Normal),
             })
         })

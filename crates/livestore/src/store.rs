@@ -76,18 +76,25 @@ impl Inner {
     /// Does something with the replica; then live queries and receipts get to know.
     pub(crate) fn write<R>(&self, act: impl FnOnce(&mut Replica) -> R) -> Result<R, Unavailable> {
         let mut replica = self.lock()?;
+        let before = replica.status();
         let result = act(&mut replica);
         let fates = replica.poll_fates();
         let wakers = self.wakers(fates.into_iter().map(|(group, _)| Awaited::Fate(group)));
         let changed = replica.poll_changes().unwrap_or_default();
         let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
+        let status = (replica.status() != before).then_some(&self.status);
         let tables = changed.iter().map(|table| &self.tables[table]);
-        // Live queries are marked before anybody else can read the new state, so that none is
-        // ever older than a query run afresh; subscribers are called when the lock is gone.
-        self.graph.batch(|| {
-            self.graph.mark_changed(tables.chain(letters).chain([&self.status]));
+        let mut sources = tables.chain(letters).chain(status).peekable();
+        if sources.peek().is_none() {
             drop(replica);
-        });
+        } else {
+            // Live queries are marked before anybody else can read the new state, so that none is
+            // ever older than a query run afresh; subscribers are called when the lock is gone.
+            self.graph.batch(|| {
+                self.graph.mark_changed(sources);
+                drop(replica);
+            });
+        }
         wakers.into_iter().for_each(Waker::wake);
         Ok(result)
     }

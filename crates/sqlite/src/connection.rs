@@ -19,7 +19,7 @@ use crate::{ChangedTables, Query, Scope, SqliteError, TableDef, Write, sql};
 const STATEMENT_CACHE: usize = 256;
 
 /// Length of the `-wal` file, in pages, from which on it is moved into the database.
-const WAL_PAGES: i32 = 1_000;
+const WAL_LIMIT: i32 = 1_000;
 
 /// How long the other side of a lock on the file is waited for.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -46,6 +46,7 @@ pub struct Connection {
     undo_sql: Vec<UndoSql>,
     /// Pages in the `-wal` file as of the last commit.
     wal_pages: Arc<AtomicI32>,
+    wal_limit: i32,
 }
 
 #[derive(Debug)]
@@ -98,6 +99,9 @@ impl Connection {
     /// Sets up a database file of any VFS for reading and writing.
     pub(crate) fn set_up_file(raw: rusqlite::Connection) -> Result<Self, SqliteError> {
         let mut connection = Self::set_up(raw)?;
+        // The switch to WAL deletes a rollback journal; if a power cut brought that back, it would
+        // take the whole new database with it. EXTRA makes the deletion durable.
+        connection.raw.execute_batch("PRAGMA synchronous=EXTRA")?;
         let pragma = "PRAGMA journal_mode=WAL";
         let mode: String = connection
             .raw
@@ -111,7 +115,9 @@ impl Connection {
         connection.raw.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0")?;
         let wal_pages = Arc::clone(&connection.wal_pages);
         connection.raw.wal_hook(Some(move |_: &mut Wal, pages| {
-            wal_pages.store(pages, Ordering::Relaxed);
+            if wal_pages.load(Ordering::Relaxed) >= 0 {
+                wal_pages.store(pages, Ordering::Relaxed);
+            }
             Ok(())
         }))?;
         Ok(connection)
@@ -127,10 +133,12 @@ impl Connection {
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        // Without it SQLite plans a statement anew whenever its LIMIT is bound.
+        raw.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let authorizer = Authorizer::install(&mut raw)?;
         let (capture, tables, undo_sql) = (Capture::default(), Vec::new(), Vec::new());
         let wal_pages = Arc::default();
-        Ok(Self { raw, authorizer, capture, tables, undo_sql, wal_pages })
+        Ok(Self { raw, authorizer, capture, tables, undo_sql, wal_pages, wal_limit: WAL_LIMIT })
     }
 
     pub(crate) fn raw(&self) -> &rusqlite::Connection {
@@ -232,22 +240,9 @@ impl Connection {
         })
     }
 
-    /// Moves everything from the `-wal` file into the database, and syncs both to the disk.
-    ///
-    /// # Errors
-    ///
-    /// `SQLITE_BUSY` if another connection still reads what would be replaced; nobody is waited
-    /// for.
-    pub fn checkpoint(&self) -> Result<(), SqliteError> {
-        let pragma = "PRAGMA wal_checkpoint(PASSIVE)";
-        let is_whole = self.system().query_one(pragma, [], |row| {
-            Ok(row.get::<_, i64>(0)? == 0 && row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
-        })?;
-        if is_whole != Some(true) {
-            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-            return Err(SqliteError::new(rusqlite::Error::SqliteFailure(busy, None), pragma));
-        }
-        Ok(())
+    /// Sets how long the `-wal` file may grow, in pages; 1,000 by default.
+    pub fn set_wal_limit(&mut self, pages: i32) {
+        self.wal_limit = pages;
     }
 
     /// Moves the `-wal` file's content into the database once it has grown long, as far as nobody
@@ -255,12 +250,23 @@ impl Connection {
     ///
     /// SQLite would do so by itself, but would not tell that a sync has failed.
     pub fn tidy_wal(&self) -> Result<(), SqliteError> {
-        if self.wal_pages.load(Ordering::Relaxed) < WAL_PAGES {
+        if self.wal_pages.load(Ordering::Relaxed) < self.wal_limit {
             return Ok(());
         }
         self.wal_pages.store(0, Ordering::Relaxed);
         let pragma = "PRAGMA wal_checkpoint(PASSIVE)";
         self.system().query_one(pragma, [], |_| Ok(())).map(drop)
+    }
+
+    /// Leaves the `-wal` file alone from now on, also when the connection is closed.
+    ///
+    /// After a sync of it has failed, a part of it may never reach the disk, whatever later syncs
+    /// say. The rest is still a sound database as of some commit, but only with the database file
+    /// as it is now.
+    pub fn keep_wal(&self) -> Result<(), SqliteError> {
+        self.wal_pages.store(i32::MIN, Ordering::Relaxed);
+        self.raw.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        Ok(())
     }
 
     /// Names the state tables without watching them, for a connection that only reads.

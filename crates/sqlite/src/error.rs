@@ -205,6 +205,15 @@ impl SqliteError {
         Self::Sqlite { source, sql: Some(sql.into()) }
     }
 
+    /// Tells whether the disk failed to sync, after which it cannot be told what it has.
+    pub fn is_sync_failure(&self) -> bool {
+        use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
+        let Self::Sqlite { source: rusqlite::Error::SqliteFailure(error, _), .. } = self else {
+            return false;
+        };
+        matches!(error.extended_code, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)
+    }
+
     /// Tells whether the same statement on the same state would fail again, anywhere.
     ///
     /// Constraint violations and wrong statements are such; a full disk, a failed read or write,

@@ -10,8 +10,13 @@
 //! What each may do is enforced by SQLite's authorizer, not by convention. Captured changes undo
 //! themselves ([`Preimages`]), and the state has one canonical hash. This crate knows nothing of
 //! events, replicas or the network.
+//!
+//! The feature `sim` adds the module `sim`: a simulated disk, on which tests let a machine fail,
+//! die and lose its power at any moment.
 
-#![forbid(unsafe_code)]
+// The simulated disk speaks C with SQLite; nothing else needs unsafe code.
+#![cfg_attr(not(feature = "sim"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 
 mod authorizer;
 mod capture;
@@ -24,6 +29,8 @@ mod opened_tables;
 mod query;
 mod row;
 mod scope;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod sql;
 mod state_hash;
 mod table;

@@ -7,7 +7,7 @@ use livestore_core::{
 use livestore_sqlite::{Connection, SqliteError, params};
 use serde::{Deserialize, Serialize};
 
-use super::log::damaged;
+use super::log::{damaged, group_id};
 use crate::event::EventKind;
 
 /// A group that could not be applied or was refused, kept with its payload.
@@ -121,6 +121,18 @@ pub(crate) fn dead_letter(
     group: GroupId,
 ) -> Result<Option<DeadLetter>, SqliteError> {
     Ok(read_letters(connection, Some(group))?.pop())
+}
+
+/// Finds dead letters whose groups the log holds between two positions.
+pub(crate) fn letters_in_log(
+    connection: &Connection,
+    after: GlobalSeqNum,
+    up_to: GlobalSeqNum,
+) -> Result<Vec<GroupId>, SqliteError> {
+    let sql = "SELECT letter.group_id FROM __livestore_dead_letter AS letter \
+               JOIN __livestore_eventlog AS log ON log.group_id = letter.group_id \
+               WHERE log.log_hash IS NOT NULL AND log.seq > ? AND log.seq <= ?";
+    connection.system().query(sql, [after.0 as i64, up_to.0 as i64], |row| group_id(row, 0))
 }
 
 /// Forgets a dead letter; tells whether it was there.

@@ -120,8 +120,27 @@ impl Replica {
             if backlog > 0 && !(more_to_come && backlog < tail) {
                 replica.rebase(redo, next)?;
             }
-            Ok(())
+            replica.forget_letters(next)
         })
+    }
+
+    /// Forgets dead letters that the log holds after all.
+    ///
+    /// That can be if the backend was restored from a backup that had them still, or if it took a
+    /// group that an opening without a backend had given up.
+    fn forget_letters(&self, next: &mut Next) -> Result<(), ReplicaError> {
+        if next.counts.dead_letters == 0 || next.meta.state_head == self.meta.state_head {
+            return Ok(());
+        }
+        let up_to = next.meta.state_head;
+        for id in exceptions::letters_in_log(&self.connection, self.meta.state_head, up_to)? {
+            exceptions::exhume(&self.connection, id)?;
+            next.counts.dead_letters -= 1;
+            if let Some((first, last)) = log::positions(&self.connection, id)? {
+                next.fates.push((id, Fate::Confirmed { first, last }));
+            }
+        }
+        Ok(())
     }
 
     /// Confirms the pending groups that come first in the incoming ones as well; returns the rest.
@@ -161,7 +180,10 @@ impl Replica {
 
     /// Brings the state to the end of the log on disk.
     pub(super) fn catch_up(&mut self, redo: Redo<'_>) -> Result<(), ReplicaError> {
-        self.step(|replica, next| replica.rebase(redo, next))
+        self.step(|replica, next| {
+            replica.rebase(redo, next)?;
+            replica.forget_letters(next)
+        })
     }
 
     /// Undoes the tail, applies what the log has beyond the state, and does the tail again.

@@ -180,10 +180,11 @@ impl Replica {
         let [synced, client_only, memory] = self.by_kind(events, now_ms)?;
         let (session_id, client_id) = (self.session_id.clone(), self.meta.client_id.clone());
         let mut group = |events: Vec<StoredEvent>| {
+            if events.is_empty() {
+                return Ok(None);
+            }
             let id = self.ids.group_id(now_ms);
-            (!events.is_empty())
-                .then(|| Group::new(id, client_id.clone(), session_id.clone(), events))
-                .transpose()
+            Group::new(id, client_id.clone(), session_id.clone(), events).map(Some)
         };
         let (synced, client_only, memory) = (group(synced)?, group(client_only)?, group(memory)?);
         let groups = [&synced, &client_only, &memory];
@@ -193,7 +194,7 @@ impl Replica {
         let group_id = first.id();
 
         let (mut tail, mut changed) = (self.tail, ChangedTables::default());
-        self.connection.transaction(|| {
+        let done = self.connection.transaction(|| {
             if let Some(group) = &synced {
                 self.commit_group(group, false, &mut tail, &mut changed)?;
             }
@@ -205,10 +206,16 @@ impl Replica {
                 changed.extend(&self.connection.discard_changes());
             }
             Ok::<_, CommitError>(also(&self.connection)?)
-        })?;
+        });
+        if let Err(error) = done {
+            if let CommitError::Sqlite(error) = &error {
+                self.note_disk(error);
+            }
+            return Err(error);
+        }
         self.tail = tail;
         self.changes.extend(&changed);
-        self.after_commit();
+        self.tidy_wal();
         let (synced, stored) = (synced.is_some(), synced.is_some() || client_only.is_some());
         Ok(Committed { group_id, ordinal: tail.last, synced, stored })
     }
@@ -353,6 +360,15 @@ impl Replica {
     /// Returns the end of the confirmed log, as far as it is on the medium.
     pub fn head(&self) -> LogPosition {
         self.meta.head
+    }
+
+    /// Returns the end of the confirmed log, as far as it is in the state.
+    pub fn state_head(&self) -> Result<LogPosition, SqliteError> {
+        if !self.has_backlog() {
+            return Ok(self.meta.head);
+        }
+        let hash = log::log_hash(&self.connection, self.meta.state_head)?;
+        Ok(LogPosition { seq: self.meta.state_head, hash: hash.unwrap_or(LogPosition::ROOT.hash) })
     }
 
     /// Returns who commits here.

@@ -34,7 +34,7 @@ impl Replica {
             fates: Vec::new(),
             rebased: false,
         };
-        self.connection.transaction(|| {
+        let done = self.connection.transaction(|| {
             run(self, &mut next)?;
             self.settle_client_only(&mut next)?;
             let rebased = std::mem::take(&mut next.rebased);
@@ -43,14 +43,22 @@ impl Replica {
                 if next.tail.is_empty() { 0 } else { next.meta.generation + u32::from(rebased) };
             next.meta.save(&self.connection)?;
             Ok::<_, ReplicaError>(())
-        })?;
+        });
+        if let Err(error) = done {
+            if let ReplicaError::Sqlite(error) = &error {
+                self.note_disk(error);
+            }
+            return Err(error);
+        }
+        let letters_before = self.counts.dead_letters;
         let Next { meta, tail, counts, changed, fates, .. } = next;
         (self.meta, self.tail, self.counts) = (meta, tail, counts);
         self.changes.extend(&changed);
         let is_rejection = |(_, fate): &(_, Fate)| matches!(fate, Fate::Rejected { .. });
-        self.dead_letters_changed |= fates.iter().any(is_rejection);
+        self.dead_letters_changed |=
+            fates.iter().any(is_rejection) || letters_before != counts.dead_letters;
         self.fates.extend(fates);
-        self.after_commit();
+        self.tidy_wal();
         Ok(())
     }
 

@@ -14,7 +14,9 @@ use livestore::protocol::{
     AlreadyAccepted, ClientMessage, Goodbye, GoodbyeReason, GroupPosition, GroupRejected, Hello,
     Located, Page, Push, PushAccepted, RejectReason, ServerAhead, ServerMessage, Welcome,
 };
-use livestore::replica::{Barrier, Committed, GroupState, ReplicaConfig, UpstreamAction};
+use livestore::replica::{
+    Barrier, Committed, GroupState, RebuildProgress, ReplicaConfig, UpstreamAction,
+};
 use livestore::sync_provider::{BoxFuture, Link};
 use livestore::{
     BackendId, CanonicalJson, ClientId, ConnectionState, Durability, Event, EventName, Fate,
@@ -414,6 +416,25 @@ impl Net {
     }
 
     fn open(&mut self, path: Option<&Path>, at: usize) -> Replica {
+        self.open_with(path, at, &mut |_| ())
+    }
+
+    /// A client's process was killed and starts again; tells how the state is derived.
+    pub fn reopen(&mut self, at: usize, progress: &mut dyn FnMut(RebuildProgress)) {
+        self.cut(at, OnTheWire::Lost);
+        let path = self.clients[at].path.clone().expect("it has a file");
+        let replica = self.open_with(Some(&path), at, progress);
+        self.clients[at].replica = replica;
+        self.clients[at].barrier = None;
+        self.clients[at].durable.clear();
+    }
+
+    fn open_with(
+        &mut self,
+        path: Option<&Path>,
+        at: usize,
+        progress: &mut dyn FnMut(RebuildProgress),
+    ) -> Replica {
         self.seeds += 1;
         let (connection, durability) = match path {
             None => (Connection::open_memory(), Durability::Memory),
@@ -430,7 +451,7 @@ impl Net {
             on_history_diverged: self.on_history_diverged,
             seed: [self.seeds; 32],
         };
-        Replica::open(connection.unwrap(), config, "test", self.now_ms, &mut |_| ()).unwrap()
+        Replica::open(connection.unwrap(), config, "test", self.now_ms, progress).unwrap()
     }
 
     /// The next restarts run other code.
@@ -513,7 +534,7 @@ impl Net {
                 }
                 Some(other) => panic!("unknown action {other:?}"),
                 None => {
-                    if let Some(barrier) = client.replica.poll_barrier(self.now_ms) {
+                    if let Some(barrier) = client.replica.poll_barrier() {
                         let covered = client.committed.iter().map(|own| own.group_id).collect();
                         let disk = client.path.as_deref().map(read_disk);
                         client.barrier = Some((barrier, covered, disk));
@@ -534,15 +555,14 @@ impl Net {
         let Some((barrier, covered, disk)) = client.barrier.take() else { return false };
         client.durable.extend(covered);
         client.disk = disk.or(client.disk.take());
-        client.replica.barrier_done(barrier, true, self.now_ms);
+        client.replica.barrier_done(barrier, true);
         true
     }
 
     /// The disk fails the barrier that a replica waits for, if there is one.
     pub fn fail_sync(&mut self, at: usize) -> bool {
         let Some((barrier, ..)) = self.clients[at].barrier.take() else { return false };
-        let now_ms = self.now_ms;
-        self.replica(at).barrier_done(barrier, false, now_ms);
+        self.replica(at).barrier_done(barrier, false);
         true
     }
 
@@ -691,6 +711,11 @@ impl Net {
     pub fn converge(&mut self) {
         self.is_restored = false;
         while self.late_push_arrives() {}
+        for at in 0..self.clients.len() {
+            if self.replica(at).has_disk_failed() {
+                self.restart(at, OnTheWire::Lost);
+            }
+        }
         self.clients.iter_mut().for_each(|client| client.is_reachable = true);
         self.settle();
         let (log, mut hashes) = (flat(self.backend.log()), HashSet::new());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use livestore::prelude::*;
 use livestore::{Durability, ReceiptError, StoreOptions, Unavailable};
 
-use crate::app::{block_on, schema, todo};
-use crate::backend::Served;
+use crate::app::{SeatTaken, block_on, schema, todo};
+use crate::backend::{Served, fact, foreign_group};
 
 fn open(folder: &tempfile::TempDir, options: StoreOptions) -> Store {
     Store::open_with(schema(), "safe", FileAdapter::new(folder.path()), options).unwrap()
@@ -72,4 +72,36 @@ fn those_who_wait_are_told_when_the_store_closes() {
     std::thread::sleep(Duration::from_millis(20));
     store.shutdown().unwrap();
     assert_eq!(waiting.join().unwrap().unwrap_err(), ReceiptError::from(Unavailable::Closed));
+}
+
+#[test]
+fn the_status_and_the_dead_letters_are_live() {
+    let backend = Served::new();
+    backend.set_down(true);
+    let store = Store::open(schema(), "m", MemoryAdapter::new().sync(backend.clone())).unwrap();
+    let (status, letters) = (store.live_sync_status(), store.live_dead_letters());
+    let (sender, seen) = std::sync::mpsc::channel();
+    let told = sender.clone();
+    let _status = status.subscribe(move |status| {
+        _ = told.send((status.pending_groups, status.dead_letters));
+    });
+    let taken = SeatTaken { seat: 1, by: "ann".into() };
+    let receipt = store.commit(taken.clone()).unwrap();
+    let mut ids = livestore_core::IdGenerator::new([5; 32]);
+    let other = SeatTaken { seat: 1, by: "bob".into() };
+    backend.elsewhere(foreign_group(&mut ids, [fact(other)]));
+    backend.set_down(false);
+    store.retry_now().unwrap();
+    let error = block_on(receipt.confirmed()).unwrap_err();
+    assert!(matches!(error, ReceiptError::Rejected { .. }), "{error}");
+    let is_seen = |what| seen.iter().any(|seen| seen == what);
+    assert!(is_seen((1, 0)) && is_seen((0, 1)), "every change is told");
+    let letter = letters.get().unwrap()[0].group.id();
+    assert_eq!(letter, receipt.group_id());
+    assert!(store.retry_dead_letter(letter).is_err(), "the seat is still taken");
+    assert_eq!(letters.get().unwrap().len(), 1);
+    assert!(store.acknowledge_dead_letter(letter).unwrap());
+    assert!(!store.acknowledge_dead_letter(letter).unwrap());
+    assert_eq!(letters.get().unwrap(), []);
+    assert!(store.retry_dead_letter(letter).unwrap().is_none());
 }

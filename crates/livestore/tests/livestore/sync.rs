@@ -21,6 +21,8 @@ mod histories;
 mod interruptions;
 #[path = "sync/liars.rs"]
 mod liars;
+#[path = "sync/patience.rs"]
+mod patience;
 #[path = "sync/schedules.rs"]
 pub mod schedules;
 

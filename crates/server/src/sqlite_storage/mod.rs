@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use livestore_core::{BackendId, GlobalSeqNum};
+use rusqlite::config::DbConfig;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -50,6 +51,8 @@ impl Place {
             None => Connection::open_with_flags(&self.path, flags)?,
         };
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Without it SQLite plans a statement anew whenever some of its values are bound.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(connection)
     }
 }

@@ -143,6 +143,9 @@ fn check_format(connection: &Connection, path: &Path) -> Result<bool, StorageErr
 }
 
 fn prepare_writer(connection: &Connection, path: &Path) -> Result<(), StorageError> {
+    // The switch to WAL deletes a rollback journal; if a power cut brought that back, it would take
+    // the whole new database with it. EXTRA makes the deletion durable.
+    connection.pragma_update(None, "synchronous", "EXTRA")?;
     let mode = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     if mode != "wal" {

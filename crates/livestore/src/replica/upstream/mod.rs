@@ -72,6 +72,12 @@ pub enum StopReason {
         /// The event and the panic.
         message: String,
     },
+    /// The disk failed to write or sync; whether what it has is whole shows when the store is
+    /// opened again.
+    DiskFailed {
+        /// What failed.
+        message: String,
+    },
     /// A confirmed event cannot be materialized, and [`PoisonAnswer::Stop`](super::PoisonAnswer)
     /// was asked for.
     PoisonEvent {
@@ -86,6 +92,9 @@ impl std::fmt::Display for StopReason {
             Self::HistoryDiverged(divergence) => divergence.fmt(f),
             Self::UnsupportedVersion { message } => {
                 write!(f, "the backend speaks another protocol version: {message}")
+            }
+            Self::DiskFailed { message } => {
+                write!(f, "the disk failed ({message}); open the store again")
             }
             Self::MaterializerPanicked { message } | Self::PoisonEvent { message } => {
                 write!(f, "pulling stopped: {message}")
@@ -167,8 +176,13 @@ impl Upstream {
         }
     }
 
-    pub(super) fn note_error(&mut self, message: &str) {
-        self.last_error = Some(message.into());
+    /// Gives up: what is pushed could be lost here.
+    pub(super) fn disk_failed(&mut self, what: &str) {
+        if self.is_configured() {
+            self.stop(StopReason::DiskFailed { message: what.into() });
+        } else {
+            self.last_error = Some(what.into());
+        }
     }
 
     fn stop(&mut self, reason: StopReason) {
@@ -240,7 +254,7 @@ impl Replica {
             _ => None,
         };
         let answer = self.upstream.waiting_since_ms.map(|since_ms| since_ms + ANSWER_MS);
-        [retry, answer, self.barrier_timeout()].into_iter().flatten().min()
+        retry.into_iter().chain(answer).min()
     }
 
     /// Takes note that the connection is there.

@@ -210,6 +210,7 @@ impl Replica {
             incoming.push((confirmed, hash));
         }
         if incoming.is_empty() {
+            self.learn_backend_head(page.head);
             return Ok(());
         }
         if page.end.hash != hash {
@@ -320,10 +321,11 @@ impl Replica {
 
     fn receive_ahead(&mut self, ahead: ServerAhead, now_ms: u64) -> Result<(), Trouble> {
         let in_flight = self.answered(ahead.request)?;
+        // What the page brings may be here already, from an acknowledgement; then more follows.
         if let Some(page) = ahead.missing {
             self.receive_page(page, now_ms)?;
         }
-        if self.head().seq <= in_flight.base.seq {
+        if self.upstream.backend_head <= Some(in_flight.base.seq) {
             return Err(violation("a push was refused although nothing was missing"));
         }
         Ok(())

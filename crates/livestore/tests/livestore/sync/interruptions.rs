@@ -377,10 +377,18 @@ fn what_is_pushed_is_durable_before() {
     assert!(net.fail_sync(0));
     net.poll(0);
     assert_eq!(net.clients[0].pushes.len(), 0, "a barrier that failed is none");
-    net.wait_for_retry(0);
+    let is_stopped = |net: &Net| {
+        let connection = net.status(0).connection;
+        matches!(connection, ConnectionState::Stopped(StopReason::DiskFailed { .. }))
+    };
+    assert!(is_stopped(&net), "what a later sync says cannot be believed");
+    net.restart(0, OnTheWire::Lost);
+    net.slow_disk = false;
+    greet(&mut net, 0);
+    net.slow_disk = true;
     net.poll(0);
     net.commit(0, todo("three"));
-    assert!(net.sync(0), "it asks again");
+    net.sync(0);
     net.poll(0);
     let pushed = |net: &Net| net.clients[0].pushes.last().map(|push| push.groups.len());
     assert_eq!(pushed(&net), Some(2), "what was committed after the barrier waits for the next");

@@ -1,0 +1,132 @@
+//! What takes long, or never comes: silent backends, rebuilds that are cut short, events that
+//! nobody can apply yet.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use livestore::{PoisonAnswer, StoreOptions};
+
+use super::*;
+use crate::backend::{Served, foreign_group};
+
+#[test]
+fn a_backend_that_never_answers_is_given_up_after_a_while() {
+    let mut net = clients(1);
+    net.commit(0, todo("a"));
+    net.poll(0);
+    let timeout = net.replica(0).next_timeout().expect("an answer is awaited");
+    assert_eq!(timeout, net.now_ms + 30_000);
+    net.now_ms = timeout;
+    net.poll(0);
+    assert!(!net.is_connected(0));
+    assert_eq!(net.status(0).last_error.as_deref(), Some("the backend does not answer"));
+    net.converge();
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_nobody_waiting() {
+    let mut net = clients(1);
+    go_offline(&mut net, 0);
+    net.now_ms -= 900_000;
+    net.clients[0].is_reachable = true;
+    assert!(net.poll(0), "it connects at once");
+    net.now_ms -= 90_000;
+    net.settle();
+    assert!(net.is_connected(0));
+}
+
+#[test]
+fn a_rebuild_that_was_cut_short_goes_on_where_it_was() {
+    let mut net = Net::on_disk(schema(), 1);
+    net.settle();
+    for id in 0..25 {
+        net.elsewhere((0..100).map(|n| fact(todo(&format!("{id:02}.{n:02}")))));
+    }
+    net.settle();
+    net.commit(0, todo("pending"));
+    let hash = net.replica(0).state_hash().unwrap();
+    net.use_schema(later_schema(failed));
+    let mut told = Vec::new();
+    let cut = catch_unwind(AssertUnwindSafe(|| {
+        net.reopen(0, &mut |progress| {
+            told.push((progress.done, progress.total));
+            assert!(told.len() < 3, "the process ends here");
+        });
+    }));
+    assert!(cut.is_err());
+    assert_eq!(told, [(0, 2500), (1000, 2500), (2000, 2500)]);
+    told.clear();
+    net.reopen(0, &mut |progress| told.push((progress.done, progress.total)));
+    assert_eq!(told[0], (2000, 2500), "what was done is not done again");
+    assert_eq!(net.replica(0).state_hash().unwrap(), hash);
+    net.converge();
+}
+
+fn poisoned(options: StoreOptions) -> (Served, Store) {
+    let backend = Served::new();
+    let adapter = MemoryAdapter::new().sync(backend.clone());
+    let store = Store::open_with(schema(), "test", adapter, options).unwrap();
+    let mut ids = livestore_core::IdGenerator::new([3; 32]);
+    let facts = [fact(todo("before")), fact(failing("error")), fact(todo("behind"))];
+    for event in facts {
+        backend.elsewhere(foreign_group(&mut ids, [event]));
+    }
+    (backend, store)
+}
+
+fn wait_until(store: &Store, what: impl Fn(&livestore::SyncStatus) -> bool) {
+    for _ in 0..500 {
+        if what(&store.sync_status().unwrap()) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it never came: {:?}", store.sync_status());
+}
+
+#[test]
+fn an_event_that_cannot_be_applied_is_skipped_noted_and_listed() {
+    let (_backend, store) = poisoned(StoreOptions::new());
+    wait_until(&store, |status| status.confirmed_head.0 == 3);
+    let skipped = store.quarantined().unwrap();
+    assert_eq!((skipped.len(), skipped[0].seq.to_string()), (1, "e2".into()));
+    assert!(skipped[0].reason.contains("own error") && !skipped[0].unknown);
+    assert_eq!(store.query(Todo::select().count()).unwrap(), 2);
+}
+
+#[test]
+fn on_request_it_stops_syncing_instead_and_the_app_goes_on() {
+    let (_backend, store) = poisoned(StoreOptions::new().on_poison(PoisonAnswer::Stop));
+    let is_stopped = |status: &livestore::SyncStatus| {
+        matches!(status.connection, ConnectionState::Stopped(StopReason::PoisonEvent { .. }))
+    };
+    wait_until(&store, is_stopped);
+    assert!(store.sync_status().unwrap().last_error.unwrap().contains("v1.Failed"));
+    store.commit(todo("offline")).unwrap();
+    assert_eq!(store.quarantined().unwrap(), []);
+}
+
+#[test]
+fn an_event_that_nobody_knew_is_applied_once_the_schema_knows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Served::new();
+    let mut ids = livestore_core::IdGenerator::new([3; 32]);
+    backend.elsewhere(foreign_group(&mut ids, [fact(todo("later"))]));
+    let open = |schema| {
+        let adapter = FileAdapter::new(folder.path()).sync(backend.clone());
+        Store::open(schema, "test", adapter).unwrap()
+    };
+    let tables = || Schema::builder().table::<Todo>();
+    let store = open(tables().build().unwrap());
+    wait_until(&store, |status| status.quarantined == 1);
+    assert!(store.quarantined().unwrap()[0].unknown);
+    let version = store.schema().state_version();
+    drop(store);
+
+    let builder = tables()
+        .event(|e: TodoCreated, _| Todo::insert(Todo { id: e.id, text: e.text, completed: false }));
+    let store = open(builder.build().unwrap());
+    assert_eq!(store.schema().state_version(), version, "a new event alone is no new version");
+    assert_eq!(store.query(Todo::select().count()).unwrap(), 1);
+    assert_eq!(store.quarantined().unwrap(), []);
+}

@@ -1,0 +1,306 @@
+//! What has to hold for a client after each step.
+
+use std::rc::Rc;
+
+use livestore::{DeadLetterReason, Fate, Replica};
+use livestore_core::{Group, GroupId, LogPosition};
+use livestore_core::protocol::Push;
+
+use super::stored::{self, Pending};
+use super::{Violation, violation};
+use crate::model::{ClientModel, Known, Model, Settled};
+
+/// How many pending groups are compared by id at each step; the others only by number.
+const COMPARED: usize = 64;
+
+/// What a step brought.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Observed {
+    /// The head moved.
+    pub(crate) moved: bool,
+    /// Own groups that were confirmed.
+    pub(crate) confirmed: usize,
+    /// Own groups that became dead letters.
+    pub(crate) rejected: usize,
+    /// Client-only groups that came to their places.
+    pub(crate) settled: usize,
+    /// Events that were quarantined.
+    pub(crate) quarantined: u64,
+    /// The log on disk is ahead of the state.
+    pub(crate) gathers: bool,
+    /// It went back to follow another history.
+    pub(crate) went_back: bool,
+}
+
+/// Takes note of where a client is now, and checks that it may be there.
+pub(crate) fn observe(
+    model: &Model,
+    at: usize,
+    client: &mut ClientModel,
+    replica: &mut Replica,
+) -> Result<Observed, Violation> {
+    let mut observed = Observed::default();
+    let fates = replica.poll_fates();
+    let quarantined = client.quarantined;
+    let head = replica.state_head().or_else(|error| violation("readable", Some(at), error))?;
+    let pulled = replica.head();
+    let is_rejection = |(_, fate): &&(GroupId, Fate)| matches!(fate, Fate::Rejected { .. });
+    let given_up: Vec<GroupId> = fates.iter().filter(is_rejection).map(|(id, _)| *id).collect();
+    observed.went_back = follow_history(model, at, client, replica, pulled, &given_up)?;
+    observed.moved = client.head != head;
+    observed.gathers = head != pulled;
+    let log = &model.histories[client.history];
+    for (what, before, after) in [("head", client.head, head), ("pulled", client.pulled, pulled)] {
+        if log.groups_up_to(after).is_none() {
+            let message = format_args!("{what} {after:?} is nowhere in the log");
+            return violation("prefix", Some(at), message);
+        }
+        if after.seq < before.seq {
+            let message = format_args!("{what} went back from {} to {}", before.seq, after.seq);
+            return violation("head", Some(at), message);
+        }
+    }
+    client.pulled = pulled;
+    let settled = newly_settled(model, at, client, replica)?;
+    observed.settled = settled.len();
+    let Some(mut confirmed) = client.advance(log, head, settled) else {
+        return violation("client-only", Some(at), "a client-only group is at no place of the log");
+    };
+    observed.quarantined = client.quarantined.saturating_sub(quarantined);
+    for (id, fate) in &fates {
+        match fate {
+            Fate::Confirmed { first, last } => {
+                let Some(index) = confirmed.iter().position(|own| own.id == *id) else {
+                    let (is_pending, found, now) = (
+                        client.pending.iter().any(|own| own.id == *id),
+                        log.find(*id).map(|at| log.entries()[at].first()),
+                        (client.now(), client.committed.iter().position(|own| own.id == *id), model.known[id].index.get(), &client.rejected, &fates),
+                    );
+                    let message = format_args!(
+                        "{id} was told to be confirmed, and was not: pending {is_pending}, in the \
+                         log {found:?}, now {now:?}"
+                    );
+                    return violation("fate", Some(at), message);
+                };
+                confirmed.remove(index);
+                observed.confirmed += 1;
+                let entry = &log.entries()[log.find(*id).expect("it was confirmed")];
+                if (first.0, last.0) != (entry.first(), entry.end.seq.0) {
+                    let message = format_args!("{id} was told to be at {first}..{last}");
+                    return violation("fate", Some(at), message);
+                }
+            }
+            Fate::Rejected { reason } => {
+                let Some(own) = client.pending.iter().find(|own| own.id == *id).cloned() else {
+                    let message = format_args!("{id} was rejected, and is not pending");
+                    return violation("fate", Some(at), message);
+                };
+                check_rejection(model, at, client, &own, reason)?;
+                client.reject(&own);
+                observed.rejected += 1;
+            }
+            other => return violation("fate", Some(at), format_args!("{id}: {other:?}")),
+        }
+    }
+    if let Some(own) = confirmed.first() {
+        let message = format_args!("nobody was told that {} is confirmed", own.id);
+        return violation("fate", Some(at), message);
+    }
+    check_places(at, client)?;
+    check_status(at, client, replica)?;
+    check_pending(at, client, replica)?;
+    Ok(observed)
+}
+
+/// Finds the history that a client is on; returns whether it had to go back for it.
+fn follow_history(
+    model: &Model,
+    at: usize,
+    client: &mut ClientModel,
+    replica: &Replica,
+    pulled: LogPosition,
+    given_up: &[GroupId],
+) -> Result<bool, Violation> {
+    let newest = model.histories.len() - 1;
+    if client.history == newest || model.current().groups_up_to(pulled).is_none() {
+        return Ok(false);
+    }
+    if model.current().groups_up_to(client.pulled).is_some() {
+        // As long as both histories are the same up to here, the client is on the newest one.
+        client.history = newest;
+        return Ok(false);
+    }
+    let (old, new) = (&model.histories[client.history], model.current());
+    // The log may have got some of the same groups again since it was asked.
+    let (least, most) = (model.forked_at(client.history), old.common_with(new));
+    let common = new.groups_up_to(pulled).unwrap_or(0);
+    if old.groups_up_to(pulled).is_none() || !(least..=most).contains(&common) {
+        let message = format_args!("it went back to {pulled:?}, not to {:?}", new.end_of(most));
+        return violation("divergence", Some(at), message);
+    }
+    let left_behind = old.groups_up_to(client.pulled).unwrap_or(common);
+    let is_own = |known: &Known| client.committed.iter().any(|own| own.id == known.id);
+    let others = old.entries()[common..left_behind].iter().filter(|left| !is_own(&left.known));
+    let mut moment = client.now();
+    moment.archived += others.count() as u64;
+    (moment.head, moment.pulled, moment.history) = (pulled, pulled, newest);
+    let open = client.open_at(&moment, new).expect("the position is on this history");
+    let (given_up, open): (Vec<_>, Vec<_>) =
+        open.into_iter().partition(|own| given_up.contains(&own.id));
+    let found = super::reopened::tail(at, replica, &open, pulled.seq.0)?;
+    let Some((mut tail, settled)) = found else {
+        return violation("divergence", Some(at), "the tail is not what had to become pending");
+    };
+    // What was given up on the way is judged with all other fates.
+    tail.extend(given_up);
+    client.become_as(new, moment, (tail, settled));
+    Ok(true)
+}
+
+/// Finds the client-only groups that have come to their places.
+fn newly_settled(
+    model: &Model,
+    at: usize,
+    client: &ClientModel,
+    replica: &Replica,
+) -> Result<Vec<Settled>, Violation> {
+    if client.pending.iter().all(|own| !own.client_only) {
+        return Ok(Vec::new());
+    }
+    let placed = stored::placed(replica, client.head.seq.0);
+    let placed = placed.or_else(|error| violation("readable", Some(at), error))?;
+    let known = |id| client.settled.iter().any(|settled: &Settled| settled.known.id == id);
+    let new = placed.into_iter().filter(|placed| !known(placed.id));
+    let settled = new.map(|placed| {
+        let known = model.known.get(&placed.id).cloned();
+        known.map(|known| Settled { seq: placed.seq, place: placed.place, known })
+    });
+    let settled: Option<Vec<Settled>> = settled.collect();
+    settled.map_or_else(
+        || violation("client-only", Some(at), "a client-only group that nobody committed"),
+        Ok,
+    )
+}
+
+/// Client-only groups keep their order, and wait exactly for the synced ones before them.
+fn check_places(at: usize, client: &ClientModel) -> Result<(), Violation> {
+    if client.pending.front().is_some_and(|own| own.client_only) {
+        return violation("client-only", Some(at), "a client-only group waits for nothing");
+    }
+    let Some(last) = client.settled.last() else { return Ok(()) };
+    let earlier = |own: &&Rc<Known>| own.index < last.known.index;
+    if let Some(own) = client.pending_synced().next().filter(earlier) {
+        let message = format_args!("{} overtook {}", last.known.id, own.id);
+        return violation("client-only", Some(at), message);
+    }
+    Ok(())
+}
+
+fn check_rejection(
+    model: &Model,
+    at: usize,
+    client: &ClientModel,
+    own: &Known,
+    reason: &DeadLetterReason,
+) -> Result<(), Violation> {
+    let wrong = if model.current().find(own.id).is_some() {
+        "it is in the log"
+    } else {
+        match reason {
+            DeadLetterReason::MaterializeFailed { event_index, .. }
+                if client.failing_event(own) == Some(*event_index) =>
+            {
+                return Ok(());
+            }
+            DeadLetterReason::MaterializeFailed { .. } => "this event applies",
+            _ => "no backend refuses anything here",
+        }
+    };
+    violation("fate", Some(at), format_args!("{} was rejected, but {wrong}: {reason}", own.id))
+}
+
+fn check_status(at: usize, client: &ClientModel, replica: &Replica) -> Result<(), Violation> {
+    let status = replica.status();
+    let told = (
+        (status.confirmed_head, status.pulled_head, status.local_head.global),
+        (status.pending_groups, status.pending_events),
+        (status.dead_letters, status.quarantined, status.archived),
+    );
+    let pending_events = client.pending_events();
+    let dead_letters = client.rejected.len() - client.forgotten.len();
+    let expected = (
+        (client.head.seq, client.pulled.seq, client.head.seq.plus(pending_events)),
+        (client.pending_synced().count() as u64, pending_events),
+        (dead_letters as u64, client.quarantined, client.archived),
+    );
+    if told == expected {
+        return Ok(());
+    }
+    violation("status", Some(at), format_args!("{told:?}, expected {expected:?}"))
+}
+
+fn check_pending(at: usize, client: &ClientModel, replica: &Replica) -> Result<(), Violation> {
+    let Ok(found) = stored::pending(replica, COMPARED) else {
+        // A disk that fails can do so here as well.
+        return Ok(());
+    };
+    if is_tail(client, &found, COMPARED) {
+        return Ok(());
+    }
+    violation("pending", Some(at), format_args!("found {found:?}"))
+}
+
+/// Tells whether the first groups of a tail are those that they have to be.
+pub(super) fn is_tail(client: &ClientModel, found: &[Pending], limit: usize) -> bool {
+    let expected = client.pending.iter().take(limit);
+    expected
+        .map(|own| Pending { id: own.id, client_only: own.client_only })
+        .eq(found.iter().copied())
+}
+
+/// A push leaves: the beginning of the tail, as it was committed, and safe on disk.
+pub(crate) fn push(at: usize, client: &ClientModel, push: &Push) -> Result<(), Violation> {
+    if push.base != client.head.seq {
+        let message = format_args!("a push on {}, from {}", push.base, client.head.seq);
+        return violation("order", Some(at), message);
+    }
+    let mut pending = client.pending_synced();
+    for group in &push.groups {
+        let Some(own) = pending.next() else {
+            return violation("order", Some(at), "a push of more groups than are pending");
+        };
+        if own.id != group.id() {
+            let message = format_args!("{} leaves in the place of {}", group.id(), own.id);
+            return violation("order", Some(at), message);
+        }
+        if !is_same(own, group) {
+            let message = format_args!("{} leaves with another content: {group:?}", own.id);
+            return violation("identity", Some(at), message);
+        }
+        if own.index.get() >= client.synced_groups() {
+            let message = format_args!("{} leaves before its barrier is done", own.id);
+            return violation("durable-before-push", Some(at), message);
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether a group is what was committed.
+fn is_same(own: &Known, group: &Group) -> bool {
+    let content = group.content_hash();
+    if let Some(known) = own.content.get() {
+        return known == content;
+    }
+    own.content.set(Some(content));
+    let ids = group.events().iter().map(|event| event.id).collect();
+    own.event_ids.set(ids).is_ok()
+        && group.client_id().as_str() == own.author.client_name()
+        && group.session_id().as_str() == own.author.session_name()
+        && is_same_events(own, group)
+}
+
+/// Tells whether the events of a group are those that were committed.
+pub(super) fn is_same_events(own: &Known, group: &Group) -> bool {
+    let events = group.events().iter().map(|event| (event.name.as_str(), event.args.as_str()));
+    events.eq(own.events.iter().map(|(name, args)| (*name, args.as_str())))
+}

@@ -1,0 +1,290 @@
+//! What has to hold for a client as a whole; too much work for each step.
+
+use livestore::replica::GroupState;
+use livestore::{Fate, Replica, Select, SqliteError, Table};
+use livestore_core::GroupId;
+use livestore_sqlite::rusqlite::{self, Row};
+
+use super::client::{is_same_events, is_tail};
+use super::stored;
+use super::{Violation, violation};
+use crate::model::app::FIRST_BALANCE;
+use crate::model::{ClientModel, Entry, Model};
+use crate::workload::schema::{
+    Account, Counter, Draft, Lamp, Member, Note, Seat, note_key, person,
+};
+
+fn rows<T: Table + Clone>(replica: &Replica, select: &Select<T>) -> Result<Vec<T>, SqliteError> {
+    let found = replica.connection().read().query(select)?;
+    Ok(found.iter().map(|row| T::clone(row)).collect())
+}
+
+/// All rows of the app's tables, each in the order of its key.
+#[derive(Debug, PartialEq, Eq)]
+struct Tables {
+    seats: Vec<Seat>,
+    counters: Vec<Counter>,
+    accounts: Vec<Account>,
+    notes: Vec<Note>,
+    members: Vec<Member>,
+    drafts: Vec<Draft>,
+    lamps: Vec<Lamp>,
+}
+
+impl Tables {
+    fn read(replica: &Replica) -> Result<Self, SqliteError> {
+        let by_member = Member::select().order_by(Member::team).order_by(Member::person);
+        Ok(Self {
+            seats: rows(replica, &Seat::select().order_by(Seat::seat))?,
+            counters: rows(replica, &Counter::select().order_by(Counter::counter))?,
+            accounts: rows(replica, &Account::select().order_by(Account::account))?,
+            notes: rows(replica, &Note::select().order_by(Note::note))?,
+            members: rows(replica, &by_member)?,
+            drafts: rows(replica, &Draft::select().order_by(Draft::draft))?,
+            lamps: rows(replica, &Lamp::select().order_by(Lamp::lamp))?,
+        })
+    }
+
+    fn expected(client: &mut ClientModel) -> Self {
+        let lamps = client.lamps.clone();
+        let app = client.local();
+        let writer = |author: &crate::model::Author| {
+            format!("{}/{}", author.client_name(), author.session_name())
+        };
+        let seats = app.seats.iter();
+        let counters = app.counters.iter();
+        let accounts = app.accounts.iter();
+        Self {
+            seats: seats.map(|(seat, by)| Seat { seat: (*seat).into(), person: person(*by) }).collect(),
+            counters: counters
+                .map(|(counter, value)| Counter { counter: (*counter).into(), value: *value })
+                .collect(),
+            accounts: accounts
+                .map(|(account, balance)| Account { account: (*account).into(), balance: *balance })
+                .collect(),
+            notes: app
+                .notes
+                .iter()
+                .map(|(note, body)| Note {
+                    note: note_key(*note),
+                    text: body.text.into(),
+                    writer: writer(&body.writer),
+                    edits: body.edits,
+                })
+                .collect(),
+            members: app
+                .members
+                .iter()
+                .map(|((team, who), author)| Member {
+                    team: (*team).into(),
+                    person: person(*who),
+                    session: writer(author),
+                })
+                .collect(),
+            drafts: app
+                .drafts
+                .iter()
+                .map(|(draft, value)| Draft { draft: (*draft).into(), value: *value })
+                .collect(),
+            lamps: lamps
+                .iter()
+                .map(|(lamp, value)| Lamp { lamp: (*lamp).into(), value: *value })
+                .collect(),
+        }
+    }
+}
+
+fn read<T>(at: usize, result: Result<T, SqliteError>) -> Result<T, Violation> {
+    result.or_else(|error| violation("readable", Some(at), error))
+}
+
+/// The state tables are what the model says.
+pub(crate) fn state(
+    at: usize,
+    client: &mut ClientModel,
+    replica: &Replica,
+) -> Result<(), Violation> {
+    let found = read(at, Tables::read(replica))?;
+    let sum: i64 = found.accounts.iter().map(|account| account.balance - FIRST_BALANCE).sum();
+    if sum != 0 {
+        return violation("sum", Some(at), format_args!("{sum} too much in the accounts"));
+    }
+    let expected = Tables::expected(client);
+    if found == expected {
+        let (told, left_out) = (replica.status().groups_in_doubt, client.left_out());
+        if told != left_out {
+            let message = format_args!("{told} groups in doubt, {left_out} do not apply");
+            return violation("status", Some(at), message);
+        }
+        return Ok(());
+    }
+    violation("state", Some(at), format_args!("found {found:?}, expected {expected:?}"))
+}
+
+/// The stored log is the backend's, byte for byte, up to the head.
+pub(crate) fn log(
+    model: &Model,
+    at: usize,
+    client: &ClientModel,
+    replica: &Replica,
+) -> Result<(), Violation> {
+    let log = &model.histories[client.history];
+    let groups = log.groups_up_to(client.pulled).unwrap_or_default();
+    let mut entries = log.entries()[..groups].iter();
+    let mut current: Option<(&Entry, usize)> = None;
+    let mut wrong = None;
+    let sql = "SELECT seq, group_id, event_id, name, args, client_id, session_id, log_hash \
+               FROM __livestore_eventlog ORDER BY seq";
+    let walked = replica.connection().system().for_each(sql, [], |row| {
+        let (entry, index) = match current.or_else(|| Some((entries.next()?, 0))) {
+            Some(current) => current,
+            None => {
+                wrong = Some(row.get(0)?);
+                return Ok(false);
+            }
+        };
+        if !is_row(row, entry, index)? {
+            wrong = Some(row.get(0)?);
+            return Ok(false);
+        }
+        current = Some((entry, index + 1)).filter(|(_, next)| *next < entry.known.facts.len());
+        Ok(true)
+    });
+    read(at, walked)?;
+    if let Some(wrong) = wrong {
+        let wrong: u64 = wrong;
+        return violation("log", Some(at), format_args!("the row at {wrong} is not the backend's"));
+    }
+    if current.is_some() || entries.next().is_some() {
+        let head = client.pulled;
+        return violation("log", Some(at), format_args!("it ends before the head, {head:?}"));
+    }
+    Ok(())
+}
+
+/// Tells whether a row of the log is the event with this index of a group.
+fn is_row(row: &Row<'_>, entry: &Entry, index: usize) -> rusqlite::Result<bool> {
+    let known = &entry.known;
+    let (name, args) = &known.events[index];
+    let is_last = index + 1 == known.events.len();
+    let hash = row.get_ref(7)?.as_blob_or_null()?;
+    let event_id = known.event_ids.get().map(|ids| &ids[index].as_bytes()[..]);
+    Ok(row.get::<_, u64>(0)? == entry.first() + index as u64
+        && row.get_ref(1)?.as_blob()? == known.id.as_bytes()
+        && Some(row.get_ref(2)?.as_blob()?) == event_id
+        && row.get_ref(3)?.as_str()? == *name
+        && row.get_ref(4)?.as_str()? == args
+        && row.get_ref(5)?.as_str()? == known.author.client_name()
+        && row.get_ref(6)?.as_str()? == known.author.session_name()
+        && hash == is_last.then_some(&entry.end.hash.as_bytes()[..]))
+}
+
+/// Everything about a client, but for what others have to have as well.
+pub(crate) fn verify(
+    model: &Model,
+    at: usize,
+    client: &mut ClientModel,
+    replica: &Replica,
+) -> Result<(), Violation> {
+    state(at, client, replica)?;
+    log(model, at, client, replica)?;
+    check_exceptions(model, at, client, replica)?;
+    let pending = read(at, stored::pending(replica, stored::ALL))?;
+    if !is_tail(client, &pending, stored::ALL) {
+        return violation("pending", Some(at), "the tail is not what was committed");
+    }
+    check_receipts(model, at, client, replica)
+}
+
+/// Dead letters and quarantine are those that follow from the log.
+fn check_exceptions(
+    model: &Model,
+    at: usize,
+    client: &ClientModel,
+    replica: &Replica,
+) -> Result<(), Violation> {
+    let letters = read(at, replica.dead_letters())?;
+    let mut found: Vec<GroupId> = letters.iter().map(|letter| letter.group.id()).collect();
+    let mut expected = client.dead_letters();
+    (found.sort_unstable(), expected.sort_unstable());
+    if found != expected {
+        let message = format_args!("{found:?}, expected {expected:?}");
+        return violation("dead-letters", Some(at), message);
+    }
+    for letter in &letters {
+        let known = &model.known[&letter.group.id()];
+        if !is_same_events(known, &letter.group) {
+            let id = known.id;
+            return violation("dead-letters", Some(at), format_args!("{id} has another content"));
+        }
+    }
+    let sql = "SELECT seq, client FROM __livestore_quarantine ORDER BY seq, client";
+    let place = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, u32>(1)?));
+    let found = read(at, replica.connection().system().query(sql, [], place))?;
+    let log = &model.histories[client.history];
+    let groups = log.groups_up_to(client.head).unwrap_or_default();
+    let (_, expected) = log.replay(groups, &client.settled, client.version);
+    if found != expected {
+        let message = format_args!("{found:?}, expected {expected:?}");
+        return violation("quarantine", Some(at), message);
+    }
+    Ok(())
+}
+
+/// What a receipt tells of a sample of groups.
+fn check_receipts(
+    model: &Model,
+    at: usize,
+    client: &ClientModel,
+    replica: &Replica,
+) -> Result<(), Violation> {
+    let log = &model.histories[client.history];
+    let dead = client.dead_letters();
+    for own in client.committed.iter().rev().take(16) {
+        let told = read(at, replica.group_state(own.id))?;
+        let in_log = log.find(own.id).map(|index| &log.entries()[index]);
+        let in_log = in_log.filter(|entry| entry.end.seq <= client.head.seq);
+        let is_right = match &told {
+            GroupState::Pending => client.pending.iter().any(|pending| pending.id == own.id),
+            GroupState::Settled => {
+                client.settled.iter().any(|settled| settled.known.id == own.id)
+            }
+            GroupState::Ended(Fate::Confirmed { first, last }) => {
+                in_log.is_some_and(|entry| (entry.first(), entry.end.seq.0) == (first.0, last.0))
+            }
+            GroupState::Ended(_) => dead.contains(&own.id),
+            GroupState::Unknown => client.forgotten.contains(&own.id),
+        };
+        if !is_right {
+            return violation("receipt", Some(at), format_args!("{}: {told:?}", own.id));
+        }
+        let found = read(at, replica.committed(own.id))?;
+        let is_known = told != GroupState::Unknown;
+        if found.map(|found| found.group_id) != is_known.then_some(own.id) {
+            return violation("receipt", Some(at), format_args!("{}: {found:?}", own.id));
+        }
+    }
+    Ok(())
+}
+
+/// Each group that a client committed is in its log once, or a dead letter.
+pub(crate) fn accounted(model: &Model, at: usize, client: &ClientModel) -> Result<(), Violation> {
+    let log = &model.histories[client.history];
+    for own in &client.committed {
+        let is_settled = || client.settled.iter().any(|settled| settled.known.id == own.id);
+        let is_kept = if own.client_only { is_settled() } else { log.find(own.id).is_some() };
+        let times = usize::from(is_kept) + usize::from(own.is_rejected.get());
+        if times != 1 {
+            let message = format_args!("{} is there {times} times", own.id);
+            return violation("accounted", Some(at), message);
+        }
+    }
+    Ok(())
+}
+
+/// Reads the id of the newest group of a tail.
+pub(crate) fn newest_group(at: usize, replica: &Replica) -> Result<GroupId, Violation> {
+    let pending = read(at, stored::pending(replica, stored::ALL))?;
+    let newest = pending.last().map(|newest| newest.id);
+    newest.map_or_else(|| violation("pending", Some(at), "a commit left nothing behind"), Ok)
+}

@@ -1,0 +1,317 @@
+//! What a client may find itself to be after its process, or its power, was gone.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use livestore::{Fate, Replica};
+use livestore_core::{GroupId, LogPosition};
+
+use super::stored::{self, Pending, Placed};
+use super::{Violation, violation};
+use crate::model::{Author, ClientModel, Known, Model, Moment, Settled};
+use crate::workload::{ByKind, Fact};
+
+/// What a client was doing when its process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// Nothing that writes.
+    Nothing,
+    /// It was committing these events; if there is an id, of a dead letter that goes with it.
+    Commit(Author, Vec<Fact>, Option<GroupId>),
+    /// It was forgetting a dead letter.
+    Forget(GroupId),
+    /// It was following the backend, or opening its store.
+    Following,
+}
+
+/// How a client came back.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Came {
+    /// How many groups a power cut took.
+    pub(crate) lost_groups: usize,
+    /// A power cut took the head back.
+    pub(crate) lost_head: bool,
+    /// What it was doing when it ended has happened.
+    pub(crate) finished: bool,
+}
+
+/// What a client has become.
+struct Found {
+    head: LogPosition,
+    pulled: LogPosition,
+    archived: u64,
+    pending: Vec<Pending>,
+    placed: Vec<Placed>,
+    dead: HashSet<GroupId>,
+}
+
+impl Found {
+    fn read(replica: &Replica) -> Result<Self, livestore::SqliteError> {
+        let dead = replica.dead_letters()?.iter().map(|letter| letter.group.id()).collect();
+        Ok(Self {
+            head: replica.state_head()?,
+            pulled: replica.head(),
+            archived: replica.status().archived,
+            pending: stored::pending(replica, stored::ALL)?,
+            placed: stored::placed(replica, 0)?,
+            dead,
+        })
+    }
+
+    fn open_ids(&self) -> impl Iterator<Item = GroupId> {
+        let pending = self.pending.iter().map(|pending| pending.id);
+        pending.chain(self.placed.iter().map(|placed| placed.id))
+    }
+}
+
+/// Takes note of what a client has become, and checks that this is allowed.
+///
+/// A killed process leaves what it had done, and perhaps what it was doing. A power cut may lead
+/// back to any moment since the last sync, but to no moment that never was.
+pub(crate) fn reopened(
+    model: &mut Model,
+    at: usize,
+    client: &mut ClientModel,
+    replica: &mut Replica,
+    doing: &Doing,
+    lost_power: bool,
+) -> Result<Came, Violation> {
+    let fates = replica.poll_fates();
+    let came = recognize(model, at, client, replica, doing, lost_power)?;
+    let log = &model.histories[client.history];
+    for (id, fate) in fates {
+        let is_true = match &fate {
+            Fate::Confirmed { first, last } => log.find(id).is_some_and(|index| {
+                let entry = &log.entries()[index];
+                (entry.first(), entry.end.seq) == (first.0, *last) && *last <= client.head.seq
+            }),
+            _ => client.rejected.contains(&id),
+        };
+        if !is_true {
+            let message = format_args!("{id} was told to be {fate:?} when the store opened");
+            return violation("fate", Some(at), message);
+        }
+    }
+    Ok(came)
+}
+
+fn recognize(
+    model: &mut Model,
+    at: usize,
+    client: &mut ClientModel,
+    replica: &Replica,
+    doing: &Doing,
+    lost_power: bool,
+) -> Result<Came, Violation> {
+    let found = Found::read(replica).or_else(|error| violation("readable", Some(at), error))?;
+    let mut came = Came::default();
+    came.finished = finish(model, at, client, replica, &found, doing)?;
+    let moments = std::mem::take(&mut client.moments);
+    let last = moments[moments.len() - 1];
+    let oldest = if lost_power { 0 } else { moments.len() - 1 };
+    for index in (oldest..moments.len()).rev() {
+        let (moment, before) = (moments[index], moments[index.saturating_sub(1).max(oldest)]);
+        // Groups can be given up in a step of its own after the head has moved.
+        for moment in [moment, Moment { rejected: before.rejected, ..moment }] {
+            // What was pulled is shown when the store opens.
+            for head in [moment.head, moment.pulled] {
+                let moment = Moment { head, ..moment };
+                if become_if_fits(model, at, client, &found, moment)? {
+                    came.lost_groups = last.committed - moment.committed;
+                    came.lost_head = last.pulled != moment.pulled;
+                    keep_moments(client, &moments[..=index], lost_power);
+                    return Ok(came);
+                }
+            }
+        }
+    }
+    if *doing == Doing::Following {
+        for moment in further(model, client, &found, last) {
+            if become_if_fits(model, at, client, &found, moment)? {
+                came.finished = true;
+                keep_moments(client, &moments, lost_power);
+                return Ok(came);
+            }
+        }
+    }
+    let Found { head, pulled, pending, placed, dead, .. } = found;
+    let message = format_args!(
+        "it came back at {head:?}, {pulled:?} with {} pending, {} settled groups and {} dead \
+         letters; it was at {last:?} with {} pending and {} settled groups, doing {doing:?}",
+        pending.len(),
+        placed.len(),
+        dead.len(),
+        client.pending.len(),
+        client.settled.len(),
+    );
+    violation(if lost_power { "power-cut" } else { "kill" }, Some(at), message)
+}
+
+/// Where a client may be that was following the backend at a moment.
+fn further(model: &Model, client: &ClientModel, found: &Found, last: Moment) -> Vec<Moment> {
+    let newest = model.histories.len() - 1;
+    let (old, new) = (&model.histories[last.history], model.current());
+    let mut further = Vec::new();
+    if old.groups_up_to(found.pulled).is_some() && found.pulled.seq >= last.pulled.seq {
+        let history = if new.groups_up_to(found.pulled).is_some() { newest } else { last.history };
+        further.push(Moment { head: found.head, pulled: found.pulled, history, ..last });
+    }
+    let common = old.common_with(new);
+    if new.groups_up_to(last.pulled).is_none() && new.end_of(common).seq <= found.pulled.seq {
+        let left_behind = old.groups_up_to(last.pulled).unwrap_or(common);
+        let is_own = |known: &Known| client.committed.iter().any(|own| own.id == known.id);
+        let others = old.entries()[common..left_behind].iter();
+        let others = others.filter(|left| !is_own(&left.known)).count() as u64;
+        let archived = last.archived + others;
+        let Found { head, pulled, .. } = *found;
+        further.push(Moment { head, pulled, history: newest, archived, ..last });
+    }
+    further
+}
+
+/// If the commit that was under way has happened, the model takes it in.
+fn finish(
+    model: &mut Model,
+    at: usize,
+    client: &mut ClientModel,
+    replica: &Replica,
+    found: &Found,
+    doing: &Doing,
+) -> Result<bool, Violation> {
+    let (author, facts, letter) = match doing {
+        Doing::Commit(author, facts, letter) => (author, facts, letter),
+        Doing::Forget(letter) => {
+            let has_happened = !found.dead.contains(letter);
+            if has_happened {
+                client.forget(*letter);
+                client.note();
+            }
+            return Ok(has_happened);
+        }
+        Doing::Nothing | Doing::Following => return Ok(false),
+    };
+    let new: Vec<GroupId> =
+        found.open_ids().filter(|id| !model.known.contains_key(id)).collect();
+    let ByKind { synced, client_only, .. } = ByKind::of(facts);
+    let expected: Vec<_> =
+        [synced, client_only].into_iter().filter(|facts| !facts.is_empty()).collect();
+    if new.is_empty() {
+        return Ok(false);
+    }
+    if new.len() != expected.len() {
+        return violation("atomicity", Some(at), "a part of a commit survived");
+    }
+    for (id, facts) in new.into_iter().zip(expected) {
+        let content = stored::content(replica, id);
+        let content = content.or_else(|error| violation("readable", Some(at), error))?;
+        let known = model.learn(id, *author, facts);
+        let events = content.iter().map(|(name, args)| (name.as_str(), args));
+        if !events.eq(known.events.iter().map(|(name, args)| (*name, args))) {
+            return violation("atomicity", Some(at), "half of a group survived");
+        }
+        client.commit(known);
+    }
+    if let Some(letter) = letter {
+        client.forget(*letter);
+    }
+    client.note();
+    Ok(true)
+}
+
+/// If a client that was at this moment would look like this, the model becomes that.
+fn become_if_fits(
+    model: &Model,
+    at: usize,
+    client: &mut ClientModel,
+    found: &Found,
+    moment: Moment,
+) -> Result<bool, Violation> {
+    let log = &model.histories[moment.history];
+    let is_there = (found.head, found.pulled) == (moment.head, moment.pulled)
+        && found.archived == moment.archived;
+    let Some(mut open) = client.open_at(&moment, log).filter(|_| is_there) else {
+        return Ok(false);
+    };
+    let forgotten = &client.forgotten[..moment.forgotten];
+    let told = client.rejected[..moment.rejected].iter().filter(|id| !forgotten.contains(id));
+    let told: HashSet<GroupId> = told.copied().collect();
+    if !told.is_subset(&found.dead) {
+        return Ok(false);
+    }
+    // Others were given up while nobody looked.
+    let is_new = |own: &Rc<Known>| found.dead.contains(&own.id) && !told.contains(&own.id);
+    let new: Vec<Rc<Known>> = open.iter().filter(|own| is_new(own)).cloned().collect();
+    if told.len() + new.len() != found.dead.len() {
+        return Ok(false);
+    }
+    open.retain(|own| !is_new(own));
+    let Some(tail) = arrange(&open, &found.pending, &found.placed, moment.head.seq.0) else {
+        return Ok(false);
+    };
+    client.become_as(log, moment, tail);
+    for own in new {
+        if client.failing_event(&own).is_none() {
+            let message = format_args!("{} was given up, and applies", own.id);
+            return violation("fate", Some(at), message);
+        }
+        client.reject(&own);
+    }
+    client.moments.clear();
+    Ok(true)
+}
+
+/// Reads the tail and the settled groups of a client, if they are the given ones.
+pub(super) fn tail(
+    at: usize,
+    replica: &Replica,
+    open: &[Rc<Known>],
+    head: u64,
+) -> Result<Option<(Vec<Rc<Known>>, Vec<Settled>)>, Violation> {
+    let pending = stored::pending(replica, stored::ALL);
+    let pending = pending.or_else(|error| violation("readable", Some(at), error))?;
+    let placed = stored::placed(replica, 0);
+    let placed = placed.or_else(|error| violation("readable", Some(at), error))?;
+    Ok(arrange(open, &pending, &placed, head))
+}
+
+/// Puts open groups into the order in which they were found; none if that may not be.
+///
+/// Each is there once, either kind keeps the order in which it was committed, and client-only
+/// groups are settled exactly if no synced group before them is open.
+fn arrange(
+    open: &[Rc<Known>],
+    pending: &[Pending],
+    placed: &[Placed],
+    head: u64,
+) -> Option<(Vec<Rc<Known>>, Vec<Settled>)> {
+    let find = |id: GroupId| open.iter().find(|own| own.id == id).cloned();
+    let tail: Vec<Rc<Known>> = pending.iter().map(|found| find(found.id)).collect::<Option<_>>()?;
+    let settled = placed.iter().map(|found| {
+        let Placed { id, seq, place } = *found;
+        Some(Settled { seq, place, known: find(id)? })
+    });
+    let settled: Vec<Settled> = settled.collect::<Option<_>>()?;
+    let in_order = |own: &[&Rc<Known>]| own.windows(2).all(|pair| pair[0].index < pair[1].index);
+    let synced: Vec<_> = tail.iter().filter(|own| !own.client_only).collect();
+    let client_only: Vec<_> = settled
+        .iter()
+        .map(|settled| &settled.known)
+        .chain(tail.iter().filter(|own| own.client_only))
+        .collect();
+    let is_right = tail.len() + settled.len() == open.len()
+        && pending.iter().zip(&tail).all(|(found, own)| found.client_only == own.client_only)
+        && settled.iter().all(|settled| settled.known.client_only && settled.seq <= head)
+        && in_order(&synced)
+        && in_order(&client_only)
+        && tail.first().is_none_or(|own| !own.client_only);
+    is_right.then_some((tail, settled))
+}
+
+/// What survived a power cut is on the disk; what survived a kill may still be lost in one.
+fn keep_moments(client: &mut ClientModel, moments: &[Moment], lost_power: bool) {
+    client.moments.clear();
+    if !lost_power {
+        client.moments.extend_from_slice(moments);
+    }
+    client.note();
+}

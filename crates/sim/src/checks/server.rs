@@ -1,0 +1,143 @@
+//! What the server decides and says, compared with the log as the model has it.
+
+use livestore_core::protocol::{Goodbye, GoodbyeReason, GroupPosition, Hello, Page, Welcome};
+use livestore_core::{GlobalSeqNum, GroupId, LogPosition};
+use livestore_server::{AppendOutcome, AppendRequest};
+
+use super::{Violation, violation};
+use crate::model::Model;
+
+/// A push was taken: the log of the model takes it as well.
+pub(crate) fn appended(
+    model: &mut Model,
+    append: &AppendRequest,
+    told: Option<(GlobalSeqNum, LogPosition)>,
+) -> Result<(), Violation> {
+    let before = model.current().end();
+    if append.base != before.seq {
+        let message = format_args!("a push on {} was taken at {}", append.base, before.seq);
+        return violation("server-base", None, message);
+    }
+    let mut end = before;
+    for group in &append.groups {
+        let id = group.id();
+        let Some(known) = model.known.get(&id).cloned() else {
+            return violation("identity", None, format_args!("nobody ever committed {id}"));
+        };
+        if known.content.get() != Some(group.content_hash()) {
+            return violation("identity", None, format_args!("{id} has another content"));
+        }
+        if model.current().find(id).is_some() {
+            return violation("no-duplicate", None, format_args!("{id} is in the log twice"));
+        }
+        if known.is_rejected.get() {
+            let message = format_args!("{id} is a dead letter, and was taken into the log");
+            return violation("no-duplicate", None, message);
+        }
+        if known.is_lost.get() {
+            let message = format_args!("the log takes {id}, which its author has lost");
+            return violation("durable-before-push", None, message);
+        }
+        end = model.current_mut().append(known, group);
+    }
+    if told.is_some_and(|told| told != (before.seq.next(), end)) {
+        let message = format_args!("told {told:?}, the log went from {before:?} to {end:?}");
+        return violation("server-answer", None, message);
+    }
+    Ok(())
+}
+
+/// The storage has decided on a push.
+pub(crate) fn outcome(
+    model: &mut Model,
+    append: &AppendRequest,
+    outcome: &AppendOutcome,
+) -> Result<(), Violation> {
+    let log = model.current();
+    let known = positions(model, append.groups.iter().map(livestore_core::Group::id));
+    let is_right = match outcome {
+        AppendOutcome::Appended { first, end } => {
+            return appended(model, append, Some((*first, *end)));
+        }
+        AppendOutcome::AlreadyAccepted { groups } => !known.is_empty() && *groups == known,
+        AppendOutcome::ServerAhead { head } => {
+            known.is_empty() && append.base != log.end().seq && *head == log.end().seq
+        }
+        // Every group here has its own id, and keeps its content.
+        AppendOutcome::Conflict { .. } => false,
+    };
+    if is_right {
+        return Ok(());
+    }
+    let (base, head) = (append.base, log.end().seq);
+    let message = format_args!("{outcome:?} to a push on {base}, the log being at {head}");
+    violation("server-answer", None, message)
+}
+
+fn positions(model: &Model, ids: impl Iterator<Item = GroupId>) -> Vec<GroupPosition> {
+    let log = model.current();
+    let position = |id| {
+        let first = GlobalSeqNum(log.entries()[log.find(id)?].first());
+        Some(GroupPosition { id, first })
+    };
+    ids.filter_map(position).collect()
+}
+
+/// The server welcomes a client.
+pub(crate) fn welcome(model: &Model, hello: &Hello, welcome: &Welcome) -> Result<(), Violation> {
+    let log = model.current();
+    if welcome.head != log.end().seq {
+        let message = format_args!("head {} of a log up to {}", welcome.head, log.end().seq);
+        return violation("server-welcome", None, message);
+    }
+    if let Some(cursor) = &hello.cursor
+        && log.groups_up_to(cursor.position).is_none()
+    {
+        let message = format_args!("a client at {:?} was welcomed", cursor.position);
+        return violation("divergence", None, message);
+    }
+    let accepted = positions(model, hello.attempted.iter().copied());
+    if accepted != welcome.accepted {
+        let message = format_args!("accepted {:?}, in the log {accepted:?}", welcome.accepted);
+        return violation("server-welcome", None, message);
+    }
+    Ok(())
+}
+
+/// The server refuses a hello.
+pub(crate) fn refused(model: &Model, hello: &Hello, goodbye: &Goodbye) -> Result<(), Violation> {
+    let position = hello.cursor.map_or(LogPosition::ROOT, |cursor| cursor.position);
+    let is_other = model.current().groups_up_to(position).is_none();
+    if goodbye.reason != GoodbyeReason::HistoryDiverged || is_other {
+        return Ok(());
+    }
+    violation("divergence", None, format_args!("a client at {position:?} was refused"))
+}
+
+/// A page goes out.
+pub(crate) fn page(model: &Model, page: &Page) -> Result<(), Violation> {
+    let log = model.current();
+    let first = page.groups[0].first;
+    let Some(until) = log.groups_up_to(page.end) else {
+        return violation("server-page", None, format_args!("it ends at {:?}", page.end));
+    };
+    let from = until.saturating_sub(page.groups.len());
+    let entries = &log.entries()[from..until];
+    let is_same = entries.len() == page.groups.len()
+        && entries.iter().zip(&page.groups).all(|(entry, sent)| {
+            entry.known.id == sent.group.id() && entry.first() == sent.first.0
+        });
+    if is_same {
+        return Ok(());
+    }
+    violation("server-page", None, format_args!("the page from {first} is not the log"))
+}
+
+/// The server ends a conversation by itself.
+pub(crate) fn goodbye(goodbye: &Goodbye, is_damaged: bool) -> Result<(), Violation> {
+    if goodbye.reason == GoodbyeReason::ProtocolError && !is_damaged {
+        let message = format_args!("the server was told nonsense: {}", goodbye.message);
+        return violation("protocol", None, message);
+    }
+    Ok(())
+}

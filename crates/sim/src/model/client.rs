@@ -1,0 +1,300 @@
+//! What one client must be: the groups that it committed, and what became of them.
+
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+
+use livestore_core::{GroupId, LogPosition};
+
+use super::app::{App, Lamps, Version};
+use super::{History, Known};
+use crate::workload::Fact;
+
+/// A moment in a client's life; after a power cut it may find itself there again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// How many groups had been committed.
+    pub(crate) committed: usize,
+    /// How many of them had been rejected.
+    pub(crate) rejected: usize,
+    /// How many of these the user had dealt with.
+    pub(crate) forgotten: usize,
+    /// The end of the confirmed log in the state.
+    pub(crate) head: LogPosition,
+    /// The end of the confirmed log on the medium.
+    pub(crate) pulled: LogPosition,
+    /// Which history that is on.
+    pub(crate) history: usize,
+    /// Groups of others that were left behind with another history.
+    pub(crate) archived: u64,
+}
+
+/// A client-only group in its place for good.
+#[derive(Debug, Clone)]
+pub(crate) struct Settled {
+    /// The position that it stands behind.
+    pub(crate) seq: u64,
+    /// The place of its first event there, from 1 on.
+    pub(crate) place: u32,
+    pub(crate) known: Rc<Known>,
+}
+
+/// The reference for one client.
+#[derive(Debug)]
+pub(crate) struct ClientModel {
+    /// All its groups that still exist, in the order in which they were committed.
+    pub(crate) committed: Vec<Rc<Known>>,
+    /// Those that became dead letters, in the order in which that happened.
+    pub(crate) rejected: Vec<GroupId>,
+    /// Those of them that the user has dealt with, in the order in which that happened.
+    pub(crate) forgotten: Vec<GroupId>,
+    /// Those without a fate, in the order of the tail.
+    pub(crate) pending: VecDeque<Rc<Known>>,
+    /// Client-only ones behind which nothing is open any more, in the order of the log.
+    pub(crate) settled: Vec<Settled>,
+    pub(crate) head: LogPosition,
+    pub(crate) pulled: LogPosition,
+    pub(crate) history: usize,
+    pub(crate) version: Version,
+    pub(crate) archived: u64,
+    /// What only the running process knows.
+    pub(crate) lamps: Lamps,
+    /// Events up to the head that could not be applied.
+    pub(crate) quarantined: u64,
+    /// Every moment since the disk was synced last; the first one survives a power cut for sure.
+    pub(crate) moments: Vec<Moment>,
+    /// True if it has no file, so that nothing of it has to survive anything.
+    is_volatile: bool,
+    /// Synced events in the pending groups.
+    pending_events: u64,
+    /// The state at the head.
+    confirmed: App,
+    /// The state with the pending groups, and how many of these are left out of it, unless
+    /// something has changed since that was asked for.
+    local: Option<(App, u64)>,
+}
+
+impl ClientModel {
+    pub(crate) fn new(version: Version, is_volatile: bool) -> Self {
+        let mut client = Self {
+            committed: Vec::new(),
+            rejected: Vec::new(),
+            forgotten: Vec::new(),
+            pending: VecDeque::new(),
+            settled: Vec::new(),
+            head: LogPosition::ROOT,
+            pulled: LogPosition::ROOT,
+            history: 0,
+            version,
+            archived: 0,
+            lamps: Lamps::new(),
+            quarantined: 0,
+            moments: Vec::new(),
+            is_volatile,
+            pending_events: 0,
+            confirmed: App::default(),
+            local: None,
+        };
+        client.note();
+        client
+    }
+
+    /// The client committed a group; [`Self::note`] follows when the whole commit is there.
+    pub(crate) fn commit(&mut self, known: Rc<Known>) {
+        if let Some((local, _)) = &mut self.local {
+            // It applies, or it would not have been committed.
+            let _ = local.apply_whole(&known.facts, known.author, self.version);
+        }
+        known.index.set(self.committed.len());
+        self.pending_events += known.synced_events();
+        self.committed.push(Rc::clone(&known));
+        self.pending.push_back(known);
+    }
+
+    /// The client committed memory events.
+    pub(crate) fn flash(&mut self, facts: &[Fact]) {
+        let mut lamps = std::mem::take(&mut self.lamps);
+        self.local().flash(facts, &mut lamps);
+        self.lamps = lamps;
+    }
+
+    /// The client's head moved on, in the history on which it already was, or stayed; client-only
+    /// groups came to their places. Returns the own groups that this confirmed.
+    pub(crate) fn advance(
+        &mut self,
+        history: &History,
+        to: LogPosition,
+        settled: Vec<Settled>,
+    ) -> Option<Vec<Rc<Known>>> {
+        let (from, until) = (history.groups_up_to(self.head)?, history.groups_up_to(to)?);
+        let passed = history.entries().get(from..until)?;
+        let mut settled = settled.into_iter().peekable();
+        let mut confirmed = Vec::new();
+        let here = self.head.seq.0;
+        while let Some(next) = settled.next_if(|next| next.seq == here) {
+            self.settle(next)?;
+        }
+        for entry in passed {
+            let known = &entry.known;
+            let failing = self.confirmed.apply_each(&known.facts, known.author, self.version);
+            self.quarantined += failing.len() as u64;
+            confirmed.extend(self.take_pending(known));
+            while let Some(next) = settled.next_if(|next| next.seq == entry.end.seq.0) {
+                self.settle(next)?;
+            }
+        }
+        self.head = to;
+        self.local = None;
+        self.note();
+        settled.next().is_none().then_some(confirmed)
+    }
+
+    fn settle(&mut self, settled: Settled) -> Option<()> {
+        let own = self.take_pending(&settled.known)?;
+        let _ = self.confirmed.apply_whole(&own.facts, own.author, self.version);
+        self.settled.push(settled);
+        Some(())
+    }
+
+    fn take_pending(&mut self, known: &Known) -> Option<Rc<Known>> {
+        // Only its author can have it, and mostly as the first one.
+        let own = self.committed.get(known.index.get());
+        own.filter(|own| own.id == known.id)?;
+        let at = self.pending.iter().position(|own| own.id == known.id)?;
+        self.pending_events -= known.synced_events();
+        self.pending.remove(at)
+    }
+
+    /// A pending group became a dead letter.
+    pub(crate) fn reject(&mut self, own: &Known) {
+        self.take_pending(own);
+        own.is_rejected.set(true);
+        self.rejected.push(own.id);
+        self.local = None;
+        self.note();
+    }
+
+    /// The user has dealt with a dead letter; [`Self::note`] follows.
+    pub(crate) fn forget(&mut self, id: GroupId) {
+        self.forgotten.push(id);
+    }
+
+    /// Returns the dead letters that nobody has dealt with.
+    pub(crate) fn dead_letters(&self) -> Vec<GroupId> {
+        let dead = self.rejected.iter().filter(|id| !self.forgotten.contains(id));
+        dead.copied().collect()
+    }
+
+    /// The state that the app sees: pending groups that do not apply are left out.
+    pub(crate) fn local(&mut self) -> &App {
+        &self.derived().0
+    }
+
+    /// How many synced groups are left out of the state that the app sees.
+    pub(crate) fn left_out(&mut self) -> u64 {
+        self.derived().1
+    }
+
+    fn derived(&mut self) -> &(App, u64) {
+        let Self { confirmed, pending, version, .. } = self;
+        self.local.get_or_insert_with(|| {
+            let (mut app, mut left_out) = (confirmed.clone(), 0);
+            for own in pending {
+                let applied = app.apply_whole(&own.facts, own.author, *version);
+                left_out += u64::from(applied.is_err() && !own.client_only);
+            }
+            (app, left_out)
+        })
+    }
+
+    /// Tells which event of an own group fails, if one does, on the state at the head with the
+    /// pending groups that were committed before it.
+    pub(crate) fn failing_event(&self, own: &Known) -> Option<usize> {
+        let mut app = self.confirmed.clone();
+        for other in self.pending.iter().filter(|other| other.index < own.index) {
+            let _ = app.apply_whole(&other.facts, other.author, self.version);
+        }
+        app.apply_whole(&own.facts, own.author, self.version).err()
+    }
+
+    /// Walks over the pending groups that the backend is to have.
+    pub(crate) fn pending_synced(&self) -> impl Iterator<Item = &Rc<Known>> {
+        self.pending.iter().filter(|own| !own.client_only)
+    }
+
+    /// Returns how many synced events are pending.
+    pub(crate) fn pending_events(&self) -> u64 {
+        self.pending_events
+    }
+
+    /// Returns how many of its groups survive a power cut for sure.
+    pub(crate) fn synced_groups(&self) -> usize {
+        if self.is_volatile { usize::MAX } else { self.moments[0].committed }
+    }
+
+    /// Returns this moment.
+    pub(crate) fn now(&self) -> Moment {
+        Moment {
+            committed: self.committed.len(),
+            rejected: self.rejected.len(),
+            forgotten: self.forgotten.len(),
+            head: self.head,
+            pulled: self.pulled,
+            history: self.history,
+            archived: self.archived,
+        }
+    }
+
+    /// Something has happened that a power cut may take back.
+    pub(crate) fn note(&mut self) {
+        let now = self.now();
+        if self.moments.last() != Some(&now) {
+            self.moments.push(now);
+        }
+    }
+
+    /// The disk was synced: a power cut does not lead behind this moment.
+    pub(crate) fn synced(&mut self) {
+        let now = self.now();
+        self.moments.clear();
+        self.moments.push(now);
+    }
+
+    /// Returns the groups that have to be somewhere in the tail or among the settled ones at a
+    /// moment, in the order in which they were committed.
+    pub(crate) fn open_at(&self, moment: &Moment, history: &History) -> Option<Vec<Rc<Known>>> {
+        let groups = history.groups_up_to(moment.head)?;
+        let ended: HashSet<&GroupId> = self.rejected[..moment.rejected].iter().collect();
+        let is_open = |own: &&Rc<Known>| {
+            !ended.contains(&own.id) && history.find(own.id).is_none_or(|at| at >= groups)
+        };
+        Some(self.committed[..moment.committed].iter().filter(is_open).cloned().collect())
+    }
+
+    /// The client is at some moment of its life, with the given tail and settled groups.
+    pub(crate) fn become_as(
+        &mut self,
+        history: &History,
+        moment: Moment,
+        (pending, settled): (Vec<Rc<Known>>, Vec<Settled>),
+    ) {
+        for lost in self.committed.drain(moment.committed..) {
+            lost.is_lost.set(true);
+        }
+        self.rejected.truncate(moment.rejected);
+        self.forgotten.truncate(moment.forgotten);
+        let Moment { head, pulled, archived, .. } = moment;
+        (self.head, self.pulled, self.archived) = (head, pulled, archived);
+        self.history = moment.history;
+        let groups = history.groups_up_to(moment.head).unwrap_or(0);
+        let (confirmed, quarantined) = history.replay(groups, &settled, self.version);
+        (self.confirmed, self.quarantined) = (confirmed, quarantined.len() as u64);
+        self.pending_events = pending.iter().map(|own| own.synced_events()).sum();
+        (self.pending, self.settled) = (pending.into(), settled);
+        let rejected: HashSet<&GroupId> = self.rejected.iter().collect();
+        for own in &self.committed {
+            own.is_rejected.set(rejected.contains(&own.id));
+        }
+        self.local = None;
+        self.note();
+    }
+}

@@ -1,0 +1,160 @@
+//! What kind of run a seed is: how many clients, how fast a network, which faults.
+//!
+//! Each seed has a random subset of the faults, so that some runs meet one kind alone and get far,
+//! and others meet all of them at once.
+
+use crate::rng::Rng;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    Drop,
+    Duplicate,
+    Reorder,
+    Delay,
+    Reset,
+    HangUp,
+    OneWay,
+    KillInside,
+    Kill,
+    PowerCut,
+    DiskError,
+    SyncError,
+    DiskFull,
+    Clock,
+    VersionSkew,
+    ServerStop,
+    ServerKillInside,
+    ServerPowerCut,
+    ServerDisk,
+    ServerRestore,
+    Join,
+    Leave,
+}
+
+impl Fault {
+    const ALL: [Self; 22] = [
+        Self::Drop,
+        Self::Duplicate,
+        Self::Reorder,
+        Self::Delay,
+        Self::Reset,
+        Self::HangUp,
+        Self::OneWay,
+        Self::KillInside,
+        Self::Kill,
+        Self::PowerCut,
+        Self::DiskError,
+        Self::SyncError,
+        Self::DiskFull,
+        Self::Clock,
+        Self::VersionSkew,
+        Self::ServerStop,
+        Self::ServerKillInside,
+        Self::ServerPowerCut,
+        Self::ServerDisk,
+        Self::ServerRestore,
+        Self::Join,
+        Self::Leave,
+    ];
+
+    /// Tells whether it befalls single messages, so that it needs no time of its own.
+    pub(crate) fn is_of_messages(self) -> bool {
+        matches!(self, Self::Drop | Self::Duplicate | Self::Reorder | Self::Delay)
+    }
+
+    /// How often it strikes, relative to others; those that cost much time are rare.
+    fn weight(self) -> u64 {
+        match self {
+            Self::Reset | Self::HangUp | Self::KillInside | Self::OneWay => 6,
+            Self::Clock | Self::ServerStop | Self::ServerKillInside => 3,
+            Self::Join | Self::Leave | Self::ServerRestore => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// The parameters of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// How many clients there are at the beginning.
+    pub(crate) clients: u64,
+    /// How many of a thousand clients live in memory.
+    pub(crate) in_memory: u64,
+    /// How many of a thousand clients stop when the backend has another history.
+    pub(crate) stopping: u64,
+    /// How many of a thousand clients start with the second version.
+    pub(crate) second_version: u64,
+    /// How many steps are made up, before the rest.
+    pub(crate) steps: u64,
+    /// Groups at which the server cuts a page.
+    pub(crate) page_groups: usize,
+    /// The least and the greatest time that a message takes.
+    pub(crate) latency_ms: (u64, u64),
+    /// The mean time between two commits of a client.
+    pub(crate) commit_gap_ms: u64,
+    /// How many groups a client has pending before its user waits.
+    pub(crate) max_pending: usize,
+    /// Pages of a write-ahead log after which it is written back to its database.
+    pub(crate) checkpoint_pages: i32,
+    /// How long a disk takes to sync.
+    pub(crate) sync_ms: u64,
+    /// What goes wrong.
+    pub(crate) faults: Vec<Fault>,
+    /// The mean number of steps between two faults.
+    pub(crate) fault_gap: u64,
+}
+
+impl Plan {
+    /// Draws a plan.
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let clients = match rng.below(20) {
+            0..8 => 2,
+            8..13 => 3,
+            13..17 => rng.between(4, 5),
+            17..19 => rng.between(6, 8),
+            _ => rng.between(9, 16),
+        };
+        let latency_ms = *rng.pick(&[(1, 5), (5, 50), (20, 300)]);
+        // A third of all runs have hardly any faults, so that long peaceful histories come up too.
+        let share = *rng.pick(&[80, 250, 500]);
+        let faults = Fault::ALL.into_iter().filter(|_| rng.chance(share)).collect();
+        let commit_gap_ms = latency_ms.1 * *rng.pick(&[2, 8, 16, 40, 40]);
+        Self {
+            clients,
+            in_memory: *rng.pick(&[0, 0, 0, 300]),
+            stopping: *rng.pick(&[0, 200, 1000]),
+            second_version: *rng.pick(&[0, 0, 400]),
+            steps: match rng.below(10) {
+                0..2 => rng.between(200, 800),
+                2..8 => rng.between(800, 2000),
+                _ => rng.between(2000, 4000),
+            },
+            page_groups: *rng.pick(&[1, 2, 3, 8, 256]),
+            latency_ms,
+            commit_gap_ms,
+            max_pending: *rng.pick(&[2, 4, 4, 8, 30]),
+            checkpoint_pages: *rng.pick(&[15, 60, 60, 1000]),
+            sync_ms: *rng.pick(&[0, 2, 20]),
+            faults,
+            fault_gap: *rng.pick(&[30, 80, 80, 200]),
+        }
+    }
+
+    /// Draws the next fault that is none of single messages, if there are any.
+    pub(crate) fn draw_fault(&self, rng: &mut Rng) -> Option<Fault> {
+        let striking = self.faults.iter().copied().filter(|fault| !fault.is_of_messages());
+        let total: u64 = striking.clone().map(Fault::weight).sum();
+        let mut left = rng.below(total.max(1));
+        striking.into_iter().find(|fault| {
+            let is_it = left < fault.weight();
+            left = left.saturating_sub(fault.weight());
+            is_it
+        })
+    }
+
+    /// Tells whether a kind of fault happens at all.
+    pub(crate) fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+}

@@ -1,0 +1,77 @@
+//! Which groups a simulated user commits.
+
+use super::facts::{
+    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, MemberJoined, Moved, NoteCreated, NoteDeleted, NoteEdited,
+    NoteRenamed, NoteWritten, NotesDropped, Novel, SeatForced, SeatFreed, SeatTaken, SeatsSwapped,
+    Skewed, TeamLeft,
+};
+use crate::model::app::SKEWED_COUNTER;
+use crate::rng::Rng;
+
+const SEATS: u64 = 6;
+const PEOPLE: u64 = 5;
+const COUNTERS: u64 = 4;
+const ACCOUNTS: u64 = 5;
+const NOTES: u64 = 16;
+const TEAMS: u64 = 3;
+const DRAFTS: u64 = 3;
+
+/// The largest group that a simulated user commits.
+pub(crate) const MAX_GROUP: u64 = 50;
+
+/// Draws the events of one commit: one for most, up to [`MAX_GROUP`] for a few.
+pub(crate) fn group(rng: &mut Rng) -> Vec<Fact> {
+    let events = match rng.below(100) {
+        0..84 => 1,
+        84..95 => rng.between(2, 4),
+        95..99 => rng.between(5, 12),
+        _ => rng.between(13, MAX_GROUP),
+    };
+    // Most commits have one kind of events, and most of these are synced.
+    let private = *rng.pick(&[0, 0, 0, 0, 0, 0, 300, 1000]);
+    let fact = |rng: &mut Rng| match rng.chance(private) {
+        true => private_fact(rng),
+        false => fact(rng, events > 4),
+    };
+    (0..events).map(|_| fact(rng)).collect()
+}
+
+/// Draws an event that never leaves its client.
+fn private_fact(rng: &mut Rng) -> Fact {
+    let counter = if rng.chance(200) { SKEWED_COUNTER } else { rng.below(COUNTERS) as u8 };
+    let number = rng.below(DRAFTS) as u8;
+    match rng.below(10) {
+        0..5 => DraftKept { draft: number, counter }.into(),
+        5..7 => DraftKeptEven { draft: number, counter }.into(),
+        7 => DraftDropped { draft: number }.into(),
+        _ => Flashed { lamp: number, counter }.into(),
+    }
+}
+
+/// Draws one event. A large group of events that may fail hardly ever applies, so most of the
+/// events of a large one are `calm`.
+fn fact(rng: &mut Rng, calm: bool) -> Fact {
+    let mut number = |end: u64| rng.below(end) as u8;
+    let kind = number(if calm { 60 } else { 100 });
+    match kind {
+        0..14 => Counted { counter: number(COUNTERS), by: number(9) }.into(),
+        14..26 => NoteWritten { note: number(NOTES), text: number(200) }.into(),
+        26..34 => NoteEdited { note: number(NOTES), text: number(200) }.into(),
+        34..38 => NoteDeleted { note: number(NOTES) }.into(),
+        38..40 => NotesDropped { from: number(NOTES) }.into(),
+        40..46 => MemberJoined { team: number(TEAMS), person: number(PEOPLE) }.into(),
+        46..48 => TeamLeft { team: number(TEAMS) }.into(),
+        48..52 => SeatForced { seat: number(SEATS), by: number(PEOPLE) }.into(),
+        52..57 => SeatFreed { seat: number(SEATS) }.into(),
+        57..60 => Skewed { number: number(9) }.into(),
+        60..72 => SeatTaken { seat: number(SEATS), by: number(PEOPLE) }.into(),
+        72..76 => SeatsSwapped { a: number(SEATS), b: number(SEATS) }.into(),
+        76..82 => CountedEven { counter: number(COUNTERS) }.into(),
+        82..91 => {
+            Moved { from: number(ACCOUNTS), to: number(ACCOUNTS), amount: number(60) }.into()
+        }
+        91..95 => NoteCreated { note: number(NOTES), text: number(200) }.into(),
+        95..98 => NoteRenamed { from: number(NOTES), to: number(NOTES) }.into(),
+        _ => Novel { number: number(9) }.into(),
+    }
+}

@@ -1,0 +1,216 @@
+//! Rest: no more faults, everybody runs and talks, until nothing moves; then all must agree.
+//!
+//! The rest is part of the simulation: it is bounded in steps and in time, and a run that does not
+//! come to rest within both is as wrong as one that loses something.
+
+use std::collections::BTreeMap;
+
+use livestore::{ConnectionState, StopReason};
+
+use super::World;
+use super::client::IDLE_MS;
+use super::net::LinkId;
+use crate::action::{DiskTrouble, Place, Way};
+use crate::checks::{self, Violation, violation};
+
+/// How long a rest may take by the clock of the simulation.
+const MAX_REST_MS: u64 = 180_000;
+
+impl World {
+    /// Ends all faults, lets everything come to rest, and checks that it has.
+    pub(crate) fn settle(&mut self) -> Result<(), Violation> {
+        self.end_faults()?;
+        let (bound, began_ms) = (self.counts.steps + self.allowance(), self.now_ms);
+        loop {
+            while self.move_all()? {
+                if self.counts.steps > bound {
+                    return violation("convergence", None, self.who_is_behind());
+                }
+            }
+            let Some(next_ms) = self.next_timer_ms() else { break };
+            if next_ms > began_ms + MAX_REST_MS {
+                let message = format!("{} ms of waiting: {}", next_ms - began_ms, self.who_is_behind());
+                return violation("convergence", None, message);
+            }
+            self.now_ms = self.now_ms.max(next_ms);
+            self.server_wakes()?;
+            for client in 0..self.clients.len() {
+                self.wake(client)?;
+            }
+            self.tick();
+        }
+        self.check_rest()?;
+        self.effects.clear();
+        Ok(())
+    }
+
+    /// Everything that is broken is mended, and what is on its way somewhere arrives or is lost.
+    fn end_faults(&mut self) -> Result<(), Violation> {
+        self.server.disk.trouble(DiskTrouble::default());
+        if self.server.process.is_some() {
+            self.server.disk.revive();
+        }
+        self.start_server()?;
+        for client in 0..self.clients.len() {
+            self.clients[client].blocked.clear();
+            if let Some(disk) = &mut self.clients[client].disk {
+                disk.trouble(DiskTrouble::default());
+                if self.clients[client].process.is_some() {
+                    self.clients[client].disk.as_mut().expect("it has one").revive();
+                }
+            }
+            if self.clients[client].distrusts() {
+                self.kill(client);
+            }
+            let version = self.clients[client].model.version;
+            self.start(client, version)?;
+            self.end_old_links(client)?;
+        }
+        Ok(())
+    }
+
+    /// What is on connections that the client has given up reaches the server; connections on
+    /// which a message was lost break, as the silence on them would make them.
+    fn end_old_links(&mut self, client: usize) -> Result<(), Violation> {
+        let current = self.clients[client].links.current();
+        let serials: Vec<u32> = self.clients[client].links.iter().map(|(at, _)| at).collect();
+        for serial in serials.into_iter().filter(|serial| Some(*serial) != current) {
+            let id = LinkId { client, serial };
+            let link = self.clients[client].links.ago(serial);
+            let place = Place { client, link, way: Way::Up, nth: 0 };
+            loop {
+                while self.deliver(place)? {
+                    self.tick();
+                }
+                if !self.answer(id)? {
+                    break;
+                }
+            }
+            self.end_conversation(id, None)?;
+        }
+        if let Some(serial) = current
+            && self.clients[client].links.get(serial).is_some_and(|link| link.is_damaged)
+        {
+            self.reset(client)?;
+        }
+        Ok(())
+    }
+
+    /// How many steps the rest may take: some for each client, and a few for each group that has
+    /// to go somewhere.
+    fn allowance(&self) -> u64 {
+        let pending: usize = self.active().map(|at| self.clients[at].model.pending.len()).sum();
+        let log = self.model.current();
+        let end = log.entries().len() + pending;
+        let behind = |at: usize| {
+            let head = self.clients[at].model.head;
+            end - log.groups_up_to(head).unwrap_or(end)
+        };
+        let behind: usize = self.active().map(behind).sum();
+        let clients = self.clients.len() as u64;
+        200 + 60 * clients + 8 * (pending + behind) as u64
+    }
+
+    fn active(&self) -> impl Iterator<Item = usize> {
+        (0..self.clients.len()).filter(|at| !self.clients[*at].has_left)
+    }
+
+    /// Everything moves by one; returns whether anything did.
+    fn move_all(&mut self) -> Result<bool, Violation> {
+        let mut moved = false;
+        for client in 0..self.clients.len() {
+            if self.clients[client].has_left {
+                continue;
+            }
+            moved |= self.move_one(client)?;
+        }
+        Ok(moved)
+    }
+
+    fn move_one(&mut self, client: usize) -> Result<bool, Violation> {
+        let steps = self.counts.steps;
+        let step = |world: &mut Self, done: bool| {
+            if done {
+                world.tick();
+            }
+        };
+        let opened = self.open_link(client)?;
+        step(self, opened);
+        let synced = self.sync(client)?;
+        step(self, synced);
+        let place = |way| Place { client, link: 0, way, nth: 0 };
+        let up = self.deliver(place(Way::Up))?;
+        step(self, up);
+        let id = self.link_id(client, 0);
+        let answered = self.answer(id)?;
+        step(self, answered);
+        let sent = self.send_page(id)?;
+        step(self, sent);
+        let down = self.deliver(place(Way::Down))?;
+        step(self, down);
+        Ok(self.counts.steps > steps)
+    }
+
+    /// When the next timer rings, of a client or of the server.
+    fn next_timer_ms(&self) -> Option<u64> {
+        let client_timer = |at: usize| {
+            let timeout_ms = self.clients[at].process.as_ref()?.replica.next_timeout()?;
+            let pause_ms = timeout_ms.saturating_sub(self.client_now(at));
+            Some(self.now_ms + pause_ms.min(IDLE_MS))
+        };
+        let clients = self.active().filter_map(client_timer);
+        clients.chain(self.server.turn_ends_ms()).min()
+    }
+
+    fn who_is_behind(&self) -> String {
+        let head = self.model.current().end().seq;
+        let status = |at: usize| {
+            let status = self.clients[at].process.as_ref().map(|process| process.replica.status());
+            (status.as_ref().is_none_or(|status| !status.is_synced()), at, status)
+        };
+        let behind: Vec<_> = self.active().map(status).filter(|(behind, ..)| *behind).collect();
+        format!("the log is at {head}; not in step: {behind:?}")
+    }
+
+    /// Everybody agrees, and everything is accounted for.
+    fn check_rest(&mut self) -> Result<(), Violation> {
+        let mut hashes = BTreeMap::new();
+        let mut replayed = Vec::new();
+        for at in self.active().collect::<Vec<_>>() {
+            self.verify(at)?;
+            let client = &self.clients[at];
+            let Some(process) = &client.process else {
+                return violation("opens", Some(at), "it is not running");
+            };
+            let status = process.replica.status();
+            if let ConnectionState::Stopped(StopReason::HistoryDiverged(_)) = status.connection {
+                // That it had to is checked when it is told to; the log may have got the same
+                // groups again since then.
+                continue;
+            }
+            if !status.is_synced() || client.model.head != self.model.current().end() {
+                return violation("convergence", Some(at), format_args!("at rest: {status:?}"));
+            }
+            let hash = match process.replica.state_hash() {
+                Ok(hash) => hash,
+                Err(error) => return violation("readable", Some(at), error),
+            };
+            let version = client.model.version;
+            if *hashes.entry(version).or_insert(hash) != hash {
+                return violation("determinism", Some(at), "its state differs from another's");
+            }
+            // One replay for each version, and not each time: the others have the same log and the
+            // same state, and the model has derived that in its own way.
+            if self.seed % 4 == 0 && !replayed.contains(&version) {
+                replayed.push(version);
+                match process.replica.replay_hash() {
+                    Ok(replay) if replay == hash => {}
+                    Ok(_) => return violation("replay", Some(at), "its state is no replay"),
+                    Err(error) => return violation("replay", Some(at), error),
+                }
+            }
+            checks::accounted(&self.model, at, &client.model)?;
+        }
+        Ok(())
+    }
+}
