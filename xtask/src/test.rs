@@ -65,7 +65,10 @@ fn demo_check() -> Command {
     command
 }
 
-/// The simulator alone, since its features must not be in what the other parts build.
+/// The simulator's features must not be in what the other parts test.
+const WITHOUT_SIM: [&str; 3] = ["--workspace", "--exclude", "livestore-sim"];
+
+/// The simulator, built with optimization: it is worth its time by the number of its steps.
 fn simulator(args: &[&str]) -> Command {
     let mut command = cargo();
     command.args(["run", "--quiet", "--release", "--locked", "--package", "livestore-sim", "--"]);
@@ -90,18 +93,21 @@ pub(crate) fn run(args: &Args) -> Outcome {
         "clippy",
         cargo().args(["clippy", "--workspace", "--all-targets", "--locked"]).args(warnings),
     )?;
-    let no_run = ["test", "--workspace", "--all-targets", "--locked", "--no-run"];
-    parts.run("build tests", cargo().args(no_run))?;
+    let no_run = ["test", "--all-targets", "--locked", "--no-run"];
+    parts.run("build tests", cargo().args(no_run).args(WITHOUT_SIM))?;
     parts.run(
         "tests",
         cargo()
-            .args(["test", "--workspace", "--lib", "--bins", "--tests", "--locked"])
+            .args(["test", "--lib", "--bins", "--tests", "--locked"])
+            .args(WITHOUT_SIM)
             .env("LIVESTORE_KILLS", KILLS.to_string()),
     )?;
-    parts.run("doctests", cargo().args(["test", "--workspace", "--doc", "--locked"]))?;
+    parts.run("doctests", cargo().args(["test", "--doc", "--locked"]).args(WITHOUT_SIM))?;
     parts.run("documentation", &mut documentation())?;
     parts.run("demo", &mut demo_check())?;
-    parts.run("simulator", &mut simulator(&["--seeds", &SEEDS.to_string()]))?;
+    let sim_tests = ["test", "--release", "--locked", "--package", "livestore-sim"];
+    parts.run("simulator's tests", cargo().args(sim_tests))?;
+    parts.run("simulator", &mut simulator(&["--threads", "2", "--seeds", &SEEDS.to_string()]))?;
     parts.run("mutants", &mut simulator(&["--mutants"]))?;
     parts.print();
     Ok(())
@@ -109,7 +115,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 pub(crate) fn soak(args: &SoakArgs) -> Outcome {
     let mut parts = Parts::default();
-    parts.run("simulator", &mut simulator(&["--json", "--seeds", &args.seeds.to_string()]))?;
+    parts.run(
+        "simulator",
+        &mut simulator(&["--threads", "2", "--json", "--seeds", &args.seeds.to_string()]),
+    )?;
     parts.run("mutants", &mut simulator(&["--mutants"]))?;
     let crash = ["test", "--release", "--package", "livestore-rs", "--test", "livestore"];
     parts.run(
@@ -122,7 +131,8 @@ pub(crate) fn soak(args: &SoakArgs) -> Outcome {
     parts.run(
         "properties",
         cargo()
-            .args(["test", "--release", "--workspace", "--lib", "--tests", "--exclude", "xtask"])
+            .args(["test", "--release", "--lib", "--tests", "--exclude", "xtask"])
+            .args(WITHOUT_SIM)
             .env("PROPTEST_CASES", args.cases.to_string()),
     )?;
     parts.print();

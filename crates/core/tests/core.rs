@@ -4,6 +4,7 @@ mod core {
     mod canonical;
     mod canonical_properties;
     mod event_groups;
+    mod golden;
     mod ids;
     mod merging;
     mod names;

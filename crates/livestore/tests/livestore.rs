@@ -12,13 +12,23 @@ mod bad_input;
 mod commit;
 #[path = "livestore/crash.rs"]
 mod crash;
+#[path = "livestore/crash_images.rs"]
+mod crash_images;
 #[path = "livestore/durability.rs"]
 mod durability;
+#[path = "livestore/family.rs"]
+mod family;
 #[path = "livestore/files.rs"]
 mod files;
+#[path = "livestore/golden.rs"]
+mod golden;
 #[path = "livestore/kinds.rs"]
 mod kinds;
 #[path = "livestore/live_queries.rs"]
 mod live_queries;
+#[path = "livestore/oracle.rs"]
+mod oracle;
+#[path = "livestore/rebases.rs"]
+mod rebases;
 #[path = "livestore/sync.rs"]
 mod sync;

@@ -3,7 +3,7 @@
 //! Clients are [`livestore::Replica`]s, the server is [`livestore_server::SqliteStorage`] with the
 //! rules of its conversations, and SQLite runs on disks that tear, lose and fail. Network, disks
 //! and clocks are simulated, in one thread, from one seed: the same seed is the same run, message
-//! for message. After each step a small [reference model](model) says what must hold.
+//! for message. After each step a small reference model says what must hold.
 //!
 //! ```text
 //!  plan ──▶ schedule ──steps──▶ world ──▶ checks ◀── model

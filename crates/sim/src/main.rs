@@ -2,33 +2,176 @@
 
 #![forbid(unsafe_code)]
 
-fn main() {
-    if let Some(path) = std::env::args().nth(1).filter(|arg| arg.ends_with(".json")) {
-        let trace = livestore_sim::Trace::read(std::path::Path::new(&path)).unwrap();
-        let (run, story) = trace.tell();
-        story.iter().for_each(|line| println!("{line}"));
-        println!("{:?}", run.violation.map(|violation| violation.to_string()));
-        return;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use livestore_core::mutant::{self, Mutant};
+use livestore_sim::{Counts, Sometimes, Trace, minimise, run_seed};
+
+/// Seeds from which on every situation has to have come up.
+const SEEDS_FOR_ALL_POINTS: u64 = 2_000;
+/// Seeds within which a bug has to be found.
+const SEEDS_FOR_A_MUTANT: u64 = 2_000;
+/// How long a failing run is cut down.
+const MINIMISE_FOR: Duration = Duration::from_secs(20);
+
+/// Runs real replicas and the real server log on a simulated network, disk and clock.
+#[derive(Debug, Parser)]
+#[command(name = "livestore-sim", max_term_width = 100)]
+struct Args {
+    /// How many seeds to run
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many seeds to run at a time
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// End with one line of JSON
+    #[arg(long)]
+    json: bool,
+    /// Bring known bugs back, one at a time, and see whether they are found
+    #[arg(long)]
+    mutants: bool,
+    /// Tell what happens in a recorded run, instead of running seeds
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let is_good = match &args.trace {
+        Some(path) => tell(path),
+        None if args.mutants => try_mutants(args.seed),
+        None => run_seeds(&args),
+    };
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn tell(path: &std::path::Path) -> bool {
+    let trace = match Trace::read(path) {
+        Ok(trace) => trace,
+        Err(error) => {
+            eprintln!("error: {}: {error}", path.display());
+            return false;
+        }
+    };
+    let (run, story) = trace.tell();
+    for line in &story {
+        println!("{line}");
     }
-    let seeds: u64 = std::env::args().nth(1).and_then(|arg| arg.parse().ok()).unwrap_or(10);
-    let first: u64 = std::env::args().nth(2).and_then(|arg| arg.parse().ok()).unwrap_or(0);
-    let begin = std::time::Instant::now();
-    let mut counts = livestore_sim::Counts::default();
-    let mut sometimes = livestore_sim::Sometimes::default();
-    for seed in first..first + seeds {
-        let (trace, run) = livestore_sim::run_seed(seed);
-        counts.add(run.counts);
-        sometimes.merge(&run.sometimes);
-        if let Some(violation) = run.violation {
-            println!("seed {seed}, {} steps: {violation}", trace.steps.len());
-            let small = livestore_sim::minimise(&trace, std::time::Duration::from_secs(6));
-            small.write(std::path::Path::new(&format!("/tmp/h/sim/fail-{seed}.json"))).unwrap();
-            println!("  {} steps: {:?}", small.steps.len(), small.run().violation);
+    match run.violation {
+        Some(violation) => println!("violation: {violation}"),
+        None => println!("no violation"),
+    }
+    true
+}
+
+/// What all runs together came to.
+#[derive(Default)]
+struct Total {
+    counts: Counts,
+    sometimes: Sometimes,
+    violations: u64,
+}
+
+fn run_seeds(args: &Args) -> bool {
+    let begin = Instant::now();
+    let (next, has_failed) = (AtomicU64::new(args.seed), AtomicBool::new(false));
+    let total = Mutex::new(Total::default());
+    let end = args.seed + args.seeds;
+    std::thread::scope(|scope| {
+        for _ in 0..args.threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || has_failed.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let (trace, run) = run_seed(seed);
+                    let mut total = total.lock().expect("no run panics while it counts");
+                    total.counts.add(run.counts);
+                    total.sometimes.merge(&run.sometimes);
+                    if let Some(violation) = run.violation {
+                        total.violations += 1;
+                        has_failed.store(true, Ordering::Relaxed);
+                        drop(total);
+                        report(seed, &trace, &violation.to_string());
+                    }
+                }
+            });
+        }
+    });
+    let total = total.into_inner().expect("no run panics while it counts");
+    let seconds = begin.elapsed().as_secs_f64();
+    let Counts { steps, events, rebases, kills, restores } = total.counts;
+    let mut is_good = total.violations == 0;
+    if is_good && args.seeds >= SEEDS_FOR_ALL_POINTS {
+        for point in total.sometimes.missing() {
+            is_good = false;
+            println!("never came up: {point}");
         }
     }
-    let seconds = begin.elapsed().as_secs_f64();
-    println!("{counts:?} in {seconds:.2} s, {:.0} steps/s", counts.steps as f64 / seconds);
-    for (point, count) in sometimes.iter() {
-        println!("{count:8} {point}");
+    println!(
+        "{} seeds, {steps} steps, {events} events, {rebases} rebases, {kills} kills, {restores} \
+         restores, {} violations, {seconds:.1} s, {:.0} steps/s",
+        args.seeds,
+        total.violations,
+        steps as f64 / seconds
+    );
+    if args.json {
+        let json = serde_json::json!({
+            "seeds": args.seeds, "steps": steps, "events": events, "rebases": rebases,
+            "kills": kills, "restores": restores, "violations": total.violations,
+            "seconds": (seconds * 10.0).round() / 10.0,
+        });
+        println!("{json}");
     }
+    is_good
+}
+
+fn report(seed: u64, trace: &Trace, violation: &str) {
+    println!("seed {seed}: {violation}");
+    println!("cutting the trace down, for up to {} s …", MINIMISE_FOR.as_secs());
+    let small = minimise(trace, MINIMISE_FOR);
+    let path = PathBuf::from(format!("failing-{seed}.json"));
+    match small.write(&path) {
+        Ok(()) => println!(
+            "{} of {} steps are left: livestore-sim --trace {}",
+            small.steps.len(),
+            trace.steps.len(),
+            path.display()
+        ),
+        Err(error) => println!("the trace could not be written: {error}"),
+    }
+    println!("the whole run: livestore-sim --seed {seed} --seeds 1");
+}
+
+fn try_mutants(first: u64) -> bool {
+    let mut all_found = true;
+    for bug in Mutant::ALL {
+        let begin = Instant::now();
+        mutant::activate(Some(bug));
+        let found = (first..first + SEEDS_FOR_A_MUTANT).find_map(|seed| {
+            // A bug may also end in a panic, which is found all the same.
+            let run = std::panic::catch_unwind(|| run_seed(seed).1.violation);
+            let check = run.map_or(Some("panic"), |violation| violation.map(|found| found.check));
+            check.map(|check| (seed, check))
+        });
+        mutant::activate(None);
+        let seconds = begin.elapsed().as_secs_f64();
+        if let Some((seed, check)) = found {
+            let seeds = seed - first + 1;
+            println!("{bug:?}: found after {seeds} seeds by {check}, {seconds:.1} s");
+        } else {
+            all_found = false;
+            println!("{bug:?}: survives {SEEDS_FOR_A_MUTANT} seeds, {seconds:.1} s");
+        }
+    }
+    all_found
 }

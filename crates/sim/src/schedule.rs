@@ -17,26 +17,51 @@ use crate::world::{Effect, LinkId, World};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Pending {
     /// The user of a client does something.
-    User { client: usize },
+    User {
+        client: usize,
+    },
     /// A connection attempt reaches the server.
-    Open { client: usize },
+    Open {
+        client: usize,
+    },
     /// A timer rings.
-    Wake { client: usize },
+    Wake {
+        client: usize,
+    },
     /// A disk is done.
-    Sync { client: usize },
+    Sync {
+        client: usize,
+    },
     /// A message arrives.
-    Arrive { id: LinkId, way: Way, packet: u64 },
+    Arrive {
+        id: LinkId,
+        way: Way,
+        packet: u64,
+    },
     /// A message is lost where it is.
-    Lose { id: LinkId, way: Way, packet: u64 },
+    Lose {
+        id: LinkId,
+        way: Way,
+        packet: u64,
+    },
     Answer(LinkId),
     Page(LinkId),
     ServerWake,
     StartServer,
-    Start { client: usize },
-    Kill { client: usize },
+    Start {
+        client: usize,
+    },
+    Kill {
+        client: usize,
+    },
     /// A fault ends.
-    Unblock { client: usize, way: Way },
-    Mend { client: Option<usize> },
+    Unblock {
+        client: usize,
+        way: Way,
+    },
+    Mend {
+        client: Option<usize>,
+    },
     Backup,
 }
 
@@ -123,10 +148,8 @@ impl Schedule {
         self.after(1, Pending::User { client: world.clients.len() });
         let (memory, stops) =
             (self.rng.chance(self.plan.in_memory), self.rng.chance(self.plan.stopping));
-        let version = match self.rng.chance(self.plan.second_version) {
-            true => Version::Two,
-            false => Version::One,
-        };
+        let version =
+            if self.rng.chance(self.plan.second_version) { Version::Two } else { Version::One };
         Action::Join { memory, stops, version }
     }
 
@@ -210,9 +233,10 @@ impl Schedule {
             }
         }
         let is_lost = self.plan.has(Fault::Drop) && self.rng.chance(10);
-        let pending = match is_lost {
-            true => Pending::Lose { id, way, packet },
-            false => Pending::Arrive { id, way, packet },
+        let pending = if is_lost {
+            Pending::Lose { id, way, packet }
+        } else {
+            Pending::Arrive { id, way, packet }
         };
         self.after(at_ms - self.now_ms, pending);
     }
@@ -259,9 +283,7 @@ impl Schedule {
                 }
                 Some(Action::Deliver(place))
             }
-            Pending::Lose { id, way, packet } => {
-                place_of(world, id, way, packet).map(Action::Drop)
-            }
+            Pending::Lose { id, way, packet } => place_of(world, id, way, packet).map(Action::Drop),
             Pending::Answer(LinkId { client, serial }) => {
                 let link = world.clients[client].links.ago(serial);
                 Some(Action::Answer { client, link })
@@ -311,7 +333,7 @@ impl Schedule {
                 let client = self.someone(world)?;
                 Action::KillAfter { client, operations: self.rng.around(12) }
             }
-            Fault::Kill => Action::Kill { client: self.someone(world)? },
+            Fault::Kill | Fault::VersionSkew => Action::Kill { client: self.someone(world)? },
             Fault::PowerCut => Action::PowerCut { client: self.someone(world)?, loss },
             Fault::DiskError => self.trouble(
                 self.rng.clone().below(40) as u16 + 1,
@@ -337,11 +359,8 @@ impl Schedule {
                 let by_ms = *self.rng.pick(&[-3_600_000, -5000, -100, 100, 5000, 86_400_000]);
                 Action::Clock { client, by_ms }
             }
-            Fault::VersionSkew => Action::Kill { client: self.someone(world)? },
             Fault::ServerStop => Action::ServerStop { gently: self.rng.chance(500) },
-            Fault::ServerKillInside => {
-                Action::ServerKillAfter { operations: self.rng.around(10) }
-            }
+            Fault::ServerKillInside => Action::ServerKillAfter { operations: self.rng.around(10) },
             Fault::ServerPowerCut => Action::ServerPowerCut { loss },
             Fault::ServerDisk => {
                 self.after(lasts_ms, Pending::Mend { client: None });

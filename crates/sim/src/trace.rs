@@ -29,6 +29,7 @@ pub struct Trace {
     /// Groups at which the server cuts a page.
     pub page_groups: usize,
     /// Pages of a write-ahead log after which it is written back to its database.
+    #[serde(default = "usual_checkpoint_pages")]
     pub checkpoint_pages: i32,
     /// What happens, in order.
     pub steps: Vec<Step>,
@@ -45,6 +46,11 @@ pub struct Run {
     pub fingerprint: String,
     /// What was wrong, if anything was.
     pub violation: Option<Violation>,
+}
+
+/// SQLite's own choice.
+fn usual_checkpoint_pages() -> i32 {
+    1000
 }
 
 impl Run {
@@ -140,6 +146,10 @@ impl Trace {
     /// # Errors
     ///
     /// The file cannot be written.
+    ///
+    /// # Panics
+    ///
+    /// Never: the steps are the last member.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let head = serde_json::to_string(&Self { steps: Vec::new(), ..self.clone() })?;
         let head = head.strip_suffix("]}").expect("the steps come last");

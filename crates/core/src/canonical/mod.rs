@@ -115,9 +115,20 @@ impl CanonicalJson {
         Err(JsonError::NotCanonical { at: same })
     }
 
+    /// Takes a text that this crate wrote before and that a disk may have damaged since.
+    ///
+    /// It checks that it is JSON, so that a message can embed it, and not that it is canonical: the
+    /// log's hash tells whether it is still the same.
+    pub fn stored(text: &str) -> Result<Self, JsonError> {
+        serde_json::from_str::<serde::de::IgnoredAny>(text)
+            .map_err(|error| JsonError::Syntax { reason: error.to_string() })?;
+        Ok(Self::trusted(text))
+    }
+
     /// Wraps a text that this crate wrote before, without checking it again.
     ///
-    /// For reading back what was stored; a text from outside goes through [`Self::parse`].
+    /// For reading back what was stored; a text from outside goes through [`Self::parse`], and one
+    /// that goes on to others through [`Self::stored`].
     pub fn trusted(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }

@@ -24,7 +24,7 @@ pub struct DeadLetter {
 
 /// Why a group became a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "kind")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
 #[non_exhaustive]
 pub enum DeadLetterReason {
     /// Its materializer failed on the state that other clients' events have led to.
@@ -74,8 +74,9 @@ pub struct Quarantined {
     pub reason: String,
 }
 
-fn json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("groups and reasons always have a JSON form")
+/// Writes a group or a reason; fails only if a stored payload is no JSON any more.
+fn json<T: Serialize>(value: &T) -> Result<String, SqliteError> {
+    Ok(serde_json::to_string(value).map_err(|_| damaged(0, "not a payload"))?)
 }
 
 /// Stores a dead letter.
@@ -84,8 +85,8 @@ pub(crate) fn bury(connection: &Connection, letter: &DeadLetter) -> Result<(), S
         "INSERT OR REPLACE INTO __livestore_dead_letter VALUES (?, ?, ?, ?)",
         params![
             letter.group.id().as_bytes(),
-            json(&letter.group),
-            json(&letter.reason),
+            json(&letter.group)?,
+            json(&letter.reason)?,
             letter.rejected_at_ms as i64
         ],
     )?;
@@ -201,7 +202,7 @@ pub(crate) fn archive(
     confirmed: &ConfirmedGroup,
 ) -> Result<(), SqliteError> {
     let sql = "INSERT INTO __livestore_archive (backend_id, seq, content) VALUES (?, ?, ?)";
-    let params = params![backend_id.as_bytes(), confirmed.first.0 as i64, json(&confirmed.group)];
+    let params = params![backend_id.as_bytes(), confirmed.first.0 as i64, json(&confirmed.group)?];
     connection.system().execute(sql, params)?;
     Ok(())
 }

@@ -14,6 +14,9 @@ pub(crate) const APPLICATION_ID: i64 = 0x4c76_5374;
 /// The version of the format, in the header's user version.
 pub(crate) const FORMAT_VERSION: i64 = 0;
 
+/// More rebases than there can ever be.
+const MAX_REBASES: u64 = u32::MAX as u64 - 1;
+
 const CREATE: &str = "
 CREATE TABLE __livestore_meta (
     id              INTEGER PRIMARY KEY CHECK (id = 0),
@@ -216,7 +219,7 @@ impl Meta {
             };
             let rebuild_client: Option<u32> = row.get(7)?;
             let ordinal = row.get(8)?;
-            Ok(Some(Self {
+            let meta = Self {
                 store_id,
                 client_id,
                 state_version: row.get(2)?,
@@ -227,9 +230,18 @@ impl Meta {
                 generation: row.get(9)?,
                 rebases: row.get(10)?,
                 synced_at_ms: row.get(11)?,
-            }))
+            };
+            Ok(Some(meta).filter(Self::is_possible))
         };
         Ok(connection.system().query_one(sql, [], read)?.flatten())
+    }
+
+    /// Tells whether a row can have been written by us, and can be counted on from.
+    fn is_possible(&self) -> bool {
+        self.head.seq <= GlobalSeqNum::MAX
+            && self.state_head <= self.head.seq
+            && u64::from(self.generation) <= self.rebases
+            && self.rebases <= MAX_REBASES
     }
 
     /// Writes what changes while the store is used.

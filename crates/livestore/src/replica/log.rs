@@ -99,15 +99,22 @@ pub(crate) fn append_client_only(
     Ok(())
 }
 
+/// The last client-only place behind one position: room to count on from.
+const MAX_CLIENT_ONLY: u32 = u32::MAX / 2;
+
 /// Returns where the next client-only event behind a position would stand.
 pub(crate) fn next_client_only(
     connection: &Connection,
     seq: GlobalSeqNum,
 ) -> Result<ClientOnlyPlace, SqliteError> {
-    let sql = "SELECT max(client) FROM __livestore_client_log WHERE seq = ?";
-    let last: Option<Option<u32>> =
-        connection.system().query_one(sql, [seq.0 as i64], |row| row.get(0))?;
-    Ok(ClientOnlyPlace { seq, client: last.flatten().unwrap_or(0) + 1 })
+    let sql = "SELECT coalesce(max(client), 0) FROM __livestore_client_log WHERE seq = ?";
+    let last = connection.system().query_one(sql, [seq.0 as i64], |row| {
+        let last: u32 = row.get(0)?;
+        (last <= MAX_CLIENT_ONLY)
+            .then_some(last)
+            .ok_or_else(|| damaged(0, "a place that was never given"))
+    })?;
+    Ok(ClientOnlyPlace { seq, client: last.unwrap_or(0) + 1 })
 }
 
 /// Tells whether the client log holds a group.

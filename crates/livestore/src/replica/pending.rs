@@ -4,7 +4,9 @@
 //! undo data stands in its first row.
 
 use livestore_core::merge::PendingGroup as MergeKey;
-use livestore_core::{ClientId, Event, GlobalSeqNum, Group, GroupId, LogHash, SessionId};
+use livestore_core::{
+    CanonicalJson, ClientId, Event, GlobalSeqNum, Group, GroupId, LogHash, SessionId,
+};
 use livestore_sqlite::rusqlite;
 use livestore_sqlite::{Connection, SqliteError, params};
 
@@ -80,6 +82,9 @@ impl Tail {
     }
 }
 
+/// The greatest ordinal, and the least with its sign turned: room to count on from either.
+const MAX_ORDINAL: i64 = 1 << 62;
+
 /// Measures the tail; reads only its indexes, so that a long one costs little.
 pub(crate) fn tail(connection: &Connection) -> Result<Tail, SqliteError> {
     let sql = "SELECT count(*) FILTER (WHERE NOT client_only), \
@@ -87,9 +92,18 @@ pub(crate) fn tail(connection: &Connection) -> Result<Tail, SqliteError> {
                count(*) FILTER (WHERE client_only), \
                coalesce(sum(events) FILTER (WHERE client_only), 0), \
                (SELECT count(*) FROM __livestore_pending WHERE event_index = 0 AND undo IS NULL), \
-               (SELECT coalesce(max(ordinal), 0) FROM __livestore_pending) \
+               (SELECT coalesce(max(ordinal), 0) FROM __livestore_pending), \
+               (SELECT coalesce(min(ordinal), 0) FROM __livestore_pending), \
+               coalesce(min(events), 1), count(*) - count(events) \
                FROM __livestore_pending WHERE event_index = 0";
     let tail = connection.system().query_one(sql, [], |row| {
+        let (first, last): (i64, i64) = (row.get(6)?, row.get(5)?);
+        if first < -MAX_ORDINAL || last > MAX_ORDINAL {
+            return Err(damaged(5, "an ordinal that was never given"));
+        }
+        if row.get::<_, i64>(7)? < 1 || row.get::<_, i64>(8)? > 0 {
+            return Err(damaged(7, "a pending group without events"));
+        }
         Ok(Tail {
             groups: row.get(0)?,
             events: row.get(1)?,
@@ -180,7 +194,7 @@ pub(crate) fn groups(
     mut enough: impl FnMut(&[PendingGroup]) -> bool,
 ) -> Result<Vec<PendingGroup>, SqliteError> {
     let sql = "SELECT ordinal, group_id, event_index, client_only, event_id, name, args, \
-               session_id, undo FROM __livestore_pending WHERE ordinal >= ? ORDER BY ordinal";
+               session_id, undo, events FROM __livestore_pending WHERE ordinal >= ? ORDER BY ordinal";
     let mut groups: Vec<PendingGroup> = Vec::new();
     let mut parts: Option<Parts> = None;
     connection.system().for_each(sql, [from], |row| {
@@ -195,12 +209,19 @@ pub(crate) fn groups(
                 client_only: row.get(3)?,
                 session_id: session_id(row, 7)?,
                 undo: row.get(8)?,
+                event_count: row.get(9)?,
                 events: Vec::new(),
             });
         }
         match &mut parts {
-            Some(parts) => parts.events.push(event(row, 4)?),
-            None => return Err(damaged(2, "a group without its first event")),
+            Some(parts) if parts.next_ordinal() == row.get::<_, i64>(0)? => {
+                let event = event(row, 4)?;
+                // It is pushed and kept as JSON.
+                CanonicalJson::stored(event.args.as_str())
+                    .map_err(|_| damaged(6, "not a payload"))?;
+                parts.events.push(event);
+            }
+            _ => return Err(damaged(2, "an event that continues no group")),
         }
         Ok(true)
     })?;
@@ -215,12 +236,21 @@ struct Parts {
     client_only: bool,
     session_id: SessionId,
     undo: Option<Vec<u8>>,
+    /// How many events it should have.
+    event_count: usize,
     events: Vec<Event>,
 }
 
 impl Parts {
+    fn next_ordinal(&self) -> i64 {
+        self.first + self.events.len() as i64
+    }
+
     fn finish(self, client_id: &ClientId) -> rusqlite::Result<PendingGroup> {
-        let Self { first, id, client_only, session_id, undo, events } = self;
+        let Self { first, id, client_only, session_id, undo, event_count, events } = self;
+        if events.len() != event_count {
+            return Err(damaged(2, "a group of another size than it says"));
+        }
         let group = Group::new(id, client_id.clone(), session_id, events);
         let group = group.map_err(|_| damaged(1, "a group beyond the limits"))?;
         Ok(PendingGroup { first, group, client_only, undo })

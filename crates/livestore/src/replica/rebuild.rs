@@ -122,12 +122,10 @@ impl Replica {
     }
 
     /// Returns which pending groups the backend may have without our knowing, while offline.
+    ///
+    /// Whether this opening has a backend makes no difference: an earlier one had.
     pub(super) fn doubts(&self) -> InDoubt {
-        if self.has_upstream() && self.meta.backend_id.is_some() {
-            InDoubt::All
-        } else {
-            InDoubt::These(HashSet::new())
-        }
+        if self.meta.backend_id.is_some() { InDoubt::All } else { InDoubt::These(HashSet::new()) }
     }
 
     /// Derives the state from the log in a fresh database and returns its hash.

@@ -329,7 +329,7 @@ pub struct Client {
 }
 
 /// The content of a store's database and of its write-ahead log.
-type Disk = [Option<Vec<u8>>; 2];
+pub type Disk = [Option<Vec<u8>>; 2];
 
 /// One backend, its clients, and the time.
 #[derive(Debug)]
@@ -345,7 +345,7 @@ pub struct Net {
     pub slow_disk: bool,
     late: VecDeque<Push>,
     schema: Schema,
-    seeds: u8,
+    seeds: u16,
     elsewhere: IdGenerator,
     folder: Option<tempfile::TempDir>,
 }
@@ -415,7 +415,8 @@ impl Net {
         });
     }
 
-    fn open(&mut self, path: Option<&Path>, at: usize) -> Replica {
+    /// Opens a replica as a client does, on a file or in memory.
+    pub fn open(&mut self, path: Option<&Path>, at: usize) -> Replica {
         self.open_with(path, at, &mut |_| ())
     }
 
@@ -436,6 +437,9 @@ impl Net {
         progress: &mut dyn FnMut(RebuildProgress),
     ) -> Replica {
         self.seeds += 1;
+        let [high, low] = self.seeds.to_be_bytes();
+        let mut seed = [low; 32];
+        seed[0] ^= high;
         let (connection, durability) = match path {
             None => (Connection::open_memory(), Durability::Memory),
             Some(path) => (Connection::open_file(path), Durability::Normal),
@@ -449,7 +453,7 @@ impl Net {
             has_upstream: true,
             on_poison: PoisonAnswer::Quarantine,
             on_history_diverged: self.on_history_diverged,
-            seed: [self.seeds; 32],
+            seed,
         };
         Replica::open(connection.unwrap(), config, "test", self.now_ms, progress).unwrap()
     }
@@ -505,6 +509,34 @@ impl Net {
         id
     }
 
+    /// The operator forbids the first group that a client has on the wire, if it is a new one.
+    pub fn refuse_what_is_pushed(&mut self, at: usize) {
+        let Some(line) = &self.clients[at].line else { return };
+        let pushed = line.up.iter().find_map(|message| match message {
+            ClientMessage::Push(push) => push.groups.first(),
+            ClientMessage::Locate(_) | ClientMessage::Hello(_) => None,
+        });
+        if let Some(group) = pushed
+            && self.backend.position_of(group.id()).is_none()
+        {
+            self.backend.refused.insert(group.id());
+        }
+    }
+
+    /// The backend is made anew from a backup without its last groups; all connections break.
+    pub fn restore_backend(&mut self, lost_groups: usize) {
+        for at in 0..self.clients.len() {
+            self.cut(at, OnTheWire::Late);
+        }
+        let mut restored = Backend::new(self.backend.id.as_bytes()[0].wrapping_add(1));
+        restored.page_events = self.backend.page_events;
+        restored.refused.clone_from(&self.backend.refused);
+        let log = std::mem::take(&mut self.backend.log);
+        let kept = log.len().saturating_sub(lost_groups);
+        log.into_iter().take(kept).for_each(|confirmed| restored.append(confirmed.group));
+        self.backend = restored;
+    }
+
     /// Does everything that a replica asks for now; returns whether there was anything.
     pub fn poll(&mut self, at: usize) -> bool {
         let mut moved = false;
@@ -557,6 +589,32 @@ impl Net {
         client.disk = disk.or(client.disk.take());
         client.replica.barrier_done(barrier, true);
         true
+    }
+
+    /// Everything moves from the write-ahead log into the database; the log is emptied, or left
+    /// to be begun anew.
+    pub fn checkpoint(&mut self, at: usize, empties: bool) {
+        let client = &mut self.clients[at];
+        let pragma = if empties {
+            "PRAGMA wal_checkpoint(TRUNCATE)"
+        } else {
+            "PRAGMA wal_checkpoint(PASSIVE)"
+        };
+        client.replica.connection().system().query(pragma, [], |_| Ok(())).unwrap();
+        client.disk = client.path.as_deref().map(read_disk);
+    }
+
+    /// Counts the commits of a client that a barrier has made durable.
+    pub fn durable_commits(&self, at: usize) -> usize {
+        let Client { committed, durable, .. } = &self.clients[at];
+        committed.iter().filter(|own| durable.contains(&own.group_id)).count()
+    }
+
+    /// Returns what a client's files hold as its process sees them, and what of that is safe.
+    pub fn disks(&self, at: usize) -> (Disk, Disk) {
+        let Client { path, disk, .. } = &self.clients[at];
+        let path = path.as_deref().expect("the client is on files");
+        (read_disk(path), disk.clone().expect("it has been written"))
     }
 
     /// The disk fails the barrier that a replica waits for, if there is one.
@@ -660,6 +718,16 @@ impl Net {
         self.assert_state_is_replay(at);
     }
 
+    /// A client's process ends; returns what is in its file then.
+    pub fn into_file(mut self, at: usize) -> Vec<u8> {
+        self.cut(at, OnTheWire::Lost);
+        let Client { replica, path, .. } = self.clients.remove(at);
+        drop(replica);
+        let path = path.expect("the client is on a file");
+        assert!(!wal(&path).exists(), "closing moves everything into the database");
+        std::fs::read(path).unwrap()
+    }
+
     /// Power fails at a client: what no barrier has covered is gone, all else is there.
     pub fn power_cut(&mut self, at: usize, on_the_wire: OnTheWire) {
         let Some(disk) = self.clients[at].disk.clone() else { return };
@@ -739,7 +807,8 @@ impl Net {
         for letter in self.replica(at).dead_letters().unwrap() {
             *times.entry(letter.group.id()).or_default() += 1;
         }
-        for Committed { group_id, .. } in &self.clients[at].committed {
+        let synced = self.clients[at].committed.iter().filter(|committed| committed.synced);
+        for Committed { group_id, .. } in synced {
             let times = times.get(group_id).copied().unwrap_or(0);
             assert_eq!(times, 1, "{group_id} of client {at} is there {times} times");
         }
@@ -793,7 +862,7 @@ fn read_disk(path: &Path) -> Disk {
     [path.to_owned(), wal(path)].map(|file| std::fs::read(file).ok())
 }
 
-fn write_disk(path: &Path, disk: &Disk) {
+pub fn write_disk(path: &Path, disk: &Disk) {
     for (file, content) in [path.to_owned(), wal(path)].iter().zip(disk) {
         if let Some(content) = content {
             std::fs::write(file, content).unwrap();

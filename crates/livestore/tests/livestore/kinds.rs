@@ -182,7 +182,7 @@ fn assert_drafts_are_a_replay(net: &mut Net) {
     let read = |net: &mut Net| {
         let drafts = Draft::select().order_by(Draft::id);
         let drafts = net.replica(0).connection().read().query(&drafts).unwrap();
-        drafts.iter().map(|draft| draft.clone()).collect::<Vec<_>>()
+        drafts.iter().cloned().collect::<Vec<_>>()
     };
     let before = read(net);
     net.use_schema(Schema::builder().table::<Todo>().build().unwrap());

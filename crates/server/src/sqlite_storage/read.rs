@@ -123,7 +123,8 @@ fn read_group(
                 .ok_or_else(|| damaged("an event id has not 16 bytes"))?,
             name: EventName::new(row.get_ref(1)?.as_str()?)
                 .map_err(|error| damaged(&error.to_string()))?,
-            args: CanonicalJson::trusted(row.get_ref(2)?.as_str()?),
+            args: CanonicalJson::stored(row.get_ref(2)?.as_str()?)
+                .map_err(|error| damaged(&error.to_string()))?,
         });
     }
     if first.plus(events.len() as u64) != last.next() {

@@ -112,6 +112,19 @@ fn a_damaged_log_is_reported_and_not_served() {
     assert!(matches!(page, Err(StorageError::Corrupt { .. })), "{page:?}");
 }
 
+#[test]
+fn a_damaged_payload_is_reported_and_not_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut storage = SqliteStorage::open(dir.path()).unwrap();
+    let groups = vec![group_of(1, 1, "x")];
+    let request = AppendRequest { store_id: store("notes"), base: GlobalSeqNum::ROOT, groups };
+    storage.append(&[request]).unwrap();
+    let database = rusqlite::Connection::open(dir.path().join("livestore-server.db")).unwrap();
+    database.execute("UPDATE event SET args = '{\"at\":'", []).unwrap();
+    let page = storage.reader().unwrap().page(&store("notes"), GlobalSeqNum::ROOT);
+    assert!(matches!(page, Err(StorageError::Corrupt { .. })), "{page:?}");
+}
+
 /// The rules of appending, on plain vectors.
 #[derive(Default)]
 struct Model(BTreeMap<StoreId, Vec<(ConfirmedGroup, LogHash)>>);

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use livestore::{DeadLetterReason, Fate, Replica};
-use livestore_core::{Group, GroupId, LogPosition};
 use livestore_core::protocol::Push;
+use livestore_core::{Group, GroupId, LogPosition};
 
 use super::stored::{self, Pending};
 use super::{Violation, violation};
-use crate::model::{ClientModel, Known, Model, Settled};
+use crate::model::{ClientModel, Known, Model, Moment, Settled};
 
 /// How many pending groups are compared by id at each step; the others only by number.
 const COMPARED: usize = 64;
@@ -71,15 +71,7 @@ pub(crate) fn observe(
         match fate {
             Fate::Confirmed { first, last } => {
                 let Some(index) = confirmed.iter().position(|own| own.id == *id) else {
-                    let (is_pending, found, now) = (
-                        client.pending.iter().any(|own| own.id == *id),
-                        log.find(*id).map(|at| log.entries()[at].first()),
-                        (client.now(), client.committed.iter().position(|own| own.id == *id), model.known[id].index.get(), &client.rejected, &fates),
-                    );
-                    let message = format_args!(
-                        "{id} was told to be confirmed, and was not: pending {is_pending}, in the \
-                         log {found:?}, now {now:?}"
-                    );
+                    let message = format_args!("{id} was told to be confirmed, and was not");
                     return violation("fate", Some(at), message);
                 };
                 confirmed.remove(index);
@@ -121,29 +113,18 @@ fn follow_history(
     pulled: LogPosition,
     given_up: &[GroupId],
 ) -> Result<bool, Violation> {
-    let newest = model.histories.len() - 1;
-    if client.history == newest || model.current().groups_up_to(pulled).is_none() {
+    if pulled.seq >= client.pulled.seq {
+        // As long as several histories are the same up to here, the client is on the newest one.
+        if let Some(newest) = model.newest_with(&[client.pulled, pulled]) {
+            client.history = newest;
+        }
         return Ok(false);
     }
-    if model.current().groups_up_to(client.pulled).is_some() {
-        // As long as both histories are the same up to here, the client is on the newest one.
-        client.history = newest;
-        return Ok(false);
-    }
-    let (old, new) = (&model.histories[client.history], model.current());
-    // The log may have got some of the same groups again since it was asked.
-    let (least, most) = (model.forked_at(client.history), old.common_with(new));
-    let common = new.groups_up_to(pulled).unwrap_or(0);
-    if old.groups_up_to(pulled).is_none() || !(least..=most).contains(&common) {
-        let message = format_args!("it went back to {pulled:?}, not to {:?}", new.end_of(most));
-        return violation("divergence", Some(at), message);
-    }
-    let left_behind = old.groups_up_to(client.pulled).unwrap_or(common);
-    let is_own = |known: &Known| client.committed.iter().any(|own| own.id == known.id);
-    let others = old.entries()[common..left_behind].iter().filter(|left| !is_own(&left.known));
-    let mut moment = client.now();
-    moment.archived += others.count() as u64;
-    (moment.head, moment.pulled, moment.history) = (pulled, pulled, newest);
+    let Some(moment) = gone_back(model, client, &client.now(), pulled) else {
+        let message = format_args!("it went back from {:?} to {pulled:?}", client.pulled);
+        return violation("head", Some(at), message);
+    };
+    let new = &model.histories[moment.history];
     let open = client.open_at(&moment, new).expect("the position is on this history");
     let (given_up, open): (Vec<_>, Vec<_>) =
         open.into_iter().partition(|own| given_up.contains(&own.id));
@@ -155,6 +136,33 @@ fn follow_history(
     tail.extend(given_up);
     client.become_as(new, moment, (tail, settled));
     Ok(true)
+}
+
+/// Where a client is that has left a history for another one, if it may have.
+///
+/// It goes back to where it was told that both are the same. By now they may have more in common,
+/// since the backend's log got some of the same groups again, or less, since it was restored once
+/// more.
+pub(super) fn gone_back(
+    model: &Model,
+    client: &ClientModel,
+    from: &Moment,
+    pulled: LogPosition,
+) -> Option<Moment> {
+    let old = &model.histories[from.history];
+    let (common, before) = (old.groups_up_to(pulled)?, old.groups_up_to(from.pulled)?);
+    let history = model.newest_with(&[pulled])?;
+    let left_behind = old.entries()[..before].get(common..)?.iter();
+    let is_own = |known: &Known| client.committed.iter().any(|own| own.id == known.id);
+    let others = left_behind.filter(|left| !is_own(&left.known)).count() as u64;
+    let archived = from.archived + others;
+    (common >= model.least_common()).then_some(Moment {
+        head: pulled,
+        pulled,
+        history,
+        archived,
+        ..*from
+    })
 }
 
 /// Finds the client-only groups that have come to their places.
@@ -227,7 +235,7 @@ fn check_status(at: usize, client: &ClientModel, replica: &Replica) -> Result<()
         (status.dead_letters, status.quarantined, status.archived),
     );
     let pending_events = client.pending_events();
-    let dead_letters = client.rejected.len() - client.forgotten.len();
+    let dead_letters = client.dead_letters().len();
     let expected = (
         (client.head.seq, client.pulled.seq, client.head.seq.plus(pending_events)),
         (client.pending_synced().count() as u64, pending_events),

@@ -55,7 +55,9 @@ impl Tables {
         let counters = app.counters.iter();
         let accounts = app.accounts.iter();
         Self {
-            seats: seats.map(|(seat, by)| Seat { seat: (*seat).into(), person: person(*by) }).collect(),
+            seats: seats
+                .map(|(seat, by)| Seat { seat: (*seat).into(), person: person(*by) })
+                .collect(),
             counters: counters
                 .map(|(counter, value)| Counter { counter: (*counter).into(), value: *value })
                 .collect(),
@@ -136,12 +138,9 @@ pub(crate) fn log(
     let sql = "SELECT seq, group_id, event_id, name, args, client_id, session_id, log_hash \
                FROM __livestore_eventlog ORDER BY seq";
     let walked = replica.connection().system().for_each(sql, [], |row| {
-        let (entry, index) = match current.or_else(|| Some((entries.next()?, 0))) {
-            Some(current) => current,
-            None => {
-                wrong = Some(row.get(0)?);
-                return Ok(false);
-            }
+        let Some((entry, index)) = current.or_else(|| Some((entries.next()?, 0))) else {
+            wrong = Some(row.get(0)?);
+            return Ok(false);
         };
         if !is_row(row, entry, index)? {
             wrong = Some(row.get(0)?);
@@ -206,7 +205,8 @@ fn check_exceptions(
     let letters = read(at, replica.dead_letters())?;
     let mut found: Vec<GroupId> = letters.iter().map(|letter| letter.group.id()).collect();
     let mut expected = client.dead_letters();
-    (found.sort_unstable(), expected.sort_unstable());
+    found.sort_unstable();
+    expected.sort_unstable();
     if found != expected {
         let message = format_args!("{found:?}, expected {expected:?}");
         return violation("dead-letters", Some(at), message);
@@ -246,14 +246,12 @@ fn check_receipts(
         let in_log = in_log.filter(|entry| entry.end.seq <= client.head.seq);
         let is_right = match &told {
             GroupState::Pending => client.pending.iter().any(|pending| pending.id == own.id),
-            GroupState::Settled => {
-                client.settled.iter().any(|settled| settled.known.id == own.id)
-            }
+            GroupState::Settled => client.settled.iter().any(|settled| settled.known.id == own.id),
             GroupState::Ended(Fate::Confirmed { first, last }) => {
                 in_log.is_some_and(|entry| (entry.first(), entry.end.seq.0) == (first.0, last.0))
             }
             GroupState::Ended(_) => dead.contains(&own.id),
-            GroupState::Unknown => client.forgotten.contains(&own.id),
+            GroupState::Unknown => client.has_given_up(own.id) && !dead.contains(&own.id),
         };
         if !is_right {
             return violation("receipt", Some(at), format_args!("{}: {told:?}", own.id));

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use livestore::{Fate, Replica};
 use livestore_core::{GroupId, LogPosition};
 
+use super::client::gone_back;
 use super::stored::{self, Pending, Placed};
 use super::{Violation, violation};
 use crate::model::{Author, ClientModel, Known, Model, Moment, Settled};
@@ -85,7 +86,7 @@ pub(crate) fn reopened(
                 let entry = &log.entries()[index];
                 (entry.first(), entry.end.seq) == (first.0, *last) && *last <= client.head.seq
             }),
-            _ => client.rejected.contains(&id),
+            _ => client.has_given_up(id),
         };
         if !is_true {
             let message = format_args!("{id} was told to be {fate:?} when the store opened");
@@ -104,15 +105,15 @@ fn recognize(
     lost_power: bool,
 ) -> Result<Came, Violation> {
     let found = Found::read(replica).or_else(|error| violation("readable", Some(at), error))?;
-    let mut came = Came::default();
-    came.finished = finish(model, at, client, replica, &found, doing)?;
+    let finished = finish(model, at, client, replica, &found, doing)?;
+    let mut came = Came { finished, ..Came::default() };
     let moments = std::mem::take(&mut client.moments);
     let last = moments[moments.len() - 1];
     let oldest = if lost_power { 0 } else { moments.len() - 1 };
     for index in (oldest..moments.len()).rev() {
         let (moment, before) = (moments[index], moments[index.saturating_sub(1).max(oldest)]);
         // Groups can be given up in a step of its own after the head has moved.
-        for moment in [moment, Moment { rejected: before.rejected, ..moment }] {
+        for moment in [moment, Moment { letters: before.letters, ..moment }] {
             // What was pulled is shown when the store opens.
             for head in [moment.head, moment.pulled] {
                 let moment = Moment { head, ..moment };
@@ -149,24 +150,12 @@ fn recognize(
 
 /// Where a client may be that was following the backend at a moment.
 fn further(model: &Model, client: &ClientModel, found: &Found, last: Moment) -> Vec<Moment> {
-    let newest = model.histories.len() - 1;
-    let (old, new) = (&model.histories[last.history], model.current());
-    let mut further = Vec::new();
-    if old.groups_up_to(found.pulled).is_some() && found.pulled.seq >= last.pulled.seq {
-        let history = if new.groups_up_to(found.pulled).is_some() { newest } else { last.history };
-        further.push(Moment { head: found.head, pulled: found.pulled, history, ..last });
+    let Found { head, pulled, .. } = *found;
+    if pulled.seq < last.pulled.seq {
+        return gone_back(model, client, &last, pulled).into_iter().collect();
     }
-    let common = old.common_with(new);
-    if new.groups_up_to(last.pulled).is_none() && new.end_of(common).seq <= found.pulled.seq {
-        let left_behind = old.groups_up_to(last.pulled).unwrap_or(common);
-        let is_own = |known: &Known| client.committed.iter().any(|own| own.id == known.id);
-        let others = old.entries()[common..left_behind].iter();
-        let others = others.filter(|left| !is_own(&left.known)).count() as u64;
-        let archived = last.archived + others;
-        let Found { head, pulled, .. } = *found;
-        further.push(Moment { head, pulled, history: newest, archived, ..last });
-    }
-    further
+    let history = model.newest_with(&[last.pulled, pulled]);
+    history.map(|history| Moment { head, pulled, history, ..last }).into_iter().collect()
 }
 
 /// If the commit that was under way has happened, the model takes it in.
@@ -190,8 +179,7 @@ fn finish(
         }
         Doing::Nothing | Doing::Following => return Ok(false),
     };
-    let new: Vec<GroupId> =
-        found.open_ids().filter(|id| !model.known.contains_key(id)).collect();
+    let new: Vec<GroupId> = found.open_ids().filter(|id| !model.known.contains_key(id)).collect();
     let ByKind { synced, client_only, .. } = ByKind::of(facts);
     let expected: Vec<_> =
         [synced, client_only].into_iter().filter(|facts| !facts.is_empty()).collect();
@@ -232,9 +220,9 @@ fn become_if_fits(
     let Some(mut open) = client.open_at(&moment, log).filter(|_| is_there) else {
         return Ok(false);
     };
-    let forgotten = &client.forgotten[..moment.forgotten];
-    let told = client.rejected[..moment.rejected].iter().filter(|id| !forgotten.contains(id));
-    let told: HashSet<GroupId> = told.copied().collect();
+    let (mut told, _) = client.given_up(moment.letters);
+    let groups = log.groups_up_to(moment.head).unwrap_or(0);
+    told.retain(|id| log.find(*id).is_none_or(|index| index >= groups));
     if !told.is_subset(&found.dead) {
         return Ok(false);
     }
@@ -260,13 +248,16 @@ fn become_if_fits(
     Ok(true)
 }
 
+/// The pending groups of a client, and those that are settled.
+type Tail = (Vec<Rc<Known>>, Vec<Settled>);
+
 /// Reads the tail and the settled groups of a client, if they are the given ones.
 pub(super) fn tail(
     at: usize,
     replica: &Replica,
     open: &[Rc<Known>],
     head: u64,
-) -> Result<Option<(Vec<Rc<Known>>, Vec<Settled>)>, Violation> {
+) -> Result<Option<Tail>, Violation> {
     let pending = stored::pending(replica, stored::ALL);
     let pending = pending.or_else(|error| violation("readable", Some(at), error))?;
     let placed = stored::placed(replica, 0);

@@ -55,8 +55,5 @@ pub(super) fn content(
                UNION ALL \
                SELECT name, args, client FROM __livestore_client_log WHERE group_id = ?1 \
                ORDER BY at";
-    replica
-        .connection()
-        .system()
-        .query(sql, [id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+    replica.connection().system().query(sql, [id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
 }

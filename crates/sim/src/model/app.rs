@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Author;
 use crate::workload::{
-    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, MemberJoined, Moved, NoteCreated, NoteDeleted, NoteEdited,
-    NoteRenamed, NoteWritten, NotesDropped, Novel, SeatForced, SeatFreed, SeatTaken, SeatsSwapped,
-    Skewed, TeamLeft,
+    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, MemberJoined,
+    Moved, NoteCreated, NoteDeleted, NoteEdited, NoteRenamed, NoteWritten, NotesDropped, Novel,
+    SeatForced, SeatFreed, SeatTaken, SeatsSwapped, Skewed, TeamLeft,
 };
 
 /// What is in an account that nobody has touched.

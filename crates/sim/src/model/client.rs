@@ -14,10 +14,8 @@ use crate::workload::Fact;
 pub(crate) struct Moment {
     /// How many groups had been committed.
     pub(crate) committed: usize,
-    /// How many of them had been rejected.
-    pub(crate) rejected: usize,
-    /// How many of these the user had dealt with.
-    pub(crate) forgotten: usize,
+    /// How much had become of dead letters.
+    pub(crate) letters: usize,
     /// The end of the confirmed log in the state.
     pub(crate) head: LogPosition,
     /// The end of the confirmed log on the medium.
@@ -26,6 +24,17 @@ pub(crate) struct Moment {
     pub(crate) history: usize,
     /// Groups of others that were left behind with another history.
     pub(crate) archived: u64,
+}
+
+/// What becomes of a group that the client has given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Letter {
+    /// It became a dead letter.
+    Buried(GroupId),
+    /// The user has dealt with it.
+    Forgotten(GroupId),
+    /// The log has it after all, since the backend was restored from a backup that had it.
+    Exhumed(GroupId),
 }
 
 /// A client-only group in its place for good.
@@ -43,10 +52,8 @@ pub(crate) struct Settled {
 pub(crate) struct ClientModel {
     /// All its groups that still exist, in the order in which they were committed.
     pub(crate) committed: Vec<Rc<Known>>,
-    /// Those that became dead letters, in the order in which that happened.
-    pub(crate) rejected: Vec<GroupId>,
-    /// Those of them that the user has dealt with, in the order in which that happened.
-    pub(crate) forgotten: Vec<GroupId>,
+    /// What became of those that were given up, in the order in which that happened.
+    letters: Vec<Letter>,
     /// Those without a fate, in the order of the tail.
     pub(crate) pending: VecDeque<Rc<Known>>,
     /// Client-only ones behind which nothing is open any more, in the order of the log.
@@ -77,8 +84,7 @@ impl ClientModel {
     pub(crate) fn new(version: Version, is_volatile: bool) -> Self {
         let mut client = Self {
             committed: Vec::new(),
-            rejected: Vec::new(),
-            forgotten: Vec::new(),
+            letters: Vec::new(),
             pending: VecDeque::new(),
             settled: Vec::new(),
             head: LogPosition::ROOT,
@@ -129,6 +135,7 @@ impl ClientModel {
         let passed = history.entries().get(from..until)?;
         let mut settled = settled.into_iter().peekable();
         let mut confirmed = Vec::new();
+        let (dead, ended) = self.given_up(self.letters.len());
         let here = self.head.seq.0;
         while let Some(next) = settled.next_if(|next| next.seq == here) {
             self.settle(next)?;
@@ -138,6 +145,11 @@ impl ClientModel {
             let failing = self.confirmed.apply_each(&known.facts, known.author, self.version);
             self.quarantined += failing.len() as u64;
             confirmed.extend(self.take_pending(known));
+            if ended.contains(&known.id) {
+                self.letters.push(Letter::Exhumed(known.id));
+                known.is_rejected.set(false);
+                confirmed.extend(dead.contains(&known.id).then(|| Rc::clone(known)));
+            }
             while let Some(next) = settled.next_if(|next| next.seq == entry.end.seq.0) {
                 self.settle(next)?;
             }
@@ -168,20 +180,48 @@ impl ClientModel {
     pub(crate) fn reject(&mut self, own: &Known) {
         self.take_pending(own);
         own.is_rejected.set(true);
-        self.rejected.push(own.id);
+        self.letters.push(Letter::Buried(own.id));
         self.local = None;
         self.note();
     }
 
     /// The user has dealt with a dead letter; [`Self::note`] follows.
     pub(crate) fn forget(&mut self, id: GroupId) {
-        self.forgotten.push(id);
+        self.letters.push(Letter::Forgotten(id));
     }
 
-    /// Returns the dead letters that nobody has dealt with.
+    /// Returns the dead letters, in the order in which they became that.
     pub(crate) fn dead_letters(&self) -> Vec<GroupId> {
-        let dead = self.rejected.iter().filter(|id| !self.forgotten.contains(id));
-        dead.copied().collect()
+        let (dead, _) = self.given_up(self.letters.len());
+        let buried = self.letters.iter().filter_map(|letter| match letter {
+            Letter::Buried(id) if dead.contains(id) => Some(*id),
+            _ => None,
+        });
+        buried.collect()
+    }
+
+    /// Tells whether a group was given up, be it still a dead letter or not.
+    pub(crate) fn has_given_up(&self, id: GroupId) -> bool {
+        self.given_up(self.letters.len()).1.contains(&id)
+    }
+
+    /// Returns the dead letters, and all groups that were given up, as of some moment.
+    pub(crate) fn given_up(&self, letters: usize) -> (HashSet<GroupId>, HashSet<GroupId>) {
+        let (mut dead, mut ended) = (HashSet::new(), HashSet::new());
+        for letter in &self.letters[..letters] {
+            match letter {
+                Letter::Buried(id) => {
+                    dead.insert(*id);
+                    ended.insert(*id);
+                }
+                Letter::Forgotten(id) => drop(dead.remove(id)),
+                Letter::Exhumed(id) => {
+                    dead.remove(id);
+                    ended.remove(id);
+                }
+            }
+        }
+        (dead, ended)
     }
 
     /// The state that the app sees: pending groups that do not apply are left out.
@@ -235,8 +275,7 @@ impl ClientModel {
     pub(crate) fn now(&self) -> Moment {
         Moment {
             committed: self.committed.len(),
-            rejected: self.rejected.len(),
-            forgotten: self.forgotten.len(),
+            letters: self.letters.len(),
             head: self.head,
             pulled: self.pulled,
             history: self.history,
@@ -263,7 +302,7 @@ impl ClientModel {
     /// moment, in the order in which they were committed.
     pub(crate) fn open_at(&self, moment: &Moment, history: &History) -> Option<Vec<Rc<Known>>> {
         let groups = history.groups_up_to(moment.head)?;
-        let ended: HashSet<&GroupId> = self.rejected[..moment.rejected].iter().collect();
+        let (_, ended) = self.given_up(moment.letters);
         let is_open = |own: &&Rc<Known>| {
             !ended.contains(&own.id) && history.find(own.id).is_none_or(|at| at >= groups)
         };
@@ -280,8 +319,7 @@ impl ClientModel {
         for lost in self.committed.drain(moment.committed..) {
             lost.is_lost.set(true);
         }
-        self.rejected.truncate(moment.rejected);
-        self.forgotten.truncate(moment.forgotten);
+        self.letters.truncate(moment.letters);
         let Moment { head, pulled, archived, .. } = moment;
         (self.head, self.pulled, self.archived) = (head, pulled, archived);
         self.history = moment.history;
@@ -290,9 +328,13 @@ impl ClientModel {
         (self.confirmed, self.quarantined) = (confirmed, quarantined.len() as u64);
         self.pending_events = pending.iter().map(|own| own.synced_events()).sum();
         (self.pending, self.settled) = (pending.into(), settled);
-        let rejected: HashSet<&GroupId> = self.rejected.iter().collect();
+        let (_, ended) = self.given_up(self.letters.len());
         for own in &self.committed {
-            own.is_rejected.set(rejected.contains(&own.id));
+            let is_in_log = history.find(own.id).is_some_and(|at| at < groups);
+            own.is_rejected.set(ended.contains(&own.id) && !is_in_log);
+            if ended.contains(&own.id) && is_in_log {
+                self.letters.push(Letter::Exhumed(own.id));
+            }
         }
         self.local = None;
         self.note();

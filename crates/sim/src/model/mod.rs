@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use livestore::EventKind;
-use livestore_core::{ContentHash, EventId, GroupId};
+use livestore_core::{ContentHash, EventId, GroupId, LogPosition};
 
 pub(crate) use client::{ClientModel, Moment, Settled};
 pub(crate) use history::{Entry, History};
@@ -99,18 +99,19 @@ impl Model {
         self.histories.push(self.histories[history].fork(groups));
     }
 
-    /// Returns how many groups a history has had in common with all later ones at least.
-    pub(crate) fn forked_at(&self, history: usize) -> usize {
-        self.forks[history + 1..].iter().copied().min().unwrap_or(usize::MAX)
+    /// Returns the newest history that has all these positions.
+    pub(crate) fn newest_with(&self, positions: &[LogPosition]) -> Option<usize> {
+        let has_all = |log: &History| positions.iter().all(|at| log.groups_up_to(*at).is_some());
+        self.histories.iter().rposition(has_all)
+    }
+
+    /// Returns how many groups all histories have in common, if there was more than one.
+    pub(crate) fn least_common(&self) -> usize {
+        self.forks[1..].iter().copied().min().unwrap_or(usize::MAX)
     }
 
     /// Remembers a group that was committed.
-    pub(crate) fn learn(
-        &mut self,
-        id: GroupId,
-        author: Author,
-        facts: Vec<Fact>,
-    ) -> Rc<Known> {
+    pub(crate) fn learn(&mut self, id: GroupId, author: Author, facts: Vec<Fact>) -> Rc<Known> {
         let client_only = facts.iter().any(|fact| fact.kind() != EventKind::Synced);
         let events = facts.iter().map(|fact| (fact.name(), fact.args())).collect();
         let known = Rc::new(Known {

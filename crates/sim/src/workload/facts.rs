@@ -1,7 +1,7 @@
 //! What the simulated app commits.
 //!
 //! The payloads are small numbers from small ranges, so that clients get into each other's way all
-//! the time. How the numbers become rows is the business of [`super::schema`]; what they mean is
+//! the time. How the numbers become rows is the business of [the schema](mod@super::schema); what they mean is
 //! written down a second time, without SQL, in [`crate::model::app`].
 
 use livestore::{CanonicalJson, Event, EventKind, NewEvent};

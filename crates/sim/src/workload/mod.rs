@@ -5,11 +5,11 @@ mod facts;
 mod pick;
 pub(crate) mod schema;
 
-pub use facts::{
-    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, MemberJoined, Moved, NoteCreated, NoteDeleted, NoteEdited,
-    NoteRenamed, NoteWritten, NotesDropped, Novel, SeatForced, SeatFreed, SeatTaken, SeatsSwapped,
-    Skewed, TeamLeft,
-};
 pub(crate) use facts::ByKind;
+pub use facts::{
+    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, MemberJoined,
+    Moved, NoteCreated, NoteDeleted, NoteEdited, NoteRenamed, NoteWritten, NotesDropped, Novel,
+    SeatForced, SeatFreed, SeatTaken, SeatsSwapped, Skewed, TeamLeft,
+};
 pub(crate) use pick::group;
 pub(crate) use schema::schema;

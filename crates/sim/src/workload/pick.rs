@@ -1,9 +1,9 @@
 //! Which groups a simulated user commits.
 
 use super::facts::{
-    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, MemberJoined, Moved, NoteCreated, NoteDeleted, NoteEdited,
-    NoteRenamed, NoteWritten, NotesDropped, Novel, SeatForced, SeatFreed, SeatTaken, SeatsSwapped,
-    Skewed, TeamLeft,
+    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, MemberJoined,
+    Moved, NoteCreated, NoteDeleted, NoteEdited, NoteRenamed, NoteWritten, NotesDropped, Novel,
+    SeatForced, SeatFreed, SeatTaken, SeatsSwapped, Skewed, TeamLeft,
 };
 use crate::model::app::SKEWED_COUNTER;
 use crate::rng::Rng;
@@ -29,10 +29,8 @@ pub(crate) fn group(rng: &mut Rng) -> Vec<Fact> {
     };
     // Most commits have one kind of events, and most of these are synced.
     let private = *rng.pick(&[0, 0, 0, 0, 0, 0, 300, 1000]);
-    let fact = |rng: &mut Rng| match rng.chance(private) {
-        true => private_fact(rng),
-        false => fact(rng, events > 4),
-    };
+    let fact =
+        |rng: &mut Rng| if rng.chance(private) { private_fact(rng) } else { fact(rng, events > 4) };
     (0..events).map(|_| fact(rng)).collect()
 }
 
@@ -67,9 +65,7 @@ fn fact(rng: &mut Rng, calm: bool) -> Fact {
         60..72 => SeatTaken { seat: number(SEATS), by: number(PEOPLE) }.into(),
         72..76 => SeatsSwapped { a: number(SEATS), b: number(SEATS) }.into(),
         76..82 => CountedEven { counter: number(COUNTERS) }.into(),
-        82..91 => {
-            Moved { from: number(ACCOUNTS), to: number(ACCOUNTS), amount: number(60) }.into()
-        }
+        82..91 => Moved { from: number(ACCOUNTS), to: number(ACCOUNTS), amount: number(60) }.into(),
         91..95 => NoteCreated { note: number(NOTES), text: number(200) }.into(),
         95..98 => NoteRenamed { from: number(NOTES), to: number(NOTES) }.into(),
         _ => Novel { number: number(9) }.into(),

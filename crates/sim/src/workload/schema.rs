@@ -2,14 +2,12 @@
 
 use std::sync::OnceLock;
 
-use livestore::{
-    MaterializeError, MaterializerContext, Schema, Table, Write,
-};
+use livestore::{MaterializeError, MaterializerContext, Schema, Table, Write};
 
 use super::facts::{
-    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Flashed, MemberJoined, Moved, NoteCreated, NoteDeleted, NoteEdited, NoteRenamed,
-    NoteWritten, NotesDropped, Novel, SeatForced, SeatFreed, SeatTaken, SeatsSwapped, Skewed,
-    TeamLeft,
+    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Flashed, MemberJoined, Moved,
+    NoteCreated, NoteDeleted, NoteEdited, NoteRenamed, NoteWritten, NotesDropped, Novel,
+    SeatForced, SeatFreed, SeatTaken, SeatsSwapped, Skewed, TeamLeft,
 };
 use crate::model::app::{FIRST_BALANCE, NOVEL_COUNTER, SKEWED_COUNTER, Version};
 
@@ -44,6 +42,7 @@ pub(crate) struct Account {
 /// A text key, so a table without rowid.
 #[derive(Table, Debug, Clone, PartialEq, Eq)]
 #[table(name = "notes")]
+#[expect(clippy::struct_field_names, reason = "the key is named as its table")]
 pub(crate) struct Note {
     #[column(primary_key)]
     pub(crate) note: String,
@@ -118,8 +117,8 @@ fn build(version: Version) -> Schema {
         .table::<Draft>()
         .table::<Lamp>()
         .materializer_version(version as u64)
-        .event(|e: SeatTaken, _| seat(e.seat, e.by).map(Seat::insert))
-        .event(|e: SeatForced, _| seat(e.seat, e.by).map(|row| Seat::insert(row).or_replace()))
+        .event(|e: SeatTaken, _| Seat::insert(seat(e.seat, e.by)))
+        .event(|e: SeatForced, _| Seat::insert(seat(e.seat, e.by)).or_replace())
         .event(seats_swapped)
         .event(|e: SeatFreed, _| Seat::delete().filter(Seat::seat.eq(i64::from(e.seat))))
         .event(|e: Counted, cx| count(cx, e.counter, e.by))
@@ -159,7 +158,7 @@ fn build(version: Version) -> Schema {
         Version::One => builder.event(|e: Skewed, cx| count(cx, SKEWED_COUNTER, e.number)),
         Version::Two => builder
             .event(|e: Skewed, cx| {
-                if e.number % 3 == 0 {
+                if e.number.is_multiple_of(3) {
                     return Err(MaterializeError::failed("not in this version"));
                 }
                 count(cx, SKEWED_COUNTER, e.number)
@@ -169,8 +168,8 @@ fn build(version: Version) -> Schema {
     builder.build().expect("the app's schema is valid")
 }
 
-fn seat(seat: u8, by: u8) -> Result<Seat, MaterializeError> {
-    Ok(Seat { seat: seat.into(), person: person(by) })
+fn seat(seat: u8, by: u8) -> Seat {
+    Seat { seat: seat.into(), person: person(by) }
 }
 
 fn seats_swapped(
@@ -184,10 +183,8 @@ fn seats_swapped(
     let (a, b) = (find(e.a)?, find(e.b)?);
     let both = Seat::seat.is_in([a.seat, b.seat]);
     let swapped = Seat { seat: a.seat, person: b.person.clone() };
-    let mut writes: Vec<Write> = vec![
-        Seat::delete().filter(both).try_into()?,
-        Seat::insert(swapped).try_into()?,
-    ];
+    let mut writes: Vec<Write> =
+        vec![Seat::delete().filter(both).try_into()?, Seat::insert(swapped).try_into()?];
     if a.seat != b.seat {
         writes.push(Seat::insert(Seat { seat: b.seat, person: a.person.clone() }).try_into()?);
     }
@@ -199,11 +196,7 @@ fn value_of(cx: &MaterializerContext<'_>, counter: u8) -> Result<i64, Materializ
     Ok(cx.query(&query)?.map_or(0, |row| row.value))
 }
 
-fn count(
-    cx: &MaterializerContext<'_>,
-    counter: u8,
-    by: u8,
-) -> Result<Write, MaterializeError> {
+fn count(cx: &MaterializerContext<'_>, counter: u8, by: u8) -> Result<Write, MaterializeError> {
     let value = (value_of(cx, counter)? * 3 + i64::from(by)) % 1009;
     let row = Counter { counter: counter.into(), value };
     Ok(Counter::insert(row).or_replace().try_into()?)

@@ -5,8 +5,8 @@ use livestore::{
     CommitError, ConnectionState, Durability, HistoryAnswer, OpenError, PoisonAnswer, Replica,
     SessionId,
 };
-use livestore_core::{ClientId, GroupId};
 use livestore_core::protocol::{ClientMessage, ServerMessage};
+use livestore_core::{ClientId, GroupId};
 use livestore_sqlite::Connection;
 
 use super::disk::{Disk, calmly};
@@ -128,9 +128,10 @@ impl Client {
             durability,
             has_upstream: true,
             on_poison: PoisonAnswer::Quarantine,
-            on_history_diverged: match self.stops {
-                true => HistoryAnswer::Stop,
-                false => HistoryAnswer::RebasePending,
+            on_history_diverged: if self.stops {
+                HistoryAnswer::Stop
+            } else {
+                HistoryAnswer::RebasePending
             },
             seed,
         };
@@ -188,7 +189,8 @@ impl World {
             }
             Err(error) => return violation("opens", Some(at), error),
         };
-        let doing = if before == version { client.doing.clone() } else { merge_doing(&client.doing) };
+        let doing =
+            if before == version { client.doing.clone() } else { merge_doing(&client.doing) };
         let lost_power = std::mem::take(&mut client.lost_power);
         client.model.lamps.clear();
         let (model, own) = (&mut self.model, &mut client.model);
@@ -297,17 +299,15 @@ impl World {
         let Some(process) = &mut client.process else { return Ok(false) };
         let events = facts.iter().map(Fact::event).collect();
         let committed = process.replica.commit(events, now_ms).map(Some);
+        let done = committed.as_ref().ok().copied().flatten();
         self.committed(at, committed, facts, None)?;
         let client = &mut self.clients[at];
         if full
-            && let Some(process) = &mut client.process
-            && let Some(last) = client.model.committed.len().checked_sub(1)
+            && let (Some(process), Some(done)) = (&mut client.process, done)
+            && done.stored
         {
-            let id = client.model.committed[last].id;
-            if let Ok(Some(committed)) = process.replica.committed(id) {
-                process.replica.require_full(committed.ordinal);
-                process.wanted.push((committed.ordinal, last));
-            }
+            process.replica.require_full(done.ordinal);
+            process.wanted.push((done.ordinal, client.model.committed.len() - 1));
         }
         self.finish(at)?;
         Ok(true)
@@ -572,8 +572,7 @@ impl World {
         }
         let Some(process) = &mut client.process else { return Ok(()) };
         let (model, own, replica) = (&self.model, &mut client.model, &mut process.replica);
-        let observed =
-            calmly(client.disk.as_ref(), || checks::observe(model, at, own, replica))?;
+        let observed = calmly(client.disk.as_ref(), || checks::observe(model, at, own, replica))?;
         let told = process.wanted.iter().filter(|(ordinal, _)| replica.is_durable(*ordinal));
         if let Some((_, index)) = told.clone().find(|(_, index)| *index >= own.synced_groups()) {
             let message = format_args!("group {index} was told to be on disk, and is not");

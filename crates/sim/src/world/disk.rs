@@ -2,7 +2,7 @@
 
 use std::io;
 
-use livestore_sqlite::sim::{Faults, Image, Operation, PowerCut, SimDisk};
+use livestore_sqlite::sim::{Faults, Image, PowerCut, SimDisk};
 use livestore_sqlite::{Connection, SqliteError};
 
 use crate::action::{DiskTrouble, Loss};
@@ -23,7 +23,12 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { sim: SimDisk::new(seed), faults: Faults::default(), is_troubled: false, is_doomed: false }
+        Self {
+            sim: SimDisk::new(seed),
+            faults: Faults::default(),
+            is_troubled: false,
+            is_doomed: false,
+        }
     }
 
     /// Opens the database, as a client does.
@@ -50,7 +55,6 @@ impl Disk {
         self.sim.set_faults(self.faults);
     }
 
-
     /// Lets the process die before it has done so many more operations.
     pub(crate) fn kill_after(&mut self, operations: u64) {
         self.is_doomed = true;
@@ -66,11 +70,6 @@ impl Disk {
 
     pub(crate) fn is_dead(&self) -> bool {
         self.sim.is_dead()
-    }
-
-    /// What the process did, or was about to do, last.
-    pub(crate) fn last_operation(&self) -> Option<Operation> {
-        self.sim.last_operation()
     }
 
     /// Gets ready for another process, or forgets that this one is doomed.

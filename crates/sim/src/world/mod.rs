@@ -358,7 +358,9 @@ impl World {
         let id = LinkId { client, serial };
         for way in [Way::Up, Way::Down] {
             let lost = std::mem::take(self.link_mut(id).expect("it is there").queue_mut(way));
-            lost.iter().for_each(|packet| self.note_lost(id, way, &packet.body));
+            for packet in &lost {
+                self.note_lost(id, way, &packet.body);
+            }
         }
         self.hang_up(client, "the connection broke");
         self.link_mut(id).expect("it is there").up.clear();

@@ -14,7 +14,8 @@ impl World {
     fn has_push_in_flight(&self, at: usize) -> bool {
         let links = &self.clients[at].links;
         let Some(link) = links.current().and_then(|serial| links.get(serial)) else { return false };
-        let is_push = |body: &Body| matches!(body, Body::Frame(frame) if frame.starts_with("{\"push\""));
+        let is_push =
+            |body: &Body| matches!(body, Body::Frame(frame) if frame.starts_with("{\"push\""));
         link.up.iter().any(|packet| is_push(&packet.body))
             || link.conversation.as_ref().is_some_and(|talk| talk.pushing.is_some())
             || link.down.iter().any(|packet| is_answer(&packet.body))
@@ -167,7 +168,11 @@ impl World {
         }
         if matches!(doing, Doing::Commit(..)) {
             let survived = came.finished;
-            self.hit(if survived { Point::KilledCommitSurvived } else { Point::KilledCommitVanished });
+            self.hit(if survived {
+                Point::KilledCommitSurvived
+            } else {
+                Point::KilledCommitVanished
+            });
         }
         if version_changed {
             self.hit(Point::VersionChanged);

@@ -250,7 +250,8 @@ impl World {
             return false;
         }
         let image = self.server.disk.image();
-        let (history, groups) = (self.model.histories.len() - 1, self.model.current().entries().len());
+        let (history, groups) =
+            (self.model.histories.len() - 1, self.model.current().entries().len());
         self.server.backups.push_front(Backup { image, history, groups });
         self.server.backups.truncate(BACKUPS);
         true
@@ -269,7 +270,8 @@ impl World {
         self.counts.restores += 1;
         if lost > 0 {
             self.hit(Point::ServerRestored);
-            let offline = |client: &super::Client| !client.model.pending.is_empty() && !client.is_online();
+            let offline =
+                |client: &super::Client| !client.model.pending.is_empty() && !client.is_online();
             if self.clients.iter().any(offline) {
                 self.hit(Point::ServerRestoredWhileClientOfflineWithPending);
             }
@@ -345,8 +347,7 @@ impl World {
         let Ok(view) = self.server.view(&question) else {
             return Ok(Err(session::storage_failed()));
         };
-        let backend_id =
-            self.server.process.as_ref().expect("it is running").storage.backend_id();
+        let backend_id = self.server.process.as_ref().expect("it is running").storage.backend_id();
         let message = match opening {
             Opening::Locate(locate) => match Introduction::locate(locate, backend_id, &view) {
                 Ok(located) => ServerMessage::Located(located),
@@ -438,14 +439,18 @@ impl World {
             let links = self.clients[client].links.iter_mut();
             let mut behind = Vec::new();
             for (serial, link) in links {
-                if let Some(session) =
-                    link.conversation.as_mut().and_then(|conversation| conversation.session.as_mut())
+                if let Some(session) = link
+                    .conversation
+                    .as_mut()
+                    .and_then(|conversation| conversation.session.as_mut())
                 {
                     session.grown(head);
                     behind.push(serial);
                 }
             }
-            behind.into_iter().for_each(|serial| self.tell_behind(LinkId { client, serial }));
+            for serial in behind {
+                self.tell_behind(LinkId { client, serial });
+            }
         }
     }
 
@@ -474,13 +479,14 @@ impl World {
                         self.hit(Point::PushCrossedAPage);
                         None
                     }
-                    Some(after) => match self.server.page(after) {
-                        Ok(page) => page,
-                        Err(_) => {
+                    Some(after) => {
+                        if let Ok(page) = self.server.page(after) {
+                            page
+                        } else {
                             self.end_conversation(id, Some(session::storage_failed()))?;
                             return Ok(true);
                         }
-                    },
+                    }
                 };
                 session.ahead(request, page)
             }

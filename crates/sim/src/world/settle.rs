@@ -29,7 +29,8 @@ impl World {
             }
             let Some(next_ms) = self.next_timer_ms() else { break };
             if next_ms > began_ms + MAX_REST_MS {
-                let message = format!("{} ms of waiting: {}", next_ms - began_ms, self.who_is_behind());
+                let message =
+                    format!("{} ms of waiting: {}", next_ms - began_ms, self.who_is_behind());
                 return violation("convergence", None, message);
             }
             self.now_ms = self.now_ms.max(next_ms);
@@ -201,7 +202,7 @@ impl World {
             }
             // One replay for each version, and not each time: the others have the same log and the
             // same state, and the model has derived that in its own way.
-            if self.seed % 4 == 0 && !replayed.contains(&version) {
+            if self.seed.is_multiple_of(4) && !replayed.contains(&version) {
                 replayed.push(version);
                 match process.replica.replay_hash() {
                     Ok(replay) if replay == hash => {}

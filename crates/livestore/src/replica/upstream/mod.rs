@@ -124,8 +124,8 @@ pub(super) struct Upstream {
     in_flight: Option<InFlight>,
     next_request: u64,
     backend_head: Option<GlobalSeqNum>,
-    /// The end of the backend's log when it welcomed us, and when that was.
-    welcomed: Option<(GlobalSeqNum, u64)>,
+    /// When the backend welcomed us.
+    welcomed_at_ms: Option<u64>,
     /// Pending groups that the backend is known to hold beyond our head.
     accepted: HashSet<GroupId>,
     /// Looks for the end of what both logs have in common, once the backend refused our cursor.
@@ -146,7 +146,7 @@ impl Upstream {
             in_flight: None,
             next_request: 1,
             backend_head: None,
-            welcomed: None,
+            welcomed_at_ms: None,
             accepted: HashSet::new(),
             search: None,
             failures: 0,
@@ -290,14 +290,14 @@ impl Replica {
         upstream.disconnect = false;
         upstream.waiting_since_ms = None;
         upstream.accepted.clear();
-        let welcomed = upstream.welcomed.take();
+        let welcomed_at_ms = upstream.welcomed_at_ms.take();
         if matches!(upstream.phase, Phase::Stopped(_) | Phase::NoBackend) {
             return;
         }
         let ceiling = |failures: u32| MAX_PAUSE_MS.min(FIRST_PAUSE_MS << failures.min(16));
         // A welcome alone is no success: a backend that always fails right after it, or a disk
         // that never takes the first page, must not be tried again and again without a pause.
-        if let Some((_, at_ms)) = welcomed
+        if let Some(at_ms) = welcomed_at_ms
             && now_ms.saturating_sub(at_ms) >= ceiling(upstream.failures)
         {
             upstream.failures = 0;

@@ -139,46 +139,50 @@ impl Replica {
             meta.backend_id = Some(welcome.backend_id);
             meta.save(&self.connection)?;
             self.meta = meta;
+            // A push waits until a power cut cannot take this either.
+            self.barriers.forget();
         }
         self.upstream.phase = Phase::Live;
         self.upstream.last_error = None;
         self.upstream.backend_head = Some(welcome.head);
-        self.upstream.welcomed = Some((welcome.head, now_ms));
+        self.upstream.welcomed_at_ms = Some(now_ms);
         let head = self.head().seq;
         let ahead = welcome.accepted.iter().filter(|group| group.first > head);
         self.upstream.accepted = ahead.map(|group| group.id).collect();
         if self.has_backlog() && !self.is_catching_up() {
-            let in_doubt = self.known_doubts();
+            let in_doubt = self.known_doubts()?;
             self.catch_up(Redo { in_doubt: &in_doubt, now_ms })?;
         }
         self.settle_doubts(now_ms)
     }
 
-    /// Tells whether pages are still missing that the backend had when it welcomed us.
+    /// Tells whether pages are still missing that the backend is known to have.
     fn is_catching_up(&self) -> bool {
-        self.upstream.welcomed.is_some_and(|(head, _)| self.head().seq < head)
+        self.upstream.backend_head > Some(self.head().seq)
     }
 
     /// Tries groups once more that failed while their acceptance was in doubt, if it is not any
     /// more: the backend does not have them, so they are either applied or dead letters now.
     fn settle_doubts(&mut self, now_ms: u64) -> Result<(), Trouble> {
-        if self.is_catching_up() {
-            return Ok(());
-        }
-        if self.tail.unapplied == 0 {
+        if self.is_catching_up() || self.tail.unapplied == 0 {
             return Ok(());
         }
         let unapplied = pending::unapplied_ids(&self.connection)?;
         if unapplied.iter().any(|id| !self.upstream.accepted.contains(id)) {
-            let in_doubt = self.known_doubts();
+            let in_doubt = self.known_doubts()?;
             self.try_unapplied(Redo { in_doubt: &in_doubt, now_ms })?;
         }
         Ok(())
     }
 
-    /// Returns the pending groups that the backend is known to have further on.
-    fn known_doubts(&self) -> InDoubt {
-        InDoubt::These(self.upstream.accepted.clone())
+    /// Returns the pending groups that the backend is known to have further on: it said so, or its
+    /// pages have brought them and are not merged yet.
+    fn known_doubts(&self) -> Result<InDoubt, ReplicaError> {
+        let mut known = self.upstream.accepted.clone();
+        if self.has_backlog() {
+            known.extend(log::pending_groups_after(&self.connection, self.meta.state_head)?);
+        }
+        Ok(InDoubt::These(known))
     }
 
     fn receive_page(&mut self, page: Page, now_ms: u64) -> Result<(), Trouble> {
@@ -216,25 +220,23 @@ impl Replica {
         if page.end.hash != hash {
             return Err(violation("a page whose content does not lead to its log hash"));
         }
-        // A push that we have forgotten may still be on its way, and be taken at the end of what
-        // the backend has: until we are there, no group of ours is given up.
-        let in_doubt = match self.upstream.welcomed {
-            _ if mutant::is_active(Mutant::PageMergedEarly) => InDoubt::These(HashSet::new()),
-            Some((head, _)) if next <= head => InDoubt::All,
-            _ => self.known_doubts(),
-        };
-        let was_catching_up = self.is_catching_up();
         self.learn_backend_head(page.head);
         let more_to_come = self.upstream.backend_head >= Some(next);
+        // A push that we have forgotten may still be on its way, and be taken at the end of what
+        // the backend has: until we are there, no group of ours is given up.
+        let in_doubt = if mutant::is_active(Mutant::PageMergedEarly) {
+            InDoubt::These(HashSet::new())
+        } else if more_to_come {
+            InDoubt::All
+        } else {
+            self.known_doubts()?
+        };
         let redo = Redo { in_doubt: &in_doubt, now_ms };
         self.take_in_whole(&incoming, more_to_come, redo)?;
         for (confirmed, _) in &incoming {
             self.upstream.accepted.remove(&confirmed.group.id());
         }
-        if was_catching_up {
-            self.settle_doubts(now_ms)?;
-        }
-        Ok(())
+        self.settle_doubts(now_ms)
     }
 
     /// Takes groups in, in one step.
@@ -337,7 +339,7 @@ impl Replica {
             return Err(violation("a group was rejected that was not pushed"));
         }
         let reason = DeadLetterReason::RefusedByBackend { reason: rejected.reason };
-        let in_doubt = self.known_doubts();
+        let in_doubt = self.known_doubts()?;
         self.reject(rejected.group, reason, Redo { in_doubt: &in_doubt, now_ms })?;
         Ok(())
     }

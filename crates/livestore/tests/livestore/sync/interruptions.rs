@@ -363,7 +363,73 @@ fn a_tail_is_judged_on_the_whole_of_what_was_missed() {
     }
 }
 
+#[test]
+fn a_group_in_a_page_that_is_not_merged_yet_is_no_dead_letter_when_another_is_refused() {
+    let mut net = clients(1);
+    net.elsewhere([fact(seat(1, "bob"))]);
+    net.settle();
+    let refused = net.commit(0, SeatFreed { seat: 1 });
+    let mine = net.commit(0, seat(1, "ann"));
+    for id in ["a", "b", "c", "d"] {
+        net.commit(0, todo(id));
+    }
+    net.backend.refused.insert(refused.group_id);
+    net.poll(0);
+    // Before the push is decided, somebody brings one of its groups.
+    let brought = net.clients[0].pushes[0].groups[1].clone();
+    net.elsewhere([fact(todo("theirs"))]);
+    net.backend.append(brought);
+    net.elsewhere([fact(todo("more of theirs"))]);
+    net.backend.page_events = 1;
+    deliver_page(&mut net, 0);
+    deliver_page(&mut net, 0);
+    let status = net.status(0);
+    assert_eq!((status.confirmed_head.0, status.pulled_head.0), (1, 3), "pages are gathered");
+    net.reach_backend(0);
+    net.reach_client(0);
+    assert_eq!((net.status(0).dead_letters, net.status(0).groups_in_doubt), (1, 1));
+    net.settle();
+    assert_eq!((net.status(0).dead_letters, net.status(0).quarantined), (1, 1));
+    assert!(net.clients[0].fates.contains(&(mine.group_id, confirmed(3, 3))));
+    net.converge();
+}
+
+#[test]
+fn a_group_that_others_bring_while_we_are_connected_is_no_dead_letter_too() {
+    let mut net = clients(1);
+    let mine = net.commit(0, seat(1, "ann"));
+    net.poll(0);
+    let brought = net.clients[0].pushes[0].groups[0].clone();
+    net.elsewhere([fact(seat(1, "bob"))]);
+    net.backend.append(brought);
+    net.backend.page_events = 1;
+    // On this page alone the group fails; the page says that there is more.
+    deliver_page(&mut net, 0);
+    net.settle();
+    assert_eq!(net.clients[0].fates, [(mine.group_id, confirmed(2, 2))]);
+    assert_eq!((net.status(0).quarantined, net.status(0).dead_letters), (1, 0));
+    net.converge();
+}
+
 // Durability
+
+#[test]
+fn the_first_push_waits_until_a_power_cut_cannot_take_the_backend_that_it_goes_to() {
+    let mut net = Net::on_disk(schema(), 1);
+    net.slow_disk = true;
+    net.clients[0].is_reachable = false;
+    let mine = net.commit(0, todo("mine"));
+    net.replica(0).require_full(mine.ordinal);
+    net.poll(0);
+    assert!(net.sync(0), "a commit of full durability asks for a barrier");
+    assert!(net.replica(0).is_durable(mine.ordinal));
+    greet(&mut net, 0);
+    assert_eq!(net.clients[0].pushes.len(), 0, "the contact is not on the disk yet");
+    assert!(net.sync(0));
+    net.poll(0);
+    assert_eq!(net.clients[0].pushes.len(), 1);
+    net.converge();
+}
 
 #[test]
 fn what_is_pushed_is_durable_before() {
