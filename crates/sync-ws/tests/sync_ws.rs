@@ -261,7 +261,7 @@ fn a_server_that_comes_back_with_other_data_stops_the_sync_and_nothing_is_lost()
             matches!(status.connection, ConnectionState::Stopped(_)) && status.last_error.is_some()
         };
         let error = until(&store, is_stopped).await.last_error.unwrap();
-        assert!(error.contains("is not the one that this store knows"), "{error}");
+        assert!(error.contains("has another history"), "{error}");
         store.commit(note("still works")).unwrap();
         assert_eq!(count(&store), 2);
         server.shutdown().await;
