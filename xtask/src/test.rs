@@ -12,7 +12,7 @@ const SOAK_KILLS: u32 = 200;
 /// Cases of each property test in a soak; the suite takes proptest's 256.
 const SOAK_CASES: u32 = 2_000;
 /// Seeds of the simulator in the suite, and in a soak.
-const SEEDS: u32 = 300;
+const SEEDS: u32 = 200;
 const SOAK_SEEDS: u32 = 20_000;
 
 #[derive(Debug, clap::Args)]
