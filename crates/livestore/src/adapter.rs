@@ -1,7 +1,7 @@
 //! Adapters: where a store keeps its data, and what it syncs with.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -122,6 +122,7 @@ impl Adapter for FileAdapter {
         let path = store_path(&folder, store_id);
         let lock = lock(&path.with_extension(LOCK_EXTENSION))?;
         let is_new = !path.exists();
+        renew_wal(&path)?;
         let connection = Connection::open_file(&path).map_err(|error| opening(&path, error))?;
         if is_new {
             sync_folder(&folder)?;
@@ -205,8 +206,43 @@ pub(crate) fn opening(path: &Path, error: SqliteError) -> OpenError {
 /// In WAL mode that is a sync of the `-wal` file: a checkpoint that moved its content into the
 /// database has synced both already.
 pub(crate) fn sync_wal(path: &Path) -> io::Result<()> {
+    // Closing this handle drops no lock of SQLite's: those are on the database and the -shm file.
+    OpenOptions::new().read(true).write(true).open(wal_of(path))?.sync_all()
+}
+
+/// Writes the `-wal` file that another process left once more as it is, and syncs it.
+///
+/// That process may have ended because a sync failed. What the system dropped then counts as
+/// written, so only writing it anew brings it to the disk; without that, the next sync would promise
+/// too much. Readers see the same bytes all the time.
+fn renew_wal(path: &Path) -> Result<(), OpenError> {
+    let wal = wal_of(path);
+    let mut file = match OpenOptions::new().read(true).write(true).open(&wal) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error(&wal)(error)),
+    };
+    renew(&mut file).map_err(io_error(&wal))
+}
+
+fn renew(file: &mut File) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 18];
+    let mut at = 0;
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&buffer[..read])?;
+        at += read as u64;
+    }
+    if at > 0 { file.sync_all() } else { Ok(()) }
+}
+
+fn wal_of(path: &Path) -> PathBuf {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
-    // Closing this handle drops no lock of SQLite's: those are on the database and the -shm file.
-    OpenOptions::new().read(true).write(true).open(wal)?.sync_all()
+    wal.into()
 }

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -29,7 +29,7 @@ struct Args {
     /// The first seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How many seeds to run at a time
+    /// How many seeds, or bugs, to try at a time
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// End with one line of JSON
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let is_good = match &args.trace {
         Some(path) => tell(path),
-        None if args.mutants => try_mutants(args.seed),
+        None if args.mutants => try_mutants(&args),
         None => run_seeds(&args),
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -152,26 +152,46 @@ fn report(seed: u64, trace: &Trace, violation: &str) {
     println!("the whole run: livestore-sim --seed {seed} --seeds 1");
 }
 
-fn try_mutants(first: u64) -> bool {
-    let mut all_found = true;
-    for bug in Mutant::ALL {
-        let begin = Instant::now();
-        mutant::activate(Some(bug));
-        let found = (first..first + SEEDS_FOR_A_MUTANT).find_map(|seed| {
-            // A bug may also end in a panic, which is found all the same.
-            let run = std::panic::catch_unwind(|| run_seed(seed).1.violation);
-            let check = run.map_or(Some("panic"), |violation| violation.map(|found| found.check));
-            check.map(|check| (seed, check))
-        });
-        mutant::activate(None);
-        let seconds = begin.elapsed().as_secs_f64();
-        if let Some((seed, check)) = found {
-            let seeds = seed - first + 1;
-            println!("{bug:?}: found after {seeds} seeds by {check}, {seconds:.1} s");
-        } else {
-            all_found = false;
-            println!("{bug:?}: survives {SEEDS_FOR_A_MUTANT} seeds, {seconds:.1} s");
+fn try_mutants(args: &Args) -> bool {
+    let next = AtomicUsize::new(0);
+    let all_found = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        for _ in 0..args.threads.max(1) {
+            scope.spawn(|| {
+                while let Some(bug) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if !try_mutant(*bug, args.seed) {
+                        all_found.store(false, Ordering::Relaxed);
+                    }
+                }
+            });
         }
+    });
+    all_found.into_inner()
+}
+
+/// Tells whether a bug is found, and prints by what.
+fn try_mutant(bug: Mutant, first: u64) -> bool {
+    let begin = Instant::now();
+    mutant::activate(Some(bug));
+    let found = (first..first + SEEDS_FOR_A_MUTANT).find_map(|seed| Some((seed, failure(seed)?)));
+    mutant::activate(None);
+    let seconds = begin.elapsed().as_secs_f64();
+    let Some((seed, check)) = found else {
+        println!("{bug:?}: survives {SEEDS_FOR_A_MUTANT} seeds, {seconds:.1} s");
+        return false;
+    };
+    let seeds = seed - first + 1;
+    // What is wrong anyway would be found in the name of every bug.
+    if let Some(check) = failure(seed) {
+        println!("{bug:?}: seed {seed} fails without it as well, by {check}");
+        return false;
     }
-    all_found
+    println!("{bug:?}: found after {seeds} seeds by {check}, {seconds:.1} s");
+    true
+}
+
+/// Runs a seed, and returns the check that failed; a bug may also end in a panic.
+fn failure(seed: u64) -> Option<&'static str> {
+    let run = std::panic::catch_unwind(|| run_seed(seed).1.violation);
+    run.map_or(Some("panic"), |violation| violation.map(|found| found.check))
 }

@@ -69,6 +69,8 @@ points! {
     ReceiveFailed = "the disk fails while a message is taken"
     SyncFailed = "the disk fails a sync"
     Rebased = "a rebase"
+    RefusedByRule = "the backend's rules refuse a group"
+    RefusedWithOthersBehind = "a group is refused, and others of its author stand behind it"
     DeadLetterAfterRebase = "a group becomes a dead letter after a rebase"
     Quarantined = "an event is quarantined"
     DeadLetterRetried = "a dead letter is committed again"

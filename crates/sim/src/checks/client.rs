@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use livestore::{DeadLetterReason, Fate, Replica};
-use livestore_core::protocol::Push;
+use livestore_core::protocol::{Push, RejectReason};
 use livestore_core::{Group, GroupId, LogPosition};
 
 use super::stored::{self, Pending};
@@ -130,7 +130,12 @@ fn follow_history(
         open.into_iter().partition(|own| given_up.contains(&own.id));
     let found = super::reopened::tail(at, replica, &open, pulled.seq.0)?;
     let Some((mut tail, settled)) = found else {
-        return violation("divergence", Some(at), "the tail is not what had to become pending");
+        let tail = stored::pending(replica, stored::ALL).unwrap_or_default();
+        let place = |id| client.committed.iter().position(|own| own.id == id);
+        let tail: Vec<_> = tail.iter().map(|own| (place(own.id), own.client_only)).collect();
+        let open: Vec<_> = open.iter().map(|own| (own.rank.get(), own.client_only)).collect();
+        let message = format_args!("pending are {tail:?}, open are {open:?}");
+        return violation("divergence", Some(at), message);
     };
     // What was given up on the way is judged with all other fates.
     tail.extend(given_up);
@@ -152,17 +157,15 @@ pub(super) fn gone_back(
     let old = &model.histories[from.history];
     let (common, before) = (old.groups_up_to(pulled)?, old.groups_up_to(from.pulled)?);
     let history = model.newest_with(&[pulled])?;
-    let left_behind = old.entries()[..before].get(common..)?.iter();
+    let left = old.entries()[..before].get(common..)?;
     let is_own = |known: &Known| client.committed.iter().any(|own| own.id == known.id);
-    let others = left_behind.filter(|left| !is_own(&left.known)).count() as u64;
+    let others = left.iter().filter(|left| !is_own(&left.known)).count() as u64;
     let archived = from.archived + others;
-    (common >= model.least_common()).then_some(Moment {
-        head: pulled,
-        pulled,
-        history,
-        archived,
-        ..*from
-    })
+    if common < model.least_common() {
+        return None;
+    }
+    client.rank_as_left(left);
+    Some(Moment { head: pulled, pulled, history, archived, ..*from })
 }
 
 /// Finds the client-only groups that have come to their places.
@@ -196,7 +199,7 @@ fn check_places(at: usize, client: &ClientModel) -> Result<(), Violation> {
         return violation("client-only", Some(at), "a client-only group waits for nothing");
     }
     let Some(last) = client.settled.last() else { return Ok(()) };
-    let earlier = |own: &&Rc<Known>| own.index < last.known.index;
+    let earlier = |own: &&Rc<Known>| own.rank < last.known.rank;
     if let Some(own) = client.pending_synced().next().filter(earlier) {
         let message = format_args!("{} overtook {}", last.known.id, own.id);
         return violation("client-only", Some(at), message);
@@ -221,7 +224,12 @@ fn check_rejection(
                 return Ok(());
             }
             DeadLetterReason::MaterializeFailed { .. } => "this event applies",
-            _ => "no backend refuses anything here",
+            DeadLetterReason::RefusedByBackend { reason: RejectReason::Refused { .. } }
+                if own.is_forbidden() =>
+            {
+                return Ok(());
+            }
+            _ => "the backend does not refuse it",
         }
     };
     violation("fate", Some(at), format_args!("{} was rejected, but {wrong}: {reason}", own.id))

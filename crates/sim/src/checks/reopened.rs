@@ -238,7 +238,7 @@ fn become_if_fits(
     };
     client.become_as(log, moment, tail);
     for own in new {
-        if client.failing_event(&own).is_none() {
+        if client.failing_event(&own).is_none() && !own.is_forbidden() {
             let message = format_args!("{} was given up, and applies", own.id);
             return violation("fate", Some(at), message);
         }
@@ -267,7 +267,7 @@ pub(super) fn tail(
 
 /// Puts open groups into the order in which they were found; none if that may not be.
 ///
-/// Each is there once, either kind keeps the order in which it was committed, and client-only
+/// Each is there once, either kind keeps its order, and client-only
 /// groups are settled exactly if no synced group before them is open.
 fn arrange(
     open: &[Rc<Known>],
@@ -282,7 +282,7 @@ fn arrange(
         Some(Settled { seq, place, known: find(id)? })
     });
     let settled: Vec<Settled> = settled.collect::<Option<_>>()?;
-    let in_order = |own: &[&Rc<Known>]| own.windows(2).all(|pair| pair[0].index < pair[1].index);
+    let in_order = |own: &[&Rc<Known>]| own.windows(2).all(|pair| pair[0].rank < pair[1].rank);
     let synced: Vec<_> = tail.iter().filter(|own| !own.client_only).collect();
     let client_only: Vec<_> = settled
         .iter()

@@ -30,6 +30,13 @@ pub(crate) fn appended(
         if model.current().find(id).is_some() {
             return violation("no-duplicate", None, format_args!("{id} is in the log twice"));
         }
+        if known.is_forbidden() {
+            return violation(
+                "server-rules",
+                None,
+                format_args!("{id} is forbidden, and was taken"),
+            );
+        }
         if known.is_rejected.get() {
             let message = format_args!("{id} is a dead letter, and was taken into the log");
             return violation("no-duplicate", None, message);

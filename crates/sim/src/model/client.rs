@@ -6,7 +6,7 @@ use std::rc::Rc;
 use livestore_core::{GroupId, LogPosition};
 
 use super::app::{App, Lamps, Version};
-use super::{History, Known};
+use super::{Entry, History, Known};
 use crate::workload::Fact;
 
 /// A moment in a client's life; after a power cut it may find itself there again.
@@ -111,6 +111,7 @@ impl ClientModel {
             let _ = local.apply_whole(&known.facts, known.author, self.version);
         }
         known.index.set(self.committed.len());
+        known.rank.set(self.committed.len());
         self.pending_events += known.synced_events();
         self.committed.push(Rc::clone(&known));
         self.pending.push_back(known);
@@ -190,11 +191,13 @@ impl ClientModel {
         self.letters.push(Letter::Forgotten(id));
     }
 
-    /// Returns the dead letters, in the order in which they became that.
+    /// Returns the dead letters, in the order in which they became that, at first.
+    ///
+    /// A group can become one again, after another history held it for a while.
     pub(crate) fn dead_letters(&self) -> Vec<GroupId> {
-        let (dead, _) = self.given_up(self.letters.len());
+        let (mut dead, _) = self.given_up(self.letters.len());
         let buried = self.letters.iter().filter_map(|letter| match letter {
-            Letter::Buried(id) if dead.contains(id) => Some(*id),
+            Letter::Buried(id) => dead.take(id),
             _ => None,
         });
         buried.collect()
@@ -250,7 +253,7 @@ impl ClientModel {
     /// pending groups that were committed before it.
     pub(crate) fn failing_event(&self, own: &Known) -> Option<usize> {
         let mut app = self.confirmed.clone();
-        for other in self.pending.iter().filter(|other| other.index < own.index) {
+        for other in self.pending.iter().filter(|other| other.rank < own.rank) {
             let _ = app.apply_whole(&other.facts, other.author, self.version);
         }
         app.apply_whole(&own.facts, own.author, self.version).err()
@@ -296,6 +299,19 @@ impl ClientModel {
         let now = self.now();
         self.moments.clear();
         self.moments.push(now);
+    }
+
+    /// Own groups of a history that is left come first, in the order which they had there, and then
+    /// what was pending behind it.
+    pub(crate) fn rank_as_left(&self, left: &[Entry]) {
+        let is_own = |known: &&Rc<Known>| self.committed.iter().any(|own| own.id == known.id);
+        let left = left.iter().map(|entry| &entry.known).filter(is_own);
+        let order: Vec<&Rc<Known>> = left.chain(self.pending_synced()).collect();
+        let mut ranks: Vec<usize> = order.iter().map(|own| own.rank.get()).collect();
+        ranks.sort_unstable();
+        for (own, rank) in order.into_iter().zip(ranks) {
+            own.rank.set(rank);
+        }
     }
 
     /// Returns the groups that have to be somewhere in the tail or among the settled ones at a

@@ -54,6 +54,9 @@ pub(crate) struct Known {
     pub(crate) client_only: bool,
     /// Its place among the groups that its author ever committed.
     pub(crate) index: Cell<usize>,
+    /// Its place in the order that its author has to keep: that of the commits, until histories that
+    /// came back have put it into another one.
+    pub(crate) rank: Cell<usize>,
     /// What the first push of it said that it is; every later one must say the same.
     pub(crate) content: Cell<Option<ContentHash>>,
     /// True while it is a dead letter of its author.
@@ -66,6 +69,11 @@ impl Known {
     /// Returns how many of its events the backend is to have: all or none.
     pub(crate) fn synced_events(&self) -> u64 {
         if self.client_only { 0 } else { self.facts.len() as u64 }
+    }
+
+    /// Tells whether the backend refuses it.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        !self.client_only && self.facts.iter().any(Fact::is_forbidden)
     }
 }
 
@@ -122,6 +130,7 @@ impl Model {
             event_ids: OnceCell::new(),
             client_only,
             index: 0.into(),
+            rank: 0.into(),
             content: None.into(),
             is_rejected: false.into(),
             is_lost: false.into(),

@@ -1,8 +1,8 @@
 //! What the simulated app commits.
 //!
 //! The payloads are small numbers from small ranges, so that clients get into each other's way all
-//! the time. How the numbers become rows is the business of [the schema](mod@super::schema); what they mean is
-//! written down a second time, without SQL, in [`crate::model::app`].
+//! the time. How the numbers become rows is the business of [the schema](mod@super::schema);
+//! what they mean is written down a second time, without SQL, in [`crate::model::app`].
 
 use livestore::{CanonicalJson, Event, EventKind, NewEvent};
 use serde::{Deserialize, Serialize};
@@ -139,5 +139,12 @@ impl ByKind {
             kind.push(fact.clone());
         }
         kinds
+    }
+}
+
+impl Fact {
+    /// Tells whether the rules of the simulated backend forbid it.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Counted(Counted { by: 8, .. }))
     }
 }

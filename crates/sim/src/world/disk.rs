@@ -2,8 +2,9 @@
 
 use std::io;
 
+use livestore::OpenError;
+use livestore_sqlite::Connection;
 use livestore_sqlite::sim::{Faults, Image, PowerCut, SimDisk};
-use livestore_sqlite::{Connection, SqliteError};
 
 use crate::action::{DiskTrouble, Loss};
 
@@ -31,9 +32,11 @@ impl Disk {
         }
     }
 
-    /// Opens the database, as a client does.
-    pub(crate) fn open(&self) -> Result<Connection, SqliteError> {
-        self.sim.open(FILE)
+    /// Opens the database, as a client's adapter does.
+    pub(crate) fn open(&self) -> Result<Connection, OpenError> {
+        let io = |source| OpenError::Io { path: FILE.into(), source };
+        self.sim.renew_wal(FILE).map_err(io)?;
+        Ok(self.sim.open(FILE)?)
     }
 
     /// The database's path, for whoever opens it in another way.

@@ -5,8 +5,10 @@
 
 use std::collections::VecDeque;
 
-use livestore_core::StoreId;
-use livestore_core::protocol::{ClientMessage, Goodbye, Page, ServerMessage};
+use livestore_core::protocol::{
+    ClientMessage, Goodbye, GroupRejected, Page, RejectReason, ServerMessage,
+};
+use livestore_core::{Group, GroupId, StoreId};
 use livestore_server::session::{self, Answer, Introduction, Opening, Session};
 use livestore_server::{
     AppendOutcome, AppendRequest, LogReader, LogStorage, LogView, SqliteStorage, StorageError,
@@ -90,7 +92,16 @@ pub(crate) struct Conversation {
 pub(crate) struct Pushing {
     request: u64,
     append: AppendRequest,
-    pub(crate) outcome: Option<AppendOutcome>,
+    pub(crate) decision: Option<Decision>,
+}
+
+/// What is decided about a push.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// By the rules of the backend's operator, before the log is asked.
+    Refused(GroupId),
+    /// By the log.
+    Stored(AppendOutcome),
 }
 
 impl Server {
@@ -379,7 +390,7 @@ impl World {
         append: AppendRequest,
     ) -> Result<(), Violation> {
         let conversation = self.conversation_mut(id).expect("somebody listens");
-        conversation.pushing = Some(Pushing { request, append, outcome: None });
+        conversation.pushing = Some(Pushing { request, append, decision: None });
         let turn = &mut self.server.turn;
         match turn.holder {
             Some(holder) if holder.link != id || holder.until_ms.is_none() => {
@@ -404,6 +415,14 @@ impl World {
         self.server.turn.holder = Some(Holder { link: id, until_ms: None });
         let conversation = self.conversation_mut(id).expect("somebody listens");
         let append = conversation.pushing.as_ref().expect("there is a push").append.clone();
+        if let Some(group) = self.forbidden(&append) {
+            self.hit(Point::RefusedByRule);
+            if append.groups.last().is_some_and(|last| last.id() != group) {
+                self.hit(Point::RefusedWithOthersBehind);
+            }
+            self.decided(id, Decision::Refused(group));
+            return Ok(());
+        }
         let process = self.server.process.as_mut().expect("it is running");
         let decided = process.storage.append(std::slice::from_ref(&append));
         if self.bury_server() {
@@ -425,11 +444,21 @@ impl World {
         }
         checks::outcome(&mut self.model, &append, &outcome)?;
         self.note_outcome(id, &append, &outcome);
-        let conversation = self.conversation_mut(id).expect("somebody listens");
-        conversation.pushing.as_mut().expect("there is a push").outcome = Some(outcome);
-        self.effects.push(Effect::Decided(id));
+        self.decided(id, Decision::Stored(outcome));
         self.spread_growth();
         Ok(())
+    }
+
+    /// Finds the first group of a push that the rules of the backend's operator forbid.
+    fn forbidden(&self, append: &AppendRequest) -> Option<GroupId> {
+        let mut ids = append.groups.iter().map(Group::id);
+        ids.find(|id| self.model.known.get(id).is_some_and(|known| known.is_forbidden()))
+    }
+
+    fn decided(&mut self, id: LinkId, decision: Decision) {
+        let conversation = self.conversation_mut(id).expect("somebody listens");
+        conversation.pushing.as_mut().expect("there is a push").decision = Some(decision);
+        self.effects.push(Effect::Decided(id));
     }
 
     /// Lets all conversations know how far the log reaches.
@@ -465,12 +494,20 @@ impl World {
     pub(crate) fn answer(&mut self, id: LinkId) -> Result<bool, Violation> {
         let Some(conversation) = self.conversation_mut(id) else { return Ok(false) };
         let Some(session) = conversation.session else { return Ok(false) };
-        let is_decided = |pushing: &mut Pushing| pushing.outcome.is_some();
+        let is_decided = |pushing: &mut Pushing| pushing.decision.is_some();
         let Some(pushing) = conversation.pushing.take_if(is_decided) else { return Ok(false) };
-        let Pushing { request, outcome, .. } = pushing;
+        let Pushing { request, decision, .. } = pushing;
         let mut session = session;
         let mut is_late = false;
-        let message = match session.answer(request, outcome.expect("it is decided")) {
+        let answer = match decision.expect("it is decided") {
+            Decision::Stored(outcome) => session.answer(request, outcome),
+            Decision::Refused(group) => {
+                let reason = RejectReason::Refused { message: "not this one".into() };
+                let rejected = GroupRejected { request, group, reason };
+                Answer::Send(ServerMessage::GroupRejected(rejected))
+            }
+        };
+        let message = match answer {
             Answer::Send(message) => message,
             Answer::Ahead => {
                 is_late = true;

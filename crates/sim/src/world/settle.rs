@@ -4,6 +4,7 @@
 //! come to rest within both is as wrong as one that loses something.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use livestore::{ConnectionState, StopReason};
 
@@ -12,6 +13,7 @@ use super::client::IDLE_MS;
 use super::net::LinkId;
 use crate::action::{DiskTrouble, Place, Way};
 use crate::checks::{self, Violation, violation};
+use crate::model::Known;
 
 /// How long a rest may take by the clock of the simulation.
 const MAX_REST_MS: u64 = 180_000;
@@ -100,16 +102,22 @@ impl World {
     /// How many steps the rest may take: some for each client, and a few for each group that has
     /// to go somewhere.
     fn allowance(&self) -> u64 {
-        let pending: usize = self.active().map(|at| self.clients[at].model.pending.len()).sum();
         let log = self.model.current();
-        let end = log.entries().len() + pending;
+        // What a client on a history that is gone has in its log becomes pending again.
+        let has_to_go_up =
+            |own: &&Rc<Known>| !own.is_rejected.get() && log.find(own.id).is_none();
+        let to_go_up = |at: usize| {
+            self.clients[at].model.committed.iter().filter(has_to_go_up).count()
+        };
+        let going_up: usize = self.active().map(to_go_up).sum();
+        let end = log.entries().len() + going_up;
         let behind = |at: usize| {
             let head = self.clients[at].model.head;
-            end - log.groups_up_to(head).unwrap_or(end)
+            end - log.groups_up_to(head).unwrap_or(0)
         };
-        let behind: usize = self.active().map(behind).sum();
+        let going_down: usize = self.active().map(behind).sum();
         let clients = self.clients.len() as u64;
-        200 + 60 * clients + 8 * (pending + behind) as u64
+        200 + 60 * clients + 8 * (going_up + going_down) as u64
     }
 
     fn active(&self) -> impl Iterator<Item = usize> {

@@ -206,6 +206,19 @@ impl SimDisk {
         Ok(wal.and_then(|wal| wal.sync())?)
     }
 
+    /// Writes a database's `-wal` file once more as it is, and syncs it; what a driver does before
+    /// it opens a store. Nothing has to be there.
+    pub fn renew_wal(&self, name: &str) -> io::Result<()> {
+        let wal = match Handle::open(self.disk.clone(), &format!("{name}-wal"), false) {
+            Err(Failure::Missing) => return Ok(()),
+            wal => wal?,
+        };
+        let mut content = vec![0; wal.size()?];
+        wal.read(&mut content, 0)?;
+        wal.write(&content, 0)?;
+        Ok(wal.sync()?)
+    }
+
     /// Sets what goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.disk.lock().set_faults(faults);

@@ -178,17 +178,20 @@ impl Upstream {
 
     /// Gives up: what is pushed could be lost here.
     pub(super) fn disk_failed(&mut self, what: &str) {
-        if self.is_configured() {
-            self.stop(StopReason::DiskFailed { message: what.into() });
-        } else {
-            self.last_error = Some(what.into());
-        }
+        self.stop(StopReason::DiskFailed { message: what.into() });
     }
 
     fn stop(&mut self, reason: StopReason) {
         self.last_error = Some(reason.to_string());
-        self.phase = Phase::Stopped(reason);
-        self.disconnect = true;
+        if self.is_configured() {
+            self.hang_up();
+            self.phase = Phase::Stopped(reason);
+        }
+    }
+
+    /// Asks the driver to end the conversation, if there is one.
+    fn hang_up(&mut self) {
+        self.disconnect |= matches!(self.phase, Phase::Connecting | Phase::Greeting | Phase::Live);
     }
 
     /// Gives up after an error of ours if trying again is no use; else hangs up for a while.
@@ -201,7 +204,7 @@ impl Upstream {
             ReplicaError::PoisonEvent { .. } => self.stop(StopReason::PoisonEvent { message }),
             _ => {
                 self.last_error = Some(message);
-                self.disconnect = true;
+                self.hang_up();
             }
         }
     }
