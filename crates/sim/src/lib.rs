@@ -31,6 +31,7 @@ pub use action::{Action, DiskTrouble, Loss, Place, Step, Way};
 pub use checks::Violation;
 pub use minimise::minimise;
 pub use model::app::Version;
+pub use plan::Sizes;
 pub use sometimes::{Point, Sometimes};
 pub use trace::{Run, Trace, run_seed};
 pub use workload::*;

@@ -12,6 +12,10 @@ use clap::Parser;
 use livestore_core::mutant::{self, Mutant};
 use livestore_sim::{Counts, Sometimes, Trace, minimise, run_seed};
 
+/// Also SQLite's, by the crate's feature `override`: a simulation allocates more than it thinks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Seeds from which on every situation has to have come up.
 const SEEDS_FOR_ALL_POINTS: u64 = 2_000;
 /// Seeds within which a bug has to be found.

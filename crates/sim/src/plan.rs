@@ -3,6 +3,8 @@
 //! Each seed has a random subset of the faults, so that some runs meet one kind alone and get far,
 //! and others meet all of them at once.
 
+use serde::{Deserialize, Serialize};
+
 use crate::rng::Rng;
 
 /// A kind of fault.
@@ -74,6 +76,30 @@ impl Fault {
     }
 }
 
+/// How large what is stored and sent is; part of every recorded run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sizes {
+    /// Groups at which the server cuts a page of the log.
+    pub page_groups: usize,
+    /// Pages of a write-ahead log after which it is written back to its database.
+    #[serde(default = "usual_checkpoint_pages")]
+    pub checkpoint_pages: i32,
+    /// The bytes of a page of a database.
+    #[serde(default = "usual_page_bytes")]
+    pub page_bytes: u32,
+}
+
+/// SQLite's own choice.
+fn usual_checkpoint_pages() -> i32 {
+    1000
+}
+
+/// SQLite's own choice.
+fn usual_page_bytes() -> u32 {
+    4096
+}
+
 /// The parameters of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -87,16 +113,14 @@ pub(crate) struct Plan {
     pub(crate) second_version: u64,
     /// How many steps are made up, before the rest.
     pub(crate) steps: u64,
-    /// Groups at which the server cuts a page.
-    pub(crate) page_groups: usize,
+    /// How large what is stored and sent is.
+    pub(crate) sizes: Sizes,
     /// The least and the greatest time that a message takes.
     pub(crate) latency_ms: (u64, u64),
     /// The mean time between two commits of a client.
     pub(crate) commit_gap_ms: u64,
     /// How many groups a client has pending before its user waits.
     pub(crate) max_pending: usize,
-    /// Pages of a write-ahead log after which it is written back to its database.
-    pub(crate) checkpoint_pages: i32,
     /// How long a disk takes to sync.
     pub(crate) sync_ms: u64,
     /// What goes wrong.
@@ -130,14 +154,17 @@ impl Plan {
                 2..8 => rng.between(800, 2000),
                 _ => rng.between(2000, 4000),
             },
-            page_groups: *rng.pick(&[1, 2, 3, 8, 256]),
+            sizes: Sizes {
+                page_groups: *rng.pick(&[1, 2, 3, 8, 256]),
+                checkpoint_pages: *rng.pick(&[15, 60, 60, 1000]),
+                page_bytes: *rng.pick(&[512, 1024, 1024, 4096]),
+            },
             latency_ms,
             commit_gap_ms,
             max_pending: *rng.pick(&[2, 4, 4, 8, 30]),
-            checkpoint_pages: *rng.pick(&[15, 60, 60, 1000]),
             sync_ms: *rng.pick(&[0, 2, 20]),
             faults,
-            fault_gap: *rng.pick(&[30, 80, 80, 200]),
+            fault_gap: *rng.pick(&[40, 100, 100, 250]),
         }
     }
 

@@ -122,6 +122,17 @@ impl Schedule {
         if running.is_empty() { None } else { Some(*self.rng.pick(&running)) }
     }
 
+    /// Draws one whose process is going to end: often one that waits for an answer to a push, since
+    /// what its end leaves open is the hardest to put right.
+    fn victim(&mut self, world: &World) -> Option<usize> {
+        let waiting = |at: &usize| world.has_push_in_flight(*at);
+        let waiting: Vec<usize> = (0..world.clients.len()).filter(waiting).collect();
+        if waiting.is_empty() || self.rng.chance(500) {
+            return self.someone(world);
+        }
+        Some(*self.rng.pick(&waiting))
+    }
+
     /// Returns what happens next.
     pub(crate) fn next(&mut self, world: &World) -> Option<Step> {
         if self.to_join > 0 {
@@ -296,7 +307,7 @@ impl Schedule {
             Pending::StartServer => Some(Action::ServerStart),
             Pending::Start { client } => {
                 let now = world.clients[client].model.version;
-                let skews = self.plan.has(Fault::VersionSkew) && self.rng.chance(300);
+                let skews = self.plan.has(Fault::VersionSkew) && self.rng.chance(500);
                 let version = match (skews, now) {
                     (false, version) => version,
                     (true, Version::One) => Version::Two,
@@ -333,8 +344,8 @@ impl Schedule {
                 let client = self.someone(world)?;
                 Action::KillAfter { client, operations: self.rng.around(12) }
             }
-            Fault::Kill | Fault::VersionSkew => Action::Kill { client: self.someone(world)? },
-            Fault::PowerCut => Action::PowerCut { client: self.someone(world)?, loss },
+            Fault::Kill | Fault::VersionSkew => Action::Kill { client: self.victim(world)? },
+            Fault::PowerCut => Action::PowerCut { client: self.victim(world)?, loss },
             Fault::DiskError => self.trouble(
                 self.rng.clone().below(40) as u16 + 1,
                 |per_mille| DiskTrouble { io_error_per_mille: per_mille, ..Default::default() },

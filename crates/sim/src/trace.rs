@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Step};
 use crate::checks::Violation;
-use crate::plan::Plan;
+use crate::plan::{Plan, Sizes};
 use crate::rng::Rng;
 use crate::schedule::Schedule;
 use crate::sometimes::Sometimes;
@@ -26,11 +26,9 @@ pub struct Trace {
     pub about: Option<String>,
     /// Where ids and disks get their randomness from.
     pub seed: u64,
-    /// Groups at which the server cuts a page.
-    pub page_groups: usize,
-    /// Pages of a write-ahead log after which it is written back to its database.
-    #[serde(default = "usual_checkpoint_pages")]
-    pub checkpoint_pages: i32,
+    /// How large what is stored and sent is.
+    #[serde(flatten)]
+    pub sizes: Sizes,
     /// What happens, in order.
     pub steps: Vec<Step>,
 }
@@ -48,11 +46,6 @@ pub struct Run {
     pub violation: Option<Violation>,
 }
 
-/// SQLite's own choice.
-fn usual_checkpoint_pages() -> i32 {
-    1000
-}
-
 impl Run {
     fn new(world: World, violation: Option<Violation>) -> Self {
         let fingerprint = world.fingerprint();
@@ -64,14 +57,7 @@ impl Run {
 pub fn run_seed(seed: u64) -> (Trace, Run) {
     let rng = Rng::new(seed);
     let plan = Plan::draw(&mut rng.fork(1));
-    let mut trace = Trace {
-        fails: None,
-        about: None,
-        seed,
-        page_groups: plan.page_groups,
-        checkpoint_pages: plan.checkpoint_pages,
-        steps: Vec::new(),
-    };
+    let mut trace = Trace { fails: None, about: None, seed, sizes: plan.sizes, steps: Vec::new() };
     let mut world = trace.world();
     let limit = plan.steps;
     let mut schedule = Schedule::new(plan, rng.fork(2));
@@ -111,7 +97,7 @@ impl Trace {
 
     /// The world before the first step.
     fn world(&self) -> World {
-        World::new(self.seed, self.page_groups, self.checkpoint_pages)
+        World::new(self.seed, self.sizes)
     }
 
     /// Runs the trace, and tells how many steps were done before its end or a violation.

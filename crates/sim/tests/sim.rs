@@ -1,5 +1,8 @@
 //! The simulator itself: it repeats itself, and what it writes down can be run again.
 
+use std::fs;
+use std::path::Path;
+
 use livestore_sim::{Trace, run_seed};
 
 #[test]
@@ -30,4 +33,19 @@ fn a_recorded_run_does_the_same_again_without_the_generator() {
 #[test]
 fn two_seeds_are_two_runs() {
     assert_ne!(run_seed(1).1.fingerprint, run_seed(2).1.fingerprint);
+}
+
+/// What was wrong once stays right: each recorded run failed a check before its bug was fixed.
+#[test]
+fn no_recorded_bug_has_come_back() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces");
+    let mut traces = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let trace = Trace::read(&path).unwrap();
+        assert!(trace.fails.is_some() && trace.about.is_some(), "{}", path.display());
+        assert_eq!(trace.run().violation, None, "{}", path.display());
+        traces += 1;
+    }
+    assert!(traces > 0);
 }

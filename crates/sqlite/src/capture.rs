@@ -165,10 +165,12 @@ impl Capture {
             capture.record(&shapes, context);
             Ok(rusqlite::types::Null)
         })?;
+        // One transaction for all, instead of one for each trigger.
+        let transaction = connection.unchecked_transaction()?;
         for (index, table) in tables.iter().enumerate() {
-            connection.execute_batch(&triggers(index, table))?;
+            transaction.execute_batch(&triggers(index, table))?;
         }
-        Ok(())
+        Ok(transaction.commit()?)
     }
 
     fn record(&self, shapes: &[Shape], context: &Context<'_>) {

@@ -150,7 +150,7 @@ impl World {
     ) -> Result<bool, Violation> {
         let Ok(number) = u8::try_from(self.clients.len()) else { return Ok(false) };
         let seed = self.seed_of(u64::from(number));
-        let disk = (!memory).then(|| Disk::new(seed));
+        let disk = (!memory).then(|| Disk::new(seed, self.sizes.page_bytes));
         self.clients.push(Client::new(number, disk, stops, version));
         self.start(usize::from(number), version)
     }
@@ -170,7 +170,7 @@ impl World {
         let purpose = u64::from(client.number) << 32 | u64::from(client.openings);
         let seed = Rng::new(self.seed_of(purpose)).bytes();
         let client = &mut self.clients[at];
-        let opened = client.open(seed, now_ms, self.checkpoint_pages);
+        let opened = client.open(seed, now_ms, self.sizes.checkpoint_pages);
         if client.is_dead() {
             client.model.version = before;
             client.doing = merge_doing(&client.doing);

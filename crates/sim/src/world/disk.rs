@@ -15,6 +15,7 @@ const FILE: &str = "store.db";
 #[derive(Debug)]
 pub(crate) struct Disk {
     sim: SimDisk,
+    page_bytes: u32,
     faults: Faults,
     /// True while something may fail that is no kill.
     pub(crate) is_troubled: bool,
@@ -23,9 +24,10 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, page_bytes: u32) -> Self {
         Self {
             sim: SimDisk::new(seed),
+            page_bytes,
             faults: Faults::default(),
             is_troubled: false,
             is_doomed: false,
@@ -36,7 +38,7 @@ impl Disk {
     pub(crate) fn open(&self) -> Result<Connection, OpenError> {
         let io = |source| OpenError::Io { path: FILE.into(), source };
         self.sim.renew_wal(FILE).map_err(io)?;
-        Ok(self.sim.open(FILE)?)
+        Ok(self.sim.open_paged(FILE, self.page_bytes)?)
     }
 
     /// The database's path, for whoever opens it in another way.

@@ -14,6 +14,7 @@ mod settle;
 use crate::action::{Action, Place, Step, Way};
 use crate::checks::Violation;
 use crate::model::Model;
+use crate::plan::Sizes;
 use crate::rng::Rng;
 use crate::sometimes::{Point, Sometimes};
 use disk::Disk;
@@ -89,7 +90,7 @@ pub(crate) struct World {
     pub(crate) effects: Vec<Effect>,
     /// What happened, in words, if somebody wants to know.
     pub(crate) story: Option<Vec<String>>,
-    checkpoint_pages: i32,
+    sizes: Sizes,
     seed: u64,
     packets: u64,
     /// Over all steps and all messages.
@@ -98,22 +99,22 @@ pub(crate) struct World {
 
 impl World {
     /// A world with a server that is not running, and nobody else.
-    pub(crate) fn new(seed: u64, page_groups: usize, checkpoint_pages: i32) -> Self {
+    pub(crate) fn new(seed: u64, sizes: Sizes) -> Self {
         let mut world = Self {
             now_ms: 0,
             clients: Vec::new(),
-            server: Server::new(seed, page_groups),
+            server: Server::new(seed, sizes),
             model: Model::new(),
             counts: Counts::default(),
             sometimes: Sometimes::default(),
             effects: Vec::new(),
             story: None,
-            checkpoint_pages,
+            sizes,
             seed,
             packets: 0,
             hasher: blake3::Hasher::new(),
         };
-        world.server.disk = Disk::new(world.seed_of(u64::MAX));
+        world.server.disk = Disk::new(world.seed_of(u64::MAX), sizes.page_bytes);
         world
     }
 

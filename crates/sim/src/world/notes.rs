@@ -11,7 +11,7 @@ use crate::sometimes::Point;
 
 impl World {
     /// Tells whether a client has a push on the wire or at the server, without having an answer.
-    fn has_push_in_flight(&self, at: usize) -> bool {
+    pub(crate) fn has_push_in_flight(&self, at: usize) -> bool {
         let links = &self.clients[at].links;
         let Some(link) = links.current().and_then(|serial| links.get(serial)) else { return false };
         let is_push =

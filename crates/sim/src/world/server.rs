@@ -20,6 +20,7 @@ use super::net::{Body, LinkId};
 use super::{Effect, World};
 use crate::action::{Loss, Way};
 use crate::checks::{self, Violation, violation};
+use crate::plan::Sizes;
 use crate::sometimes::Point;
 
 /// How long a client that lost a race may keep the others waiting.
@@ -105,12 +106,12 @@ pub(crate) enum Decision {
 }
 
 impl Server {
-    pub(crate) fn new(seed: u64, page_groups: usize) -> Self {
+    pub(crate) fn new(seed: u64, sizes: Sizes) -> Self {
         Self {
-            disk: Disk::new(seed),
+            disk: Disk::new(seed, sizes.page_bytes),
             process: None,
             store_id: StoreId::new("sim").expect("the name is valid"),
-            page_groups,
+            page_groups: sizes.page_groups,
             turn: Turn::default(),
             backups: VecDeque::new(),
             doubtful: None,

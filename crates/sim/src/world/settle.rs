@@ -104,11 +104,9 @@ impl World {
     fn allowance(&self) -> u64 {
         let log = self.model.current();
         // What a client on a history that is gone has in its log becomes pending again.
-        let has_to_go_up =
-            |own: &&Rc<Known>| !own.is_rejected.get() && log.find(own.id).is_none();
-        let to_go_up = |at: usize| {
-            self.clients[at].model.committed.iter().filter(has_to_go_up).count()
-        };
+        let has_to_go_up = |own: &&Rc<Known>| !own.is_rejected.get() && log.find(own.id).is_none();
+        let to_go_up =
+            |at: usize| self.clients[at].model.committed.iter().filter(has_to_go_up).count();
         let going_up: usize = self.active().map(to_go_up).sum();
         let end = log.entries().len() + going_up;
         let behind = |at: usize| {

@@ -185,6 +185,13 @@ impl SimDisk {
         Connection::set_up_file(self.open_raw(name, OpenFlags::default())?)
     }
 
+    /// Opens or creates a database; a new one has pages of this many bytes.
+    pub fn open_paged(&self, name: &str, page_bytes: u32) -> Result<Connection, SqliteError> {
+        let raw = self.open_raw(name, OpenFlags::default())?;
+        raw.pragma_update(None, "page_size", page_bytes)?;
+        Connection::set_up_file(raw)
+    }
+
     /// Opens an existing database for reading, set up as [`Connection::open_read_only`] does.
     pub fn open_read_only(&self, name: &str) -> Result<Connection, SqliteError> {
         Connection::set_up(self.open_raw(name, Connection::READ_ONLY)?)
