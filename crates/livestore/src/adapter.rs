@@ -132,8 +132,8 @@ impl Adapter for FileAdapter {
     }
 }
 
-const STORE_EXTENSION: &str = "livestore";
-const LOCK_EXTENSION: &str = "lock";
+pub(crate) const STORE_EXTENSION: &str = "livestore";
+pub(crate) const LOCK_EXTENSION: &str = "lock";
 
 /// Returns the file of a store in a folder.
 ///
@@ -148,6 +148,16 @@ pub(crate) fn store_path(folder: &Path, store_id: &StoreId) -> PathBuf {
         name.push(letter.to_ascii_lowercase());
     }
     folder.join(format!("{name}.{STORE_EXTENSION}"))
+}
+
+/// Returns the store that a file is named for.
+pub(crate) fn store_named_by(path: &Path) -> Option<StoreId> {
+    let mut name = String::new();
+    let mut letters = path.file_stem()?.to_str()?.chars();
+    while let Some(letter) = letters.next() {
+        name.push(if letter == '+' { letters.next()?.to_ascii_uppercase() } else { letter });
+    }
+    StoreId::new(name).ok()
 }
 
 /// Lists the files of stores in a folder, by name.
@@ -174,7 +184,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 /// Makes a new file's entry in its folder survive a power cut.
-fn sync_folder(folder: &Path) -> Result<(), OpenError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), OpenError> {
     // Windows neither needs nor allows this.
     if cfg!(unix) {
         let synced = File::open(folder).and_then(|folder| folder.sync_all());

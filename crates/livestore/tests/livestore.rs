@@ -14,6 +14,8 @@ mod commit;
 mod crash;
 #[path = "livestore/files.rs"]
 mod files;
+#[path = "livestore/health.rs"]
+mod health;
 #[path = "livestore/live_queries.rs"]
 mod live_queries;
 #[path = "livestore/sync.rs"]

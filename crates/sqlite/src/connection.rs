@@ -21,6 +21,9 @@ const STATEMENT_CACHE: usize = 256;
 /// Length of the `-wal` file, in pages, from which on it is moved into the database.
 const WAL_PAGES: i32 = 1_000;
 
+/// Instructions of SQLite's machine between two looks at whether to go on.
+const STEPS_BETWEEN_CHECKS: i32 = 2_000;
+
 /// How long the other side of a lock on the file is waited for.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -259,6 +262,15 @@ impl Connection {
         self.wal_pages.store(0, Ordering::Relaxed);
         let pragma = "PRAGMA wal_checkpoint(PASSIVE)";
         self.system().query_one(pragma, [], |_| Ok(())).map(drop)
+    }
+
+    /// Interrupts whatever runs on the connection when the check says so; asked many times a
+    /// second while a statement runs.
+    pub fn interrupt_when(
+        &mut self,
+        check: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<(), SqliteError> {
+        Ok(self.raw.progress_handler(STEPS_BETWEEN_CHECKS, Some(check))?)
     }
 
     /// Names the state tables without watching them, for a connection that only reads.

@@ -8,8 +8,9 @@
 //! - [`System`] runs LiveStore's own statements on its own tables.
 //!
 //! What each may do is enforced by SQLite's authorizer, not by convention. Captured changes undo
-//! themselves ([`Preimages`]), and the state has one canonical hash. This crate knows nothing of
-//! events, replicas or the network.
+//! themselves ([`Preimages`]), and the state has one canonical hash. What is left of a damaged
+//! file is read without SQLite ([`raw`]). This crate knows nothing of events, replicas or the
+//! network.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ mod error;
 mod expr;
 mod join_reads;
 mod query;
+pub mod raw;
 mod row;
 mod scope;
 mod sql;
