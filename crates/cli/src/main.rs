@@ -1,20 +1,27 @@
 //! The `livestore` command.
 //!
-//! Exit codes: 0 if it did what was asked, 1 if it could not, 2 if the command line was wrong.
+//! Exit codes: 0 if it did what was asked, 1 if it could not, 2 if the command line was wrong, 130
+//! if it was interrupted. `verify` has codes of its own.
 
 #![forbid(unsafe_code)]
 
+mod backup;
 mod log;
 mod output;
+mod progress;
+mod recover;
 mod serve;
 mod status;
 mod target;
+mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Run a LiveStore sync server, and look into stores.
+use crate::output::Outcome;
+
+/// Run a LiveStore sync server, and look after stores.
 #[derive(Debug, Parser)]
 #[command(name = "livestore", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
@@ -28,22 +35,32 @@ enum Command {
     Serve(serve::Args),
     /// Print the events of a store, oldest first: confirmed ones, then pending ones
     Log(log::Args),
-    /// Print where stores stand: heads, pending events, dead letters
+    /// Print where stores stand: heads, pending events, dead letters, quarantine
     Status(status::Args),
+    Verify(verify::Args),
+    Recover(recover::Args),
+    Backup(backup::Args),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Serve(args) => serve::run(&args),
-        Command::Log(args) => log::run(&args),
-        Command::Status(args) => status::run(&args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(Cli::parse().command) {
+        Ok(code) => code,
         Err(error) if output::is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(command: Command) -> Outcome<ExitCode> {
+    match command {
+        Command::Serve(args) => serve::run(&args)?,
+        Command::Log(args) => log::run(&args)?,
+        Command::Status(args) => status::run(&args)?,
+        Command::Verify(args) => return verify::run(&args),
+        Command::Recover(args) => return recover::run(&args),
+        Command::Backup(args) => return backup::run(&args),
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,8 @@
 
 #![allow(missing_docs)]
 
+#[path = "cli/health.rs"]
+mod health;
 #[path = "cli/kills.rs"]
 mod kills;
 
@@ -61,15 +63,18 @@ fn help_tells_what_there_is() {
     let output = livestore(&["--help"]);
     assert!(output.status.success());
     insta::assert_snapshot!(text(&output.stdout), @r"
-    Run a LiveStore sync server, and look into stores
+    Run a LiveStore sync server, and look after stores
 
     Usage: livestore <COMMAND>
 
     Commands:
-      serve   Run the sync server
-      log     Print the events of a store, oldest first: confirmed ones, then pending ones
-      status  Print where stores stand: heads, pending events, dead letters
-      help    Print this message or the help of the given subcommand(s)
+      serve    Run the sync server
+      log      Print the events of a store, oldest first: confirmed ones, then pending ones
+      status   Print where stores stand: heads, pending events, dead letters, quarantine
+      verify   Check stores for damage, also while an app uses them
+      recover  Save what a damaged store still holds into a new file
+      backup   Copy a store into a new file, also while an app uses it
+      help     Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -97,18 +102,26 @@ fn status_shows_heads_and_pending_events() {
     Store my-app
       client          laptop
       backend         none so far
+      last synced     never
       confirmed head  e0
+      pulled head     e0
       local head      e3
       pending         3 events in 2 groups
+      in doubt        0 groups
+      state           derived
       rebases         0
-      quarantined     0
       dead letters    0
+      quarantined     0
+      archived        0
     ");
     let output = livestore(&["status", &folder, "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["pendingEvents"], 3);
     assert_eq!(json["localHead"], "e3");
     assert_eq!(json["deadLetterList"], serde_json::json!([]));
+    assert_eq!(json["quarantinedList"], serde_json::json!([]));
+    assert_eq!(json["isRebuilding"], false);
+    assert_eq!(json["groupsInDoubt"], 0);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Adapters: where a store keeps its data, and what it syncs with.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use livestore_core::{ClientId, StoreId};
-use livestore_sqlite::{Connection, Durability, SqliteError, rusqlite};
+use livestore_sqlite::{Connection, Durability, FileLock, SqliteError, rusqlite};
 
 use crate::OpenError;
 use crate::sync_provider::SyncProvider;
@@ -36,7 +36,7 @@ pub struct Medium {
     pub(crate) client_id: Option<ClientId>,
     pub(crate) sync: Option<Arc<dyn SyncProvider>>,
     /// Held as long as the store is open.
-    pub(crate) lock: Option<File>,
+    pub(crate) lock: Option<FileLock>,
 }
 
 impl std::fmt::Debug for dyn SyncProvider {
@@ -133,8 +133,8 @@ impl Adapter for FileAdapter {
     }
 }
 
-const STORE_EXTENSION: &str = "livestore";
-const LOCK_EXTENSION: &str = "lock";
+pub(crate) const STORE_EXTENSION: &str = "livestore";
+pub(crate) const LOCK_EXTENSION: &str = "lock";
 
 /// Returns the file of a store in a folder.
 ///
@@ -151,6 +151,16 @@ pub(crate) fn store_path(folder: &Path, store_id: &StoreId) -> PathBuf {
     folder.join(format!("{name}.{STORE_EXTENSION}"))
 }
 
+/// Returns the store that a file is named for.
+pub(crate) fn store_named_by(path: &Path) -> Option<StoreId> {
+    let mut name = String::new();
+    let mut letters = path.file_stem()?.to_str()?.chars();
+    while let Some(letter) = letters.next() {
+        name.push(if letter == '+' { letters.next()?.to_ascii_uppercase() } else { letter });
+    }
+    StoreId::new(name).ok()
+}
+
 /// Lists the files of stores in a folder, by name.
 pub(crate) fn store_files(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let mut files = Vec::new();
@@ -164,18 +174,15 @@ pub(crate) fn store_files(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
     Ok(files)
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+fn lock(path: &Path) -> Result<FileLock, OpenError> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
     let file = file.map_err(io_error(path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.display().to_string() }),
-        Err(TryLockError::Error(source)) => Err(io_error(path)(source)),
-    }
+    let lock = FileLock::take(file).map_err(io_error(path))?;
+    lock.ok_or_else(|| OpenError::InUse { path: path.display().to_string() })
 }
 
 /// Makes a new file's entry in its folder survive a power cut.
-fn sync_folder(folder: &Path) -> Result<(), OpenError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), OpenError> {
     // Windows neither needs nor allows this.
     if cfg!(unix) {
         let synced = File::open(folder).and_then(|folder| folder.sync_all());

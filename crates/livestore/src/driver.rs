@@ -3,12 +3,12 @@
 //! It owns all I/O besides SQLite: the connection to the backend, timers, and the sync of a
 //! barrier. It decides nothing.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use livestore_sqlite::FileLock;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -29,7 +29,7 @@ pub(crate) struct Driver {
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     /// Released last, when nothing of this process uses the file any more.
-    _lock: Option<File>,
+    _lock: Option<FileLock>,
 }
 
 impl Driver {
@@ -38,7 +38,7 @@ impl Driver {
         inner: &Arc<Inner>,
         provider: Option<Arc<dyn SyncProvider>>,
         path: Option<PathBuf>,
-        lock: Option<File>,
+        lock: Option<FileLock>,
         wake: Arc<Notify>,
     ) -> Result<Self, OpenError> {
         let (stop, stopped) = watch::channel(false);

@@ -22,6 +22,8 @@ mod family;
 mod files;
 #[path = "livestore/golden.rs"]
 mod golden;
+#[path = "livestore/health.rs"]
+mod health;
 #[path = "livestore/kinds.rs"]
 mod kinds;
 #[path = "livestore/live_queries.rs"]

@@ -69,7 +69,7 @@ impl Fault {
     fn weight(self) -> u64 {
         match self {
             Self::Reset | Self::HangUp | Self::KillInside | Self::OneWay => 6,
-            Self::Clock | Self::ServerStop | Self::ServerKillInside => 3,
+            Self::Clock | Self::ServerStop | Self::ServerKillInside | Self::VersionSkew => 3,
             Self::Join | Self::Leave | Self::ServerRestore => 1,
             _ => 2,
         }
@@ -111,6 +111,8 @@ pub(crate) struct Plan {
     pub(crate) stopping: u64,
     /// How many of a thousand clients start with the second version.
     pub(crate) second_version: u64,
+    /// How many of a thousand events fail in one version of the schema only.
+    pub(crate) skewed: u64,
     /// How many steps are made up, before the rest.
     pub(crate) steps: u64,
     /// How large what is stored and sent is.
@@ -149,6 +151,7 @@ impl Plan {
             in_memory: *rng.pick(&[0, 0, 0, 300]),
             stopping: *rng.pick(&[0, 200, 1000]),
             second_version: *rng.pick(&[0, 0, 400]),
+            skewed: *rng.pick(&[0, 0, 0, 250]),
             steps: match rng.below(10) {
                 0..2 => rng.between(200, 800),
                 2..8 => rng.between(800, 2000),

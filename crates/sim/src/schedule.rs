@@ -277,7 +277,7 @@ impl Schedule {
                     16..18 => Action::RebasePending { client },
                     _ if is_patient => return None,
                     _ => {
-                        let facts = workload::group(&mut self.rng);
+                        let facts = workload::group(&mut self.rng, self.plan.skewed);
                         Action::Commit { client, facts, full: self.rng.chance(50) }
                     }
                 })

@@ -21,6 +21,9 @@ const STATEMENT_CACHE: usize = 256;
 /// Length of the `-wal` file, in pages, from which on it is moved into the database.
 const WAL_LIMIT: i32 = 1_000;
 
+/// Instructions of SQLite's machine between two looks at whether to go on.
+const STEPS_BETWEEN_CHECKS: i32 = 2_000;
+
 /// How long the other side of a lock on the file is waited for.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -258,6 +261,13 @@ impl Connection {
         self.system().query_one(pragma, [], |_| Ok(())).map(drop)
     }
 
+    /// Moves all of the `-wal` file's content into the database and syncs both, for a file that is
+    /// finished and that nobody else has open.
+    pub fn checkpoint(&self) -> Result<(), SqliteError> {
+        let pragma = "PRAGMA wal_checkpoint(TRUNCATE)";
+        self.system().query_one(pragma, [], |_| Ok(())).map(drop)
+    }
+
     /// Leaves the `-wal` file alone from now on, also when the connection is closed.
     ///
     /// After a sync of it has failed, a part of it may never reach the disk, whatever later syncs
@@ -267,6 +277,15 @@ impl Connection {
         self.wal_pages.store(i32::MIN, Ordering::Relaxed);
         self.raw.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         Ok(())
+    }
+
+    /// Interrupts whatever runs on the connection when the check says so; asked many times a
+    /// second while a statement runs.
+    pub fn interrupt_when(
+        &mut self,
+        check: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<(), SqliteError> {
+        Ok(self.raw.progress_handler(STEPS_BETWEEN_CHECKS, Some(check))?)
     }
 
     /// Names the state tables without watching them, for a connection that only reads.

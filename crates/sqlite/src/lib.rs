@@ -8,8 +8,9 @@
 //! - [`System`] runs LiveStore's own statements on its own tables.
 //!
 //! What each may do is enforced by SQLite's authorizer, not by convention. Captured changes undo
-//! themselves ([`Preimages`]), and the state has one canonical hash. This crate knows nothing of
-//! events, replicas or the network.
+//! themselves ([`Preimages`]), and the state has one canonical hash. What is left of a damaged
+//! file is read without SQLite ([`raw`]). This crate knows nothing of events, replicas or the
+//! network.
 //!
 //! The feature `sim` adds the module `sim`: a simulated disk, on which tests let a machine fail,
 //! die and lose its power at any moment.
@@ -25,8 +26,10 @@ mod column;
 mod connection;
 mod error;
 mod expr;
+mod file_lock;
 mod opened_tables;
 mod query;
+pub mod raw;
 mod row;
 mod scope;
 #[cfg(feature = "sim")]
@@ -43,6 +46,7 @@ pub use column::{Column, ColumnDef, ColumnType, ColumnValue, Json, Operand};
 pub use connection::{Connection, Durability, StateRead, StateWrite, System};
 pub use error::{DecodeError, SqliteError, TableError, ValueError};
 pub use expr::{Direction, Expr, Order};
+pub use file_lock::FileLock;
 pub use query::{Count, First, Query, Select};
 pub use row::{Row, RowCursor, RowRef, Rows};
 /// The binding and row types of [`System`] statements.

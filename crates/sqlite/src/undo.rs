@@ -82,6 +82,23 @@ impl Preimages {
         out
     }
 
+    /// Checks that undo data is what [`Self::encode`] writes, as far as that can be told without
+    /// the tables; returns the index of the last table that it names.
+    pub fn check(bytes: &[u8]) -> Result<Option<u16>, SqliteError> {
+        let mut reader = Reader::new(bytes);
+        let read = (|| {
+            let mut last = None;
+            for _ in 0..reader.varint()? {
+                last = last.max(Some(u16::try_from(reader.varint()?).ok()?));
+                if reader.byte()? > 1 || reader.values()?.is_empty() {
+                    return None;
+                }
+            }
+            reader.is_at_end().then_some(last)
+        })();
+        read.ok_or(SqliteError::DamagedUndo { at: reader.at() })
+    }
+
     /// Reads undo data back; `shape_of` tells a table's number of columns and which are its key.
     pub(crate) fn decode<'a>(
         bytes: &[u8],

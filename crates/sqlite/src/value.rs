@@ -50,7 +50,8 @@ impl Value {
         }
     }
 
-    pub(crate) fn as_sql(&self) -> ValueRef<'_> {
+    /// Borrows the value as a row would.
+    pub fn as_sql(&self) -> ValueRef<'_> {
         match self {
             Self::Null => ValueRef::Null,
             Self::Integer(value) => ValueRef::Integer(*value),

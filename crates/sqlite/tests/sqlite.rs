@@ -7,6 +7,7 @@ mod sqlite {
     mod definitions;
     mod memory_tables;
     mod queries;
+    mod raw_files;
     mod read_dependencies;
     mod scopes;
     mod state_hashes;

@@ -15,7 +15,7 @@ pub(crate) const APPLICATION_ID: i64 = 0x4c76_5374;
 pub(crate) const FORMAT_VERSION: i64 = 0;
 
 /// More rebases than there can ever be.
-const MAX_REBASES: u64 = u32::MAX as u64 - 1;
+pub(crate) const MAX_REBASES: u64 = u32::MAX as u64 - 1;
 
 const CREATE: &str = "
 CREATE TABLE __livestore_meta (

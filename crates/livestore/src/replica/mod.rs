@@ -25,6 +25,7 @@ use livestore_sqlite::{ChangedTables, Connection, Durability, SqliteError, State
 
 pub use barrier::Barrier;
 pub use exceptions::{DeadLetter, DeadLetterReason, Quarantined};
+pub(crate) use rebuild::{knows_more, replay_hash};
 pub use status::{
     Committed, Divergence, Fate, GroupState, HistoryAnswer, PoisonAnswer, RebuildProgress,
     ReplicaError, SyncStatus,

@@ -7,15 +7,16 @@ use std::collections::HashSet;
 
 use livestore_core::GlobalSeqNum;
 use livestore_core::mutant::{self, Mutant};
-use livestore_sqlite::{Connection, StateHash};
+use livestore_sqlite::{Connection, SqliteError, StateHash};
 
 use super::exceptions::{self, Counts};
-use super::format::Rebuild;
+use super::format::{Meta, Rebuild};
 use super::materialize::{Authored, materialize, try_apply, verdict};
 use super::merge::{InDoubt, LOG_ROWS, Redo};
 use super::pending;
 use super::step::Next;
 use super::{Fate, PoisonAnswer, RebuildProgress, Replica, ReplicaError, log};
+use crate::Schema;
 use crate::event::EventKind;
 
 /// Events that one transaction of a rebuild brings into the state.
@@ -31,8 +32,7 @@ impl Replica {
         if self.counts.quarantined == 0 {
             return Ok(false);
         }
-        let unknown = exceptions::unknown_names(&self.connection)?;
-        Ok(unknown.iter().any(|(name, kind)| self.schema.materializer(name, *kind).is_some()))
+        Ok(knows_more(&self.connection, &self.schema)?)
     }
 
     /// Empties the state; from then on the file says that a rebuild is under way.
@@ -133,50 +133,79 @@ impl Replica {
     /// If it differs from [`Replica::state_hash`], a materializer is not a function of its
     /// arguments, or the file was changed from outside.
     pub fn replay_hash(&self) -> Result<StateHash, ReplicaError> {
-        let mut fresh = Connection::open_memory()?;
-        fresh.recreate_state(self.schema.tables())?;
-        fresh.watch_state(self.schema.tables().to_vec())?;
-        fresh.transaction(|| {
-            self.replay_log(&fresh)?;
-            self.replay_tail(&fresh)
-        })?;
-        Ok(fresh.state_hash()?)
+        replay_hash(&self.connection, &self.schema, &self.meta, &mut |_| ())
     }
+}
 
-    fn replay_log(&self, fresh: &Connection) -> Result<(), ReplicaError> {
+/// Tells whether events were skipped as unknown that the schema knows.
+pub(crate) fn knows_more(connection: &Connection, schema: &Schema) -> Result<bool, SqliteError> {
+    let unknown = exceptions::unknown_names(connection)?;
+    Ok(unknown.iter().any(|(name, kind)| schema.materializer(name, *kind).is_some()))
+}
+
+/// Derives the state of a store from its log in a fresh database and returns its hash; tells now
+/// and then how many more events are done.
+pub(crate) fn replay_hash(
+    store: &Connection,
+    schema: &Schema,
+    meta: &Meta,
+    done: &mut dyn FnMut(u64),
+) -> Result<StateHash, ReplicaError> {
+    let mut fresh = Connection::open_memory()?;
+    fresh.recreate_state(schema.tables())?;
+    fresh.watch_state(schema.tables().to_vec())?;
+    let replay = Replay { store, schema, meta, fresh: &fresh };
+    fresh.transaction(|| {
+        replay.log(done)?;
+        replay.tail(done)
+    })?;
+    Ok(fresh.state_hash()?)
+}
+
+/// A store and the fresh database that its events are applied to.
+struct Replay<'a> {
+    store: &'a Connection,
+    schema: &'a Schema,
+    meta: &'a Meta,
+    fresh: &'a Connection,
+}
+
+impl Replay<'_> {
+    fn log(&self, done: &mut dyn FnMut(u64)) -> Result<(), ReplicaError> {
         let (up_to, own) = (self.meta.state_head, &self.meta.client_id);
         let mut after = (GlobalSeqNum::ROOT, 0);
         loop {
-            let rows = log::rows(&self.connection, after, up_to, LOG_ROWS, own)?;
+            let rows = log::rows(self.store, after, up_to, LOG_ROWS, own)?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.place();
             for row in &rows {
                 // What is skipped here was skipped there.
-                drop(try_apply(fresh, &self.schema, row.kind(), row.authored())?);
+                drop(try_apply(self.fresh, self.schema, row.kind(), row.authored())?);
             }
             // Nobody undoes a replay.
-            fresh.discard_changes();
+            self.fresh.discard_changes();
+            done(rows.len() as u64);
         }
     }
 
-    fn replay_tail(&self, fresh: &Connection) -> Result<(), ReplicaError> {
+    fn tail(&self, done: &mut dyn FnMut(u64)) -> Result<(), ReplicaError> {
         let own = &self.meta.client_id;
         let mut from = i64::MIN;
         loop {
-            let chunk =
-                pending::groups(&self.connection, from, own, |groups| groups.len() >= LOG_ROWS)?;
+            let chunk = pending::groups(self.store, from, own, |groups| groups.len() >= LOG_ROWS)?;
             let Some(last) = chunk.last() else { return Ok(()) };
             from = last.last() + 1;
             // A group whose effects are not in the state waits for its confirmation.
             for own in chunk.iter().filter(|own| own.undo.is_some()) {
                 for authored in Authored::of(&own.group) {
                     let kind = EventKind::of(own.client_only);
-                    let outcome = materialize(fresh, &self.schema, kind, authored);
+                    let outcome = materialize(self.fresh, self.schema, kind, authored);
                     // It applied here before, so a failure now is a difference to be seen.
                     drop(verdict(authored.event, outcome)?);
                 }
             }
-            fresh.discard_changes();
+            self.fresh.discard_changes();
+            done(chunk.iter().map(|own| own.group.event_count()).sum());
         }
     }
 }

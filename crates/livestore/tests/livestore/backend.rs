@@ -847,6 +847,11 @@ impl Net {
 }
 
 impl Client {
+    /// The file of a client that has one.
+    pub fn file(&self) -> &Path {
+        self.path.as_deref().expect("the client is on disk")
+    }
+
     fn check_durable(&self, push: &Push) {
         if self.replica.durability() == Durability::Memory {
             return;

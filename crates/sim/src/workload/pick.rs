@@ -20,7 +20,10 @@ const DRAFTS: u64 = 3;
 pub(crate) const MAX_GROUP: u64 = 50;
 
 /// Draws the events of one commit: one for most, up to [`MAX_GROUP`] for a few.
-pub(crate) fn group(rng: &mut Rng) -> Vec<Fact> {
+///
+/// Of a thousand events, so many more than usual are `skewed`: they fail in one version of the
+/// schema only.
+pub(crate) fn group(rng: &mut Rng, skewed: u64) -> Vec<Fact> {
     let events = match rng.below(100) {
         0..84 => 1,
         84..95 => rng.between(2, 4),
@@ -29,8 +32,11 @@ pub(crate) fn group(rng: &mut Rng) -> Vec<Fact> {
     };
     // Most commits have one kind of events, and most of these are synced.
     let private = *rng.pick(&[0, 0, 0, 0, 0, 0, 300, 1000]);
-    let fact =
-        |rng: &mut Rng| if rng.chance(private) { private_fact(rng) } else { fact(rng, events > 4) };
+    let fact = |rng: &mut Rng| match () {
+        () if rng.chance(private) => private_fact(rng),
+        () if rng.chance(skewed) => skewed_fact(rng),
+        () => fact(rng, events > 4),
+    };
     (0..events).map(|_| fact(rng)).collect()
 }
 
@@ -44,6 +50,12 @@ fn private_fact(rng: &mut Rng) -> Fact {
         7 => DraftDropped { draft: number }.into(),
         _ => Flashed { lamp: number, counter }.into(),
     }
+}
+
+/// Draws an event that fails in one version of the schema only, or may.
+fn skewed_fact(rng: &mut Rng) -> Fact {
+    let number = rng.below(9) as u8;
+    if rng.chance(300) { Novel { number }.into() } else { Skewed { number }.into() }
 }
 
 /// Draws one event. A large group of events that may fail hardly ever applies, so most of the

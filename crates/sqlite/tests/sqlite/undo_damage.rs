@@ -1,6 +1,6 @@
 //! Undo data that is not what was written.
 
-use livestore_sqlite::{Connection, Json, SqliteError, Table};
+use livestore_sqlite::{Connection, Json, Preimages, SqliteError, Table};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -41,6 +41,17 @@ fn every_truncation_is_noticed() {
     assert!(connection.decode_undo(&bytes).is_ok());
     for end in 0..bytes.len() {
         assert!(is_damaged(&connection, &bytes[..end]), "cut at {end}");
+    }
+}
+
+#[test]
+fn the_check_without_tables_knows_whole_undo_data_and_notices_truncations() {
+    let (_, bytes) = database_and_undo();
+    let last = definitions().len() as u16 - 1;
+    assert!(matches!(Preimages::check(&bytes), Ok(Some(table)) if table <= last));
+    assert!(matches!(Preimages::check(&Preimages::default().encode()), Ok(None)));
+    for end in 0..bytes.len() {
+        assert!(Preimages::check(&bytes[..end]).is_err(), "cut at {end}");
     }
 }
 

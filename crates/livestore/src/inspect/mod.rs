@@ -1,0 +1,167 @@
+//! Looking after a store's file from outside: reading it, checking it, copying it, saving what is
+//! left of it.
+//!
+//! An [`Inspector`] reads, also while an app has the store open, and can write nothing. It knows
+//! the log and LiveStore's own tables, and the state only as SQL: what the state should be, the
+//! app's schema alone tells. [`verify_file`] and [`Inspector::verify_state`] check, [`Inspector::backup`]
+//! copies, [`recover()`] makes a new file of what a damaged one still holds.
+
+mod backup;
+mod placing;
+mod progress;
+mod recover;
+mod rows;
+mod status;
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use livestore_core::{GlobalSeqNum, StoreId};
+use livestore_sqlite::{Connection, Query, SqliteError};
+use serde::Serializer;
+
+pub use backup::{Backup, BackupError};
+pub use placing::PlaceError;
+pub use progress::{Progress, Work};
+pub use recover::{
+    Author, DamagedPlace, Kept, LostGroup, LostStretch, RecoverError, RecoverOptions,
+    RecoverReport, Uncertain, recover,
+};
+pub use status::FileStatus;
+pub use verify::{Check, Counted, Problem, StateVerdict, VerifyError, VerifyReport, verify_file};
+
+use crate::adapter::{opening, store_files, store_path};
+use crate::eventlog::{LoggedEvent, next_page};
+use crate::replica::format::{self, FileKind, Meta};
+use crate::replica::{DeadLetter, Quarantined, exceptions};
+use crate::{OpenError, QueryError};
+
+/// A store's file, opened for reading.
+#[derive(Debug)]
+pub struct Inspector {
+    connection: Connection,
+    meta: Meta,
+    path: PathBuf,
+}
+
+/// Returns the file of a store in a folder, whether it is there or not.
+pub fn store_file(folder: &Path, store_id: &StoreId) -> PathBuf {
+    store_path(folder, store_id)
+}
+
+/// Lists the stores' files in a folder, by name.
+pub fn stores_in(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    store_files(folder)
+}
+
+impl Inspector {
+    /// Opens the file of a store in a folder.
+    pub fn open(folder: &Path, store_id: &StoreId) -> Result<Self, OpenError> {
+        Self::open_file(&store_path(folder, store_id))
+    }
+
+    /// Opens a store's file.
+    pub fn open_file(path: &Path) -> Result<Self, OpenError> {
+        let connection = open_read_only(path)?;
+        let shown = path.display().to_string();
+        let meta = Meta::load(&connection)?
+            .ok_or(OpenError::Damaged { path: shown, what: "its meta row" })?;
+        Ok(Self { connection, meta, path: path.into() })
+    }
+
+    /// Returns the store's id.
+    pub fn store_id(&self) -> &StoreId {
+        &self.meta.store_id
+    }
+
+    /// Runs a query on the state as the app has it at this moment.
+    ///
+    /// Tables of LiveStore's own cannot be read, and nothing can be written. Memory tables are not
+    /// in the file, so a query of one fails.
+    pub fn query<Q: Query>(&self, query: &Q) -> Result<Q::Output, QueryError> {
+        Ok(self.connection.read().query(query)?)
+    }
+
+    /// Calls a function with each event of the log after a confirmed position, pending ones last,
+    /// until it says stop.
+    pub fn for_each_event(
+        &self,
+        after: GlobalSeqNum,
+        mut each: impl FnMut(LoggedEvent) -> bool,
+    ) -> Result<(), QueryError> {
+        let mut after = (after, 0);
+        loop {
+            let page = self.snapshot(|| {
+                let mut meta = Meta::load(&self.connection)?.unwrap_or_else(|| self.meta.clone());
+                if meta.rebuild.is_some() {
+                    // The log is all there; only the state is not.
+                    meta.state_head = meta.head.seq;
+                }
+                next_page(&self.connection, after, &meta)
+            });
+            let (events, at_end) = page?;
+            for event in events {
+                if event.confirmed {
+                    after = event.place();
+                }
+                if !each(event) {
+                    return Ok(());
+                }
+            }
+            if at_end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads the confirmed events that were skipped, in the order of the log.
+    pub fn quarantined(&self) -> Result<Vec<Quarantined>, QueryError> {
+        Ok(exceptions::quarantined(&self.connection)?)
+    }
+
+    /// Reads the dead letters, oldest first.
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, QueryError> {
+        Ok(exceptions::dead_letters(&self.connection)?)
+    }
+
+    fn snapshot<R, E: From<SqliteError>>(
+        &self,
+        read: impl FnOnce() -> Result<R, E>,
+    ) -> Result<R, E> {
+        snapshot(&self.connection, read)
+    }
+}
+
+/// Opens a store's file for reading, if it looks like one.
+fn open_read_only(path: &Path) -> Result<Connection, OpenError> {
+    let shown = path.display().to_string();
+    let io = |source| OpenError::Io { path: shown.clone(), source };
+    std::fs::metadata(path).map_err(io)?;
+    let connection = Connection::open_read_only(path).map_err(|error| opening(path, error))?;
+    let kind = format::recognize(&connection, &shown).map_err(|error| match error {
+        OpenError::Sqlite(error) => opening(path, error),
+        other => other,
+    })?;
+    if kind == FileKind::New {
+        return Err(OpenError::NotAStore { path: shown });
+    }
+    Ok(connection)
+}
+
+/// Reads inside one transaction, so that everything is of the same moment.
+fn snapshot<R, E: From<SqliteError>>(
+    connection: &Connection,
+    read: impl FnOnce() -> Result<R, E>,
+) -> Result<R, E> {
+    connection.system().execute_batch("BEGIN")?;
+    let result = read();
+    // What was read is read. If the end fails, as it may on a damaged file, the next one does
+    // not begin.
+    let _ = connection.system().execute_batch("COMMIT");
+    result
+}
+
+/// Writes a path as text, whatever its bytes are.
+fn path_as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}

@@ -1,0 +1,437 @@
+//! What can be found of LiveStore's tables, and how sure it is.
+//!
+//! What a tree still reaches is as it was. Where a tree is broken, pages that no tree of ours
+//! reaches are searched for rows of its shape. A page that SQLite does not use any more may still
+//! hold rows that were deleted long ago, so free pages are no source; if it cannot be told which
+//! are free, what is found in this way is doubtful.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+
+use livestore_core::{ClientId, GroupId};
+use livestore_sqlite::raw::{Damage, Entry, Gap, Place, RawDatabase, TreeKind, Walk};
+use livestore_sqlite::{SqliteError, Value};
+
+use super::RecoverError;
+use super::layout::Layout;
+use super::report::DamagedPlace;
+use crate::inspect::rows::{
+    ArchivedRow, ClientOnlyRow, ConfirmedRow, Flaw, MetaRow, PendingRow, StoredRow,
+};
+use crate::inspect::{Progress, Work};
+use crate::replica::DeadLetter;
+
+/// How sure it is that a row belongs to the file as it was last written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// Its table reaches it, or would if the table were whole.
+    Current,
+    /// It may have been deleted or replaced.
+    Doubtful,
+}
+
+/// A row that was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Located {
+    /// Its row id; 0 in a table without.
+    pub(super) key: i64,
+    pub(super) standing: Standing,
+    place: Place,
+}
+
+/// What was found of a table.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Rows that make sense, by key, the surest first.
+    pub(super) rows: Vec<Located>,
+    /// True if nothing is missing of the table's tree.
+    pub(super) is_whole: bool,
+    /// True if it is whole as it was last written.
+    pub(super) is_complete: bool,
+    /// What is missing of its tree.
+    pub(super) gaps: Vec<Gap>,
+}
+
+impl Found {
+    /// Returns the rows with a key.
+    pub(super) fn at(&self, key: i64) -> &[Located] {
+        let from = self.rows.partition_point(|row| row.key < key);
+        let rest = &self.rows[from..];
+        &rest[..rest.partition_point(|row| row.key == key)]
+    }
+}
+
+/// An index: for each group what the index says, and whether it says everything.
+#[derive(Debug)]
+pub(super) struct Indexed<T> {
+    pub(super) groups: HashMap<GroupId, T>,
+    pub(super) is_complete: bool,
+}
+
+/// What the index of the tail says of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IndexedGroup {
+    pub(super) client_only: bool,
+    pub(super) events: u64,
+    pub(super) first: i64,
+}
+
+/// Everything that was found.
+pub(super) struct Survey<'a> {
+    raw: &'a RawDatabase,
+    progress: &'a Progress,
+    pub(super) meta: Option<MetaRow>,
+    pub(super) log: Found,
+    pub(super) client_log: Found,
+    pub(super) pending: Found,
+    pub(super) dead_letters: Found,
+    pub(super) archive: Found,
+    pub(super) pending_index: Indexed<IndexedGroup>,
+    /// The places of a group's events.
+    pub(super) client_index: Indexed<Vec<(u64, u32)>>,
+    /// How many groups the log's index has, if it is whole.
+    log_index: Option<u64>,
+    pub(super) damage: Vec<DamagedPlace>,
+    /// True if the definitions of our tables can be read and are others.
+    pub(super) is_other_format: bool,
+    /// Pages that our trees reach.
+    reached: HashSet<u32>,
+    /// The page that was read last.
+    page: Cell<u32>,
+}
+
+impl<'a> Survey<'a> {
+    pub(super) fn new(raw: &'a RawDatabase, progress: &'a Progress) -> Result<Self, RecoverError> {
+        let layout = Layout::find(raw).map_err(RecoverError::Write)?;
+        let mut survey = Self {
+            raw,
+            progress,
+            meta: None,
+            log: Found::default(),
+            client_log: Found::default(),
+            pending: Found::default(),
+            dead_letters: Found::default(),
+            archive: Found::default(),
+            pending_index: Indexed { groups: HashMap::new(), is_complete: false },
+            client_index: Indexed { groups: HashMap::new(), is_complete: false },
+            log_index: None,
+            damage: Vec::new(),
+            is_other_format: layout.is_other_format,
+            reached: HashSet::from([1]),
+            page: Cell::new(0),
+        };
+        survey.note_damage();
+        if layout.is_damaged {
+            let what = "not all of it can be read; LiveStore's tables were looked for where they \
+                        usually are";
+            survey.damaged("the schema".into(), None, what.into(), 0);
+        }
+        let meta = survey.walk::<MetaRow>(&layout);
+        survey.meta = meta.rows.first().and_then(|row| survey.read(row));
+        survey.log = survey.walk::<ConfirmedRow>(&layout);
+        survey.client_log = survey.walk::<ClientOnlyRow>(&layout);
+        survey.pending = survey.walk::<PendingRow>(&layout);
+        survey.dead_letters = survey.walk::<DeadLetter>(&layout);
+        survey.archive = survey.walk::<ArchivedRow>(&layout);
+        survey.read_indexes(&layout);
+        survey.compare_with_indexes();
+        survey.search();
+        if progress.is_cancelled() { Err(RecoverError::Cancelled) } else { Ok(survey) }
+    }
+
+    /// Tells whether anything was found that only a store has.
+    pub(super) fn is_store(&self) -> bool {
+        let tables = [&self.log, &self.client_log, &self.pending, &self.dead_letters];
+        self.meta.is_some() || tables.iter().any(|table| !table.rows.is_empty())
+    }
+
+    /// Reads a row that was found; `None` if it cannot be read any more.
+    pub(super) fn read<T: StoredRow>(&self, row: &Located) -> Option<T> {
+        self.parse(row.place, row.key).ok().map(|(parsed, _)| parsed)
+    }
+
+    fn parse<T: StoredRow>(&self, place: Place, key: i64) -> Result<(T, bool), Option<Flaw>> {
+        let record = self.raw.record(place, T::STORED, T::COLUMNS.len()).ok_or(None)?;
+        let mut values = record.values;
+        if T::KIND == TreeKind::Table {
+            values[0] = Value::Integer(key);
+        }
+        Ok((T::from_values(&values)?, record.is_current))
+    }
+
+    /// Visits what a table's tree reaches.
+    fn walk<T: StoredRow>(&mut self, layout: &Layout) -> Found {
+        let mut found = Found::default();
+        let Some(root) = layout.root(T::TABLE) else {
+            let what = "it is not known where the table begins".into();
+            self.damaged(T::TABLE.into(), Some(T::TABLE), what, 0);
+            found.gaps.push(Gap { page: 0, after: None, up_to: None });
+            return found;
+        };
+        let mut flawed = Vec::new();
+        let walk = self.raw.walk(root, T::KIND, &mut |Entry { place, rowid, is_current }| {
+            let key = rowid.unwrap_or(0);
+            match self.parse::<T>(place, key) {
+                Ok((_, is_whole)) => {
+                    let is_current = is_current && is_whole;
+                    let standing = if is_current { Standing::Current } else { Standing::Doubtful };
+                    found.rows.push(Located { key, standing, place });
+                }
+                Err(flaw) => flawed.push((place, rowid, flaw)),
+            }
+            self.go_on(place)
+        });
+        let has_flaws = !flawed.is_empty();
+        for (place, rowid, flaw) in flawed {
+            let key = rowid.map_or(String::new(), |key| format!(", {} {key}", T::COLUMNS[0]));
+            let what = flaw.map_or("the row cannot be read".into(), |flaw| flaw.to_string());
+            self.damaged(format!("page {}{key}", place.page), Some(T::TABLE), what, 0);
+            let after = rowid.map(|key| key.saturating_sub(1));
+            found.gaps.push(Gap { page: place.page, after, up_to: rowid });
+        }
+        self.note_gaps(T::TABLE, T::COLUMNS[0], &walk);
+        found.is_whole = walk.gaps.is_empty() && !has_flaws;
+        found.is_complete = found.is_whole && walk.is_complete();
+        found.gaps.extend(walk.gaps);
+        self.reached.extend(walk.pages);
+        found
+    }
+
+    fn read_indexes(&mut self, layout: &Layout) {
+        let mut groups = HashMap::new();
+        let name = "__livestore_pending_group";
+        self.pending_index.is_complete = self.walk_index(layout, name, 4, &mut |values| {
+            let [
+                Value::Blob(id),
+                Value::Integer(client_only),
+                Value::Integer(events),
+                Value::Integer(first),
+            ] = values
+            else {
+                return false;
+            };
+            let Some(id) = GroupId::from_slice(id) else { return false };
+            let (client_only, events) = (*client_only != 0, (*events).max(0) as u64);
+            groups.insert(id, IndexedGroup { client_only, events, first: *first });
+            true
+        });
+        self.pending_index.groups = groups;
+        let mut groups: HashMap<GroupId, Vec<(u64, u32)>> = HashMap::new();
+        let name = "__livestore_client_log_group";
+        self.client_index.is_complete = self.walk_index(layout, name, 3, &mut |values| {
+            let [Value::Blob(id), Value::Integer(seq), Value::Integer(client)] = values else {
+                return false;
+            };
+            let (Some(id), Ok(seq), Ok(client)) =
+                (GroupId::from_slice(id), u64::try_from(*seq), u32::try_from(*client))
+            else {
+                return false;
+            };
+            groups.entry(id).or_default().push((seq, client));
+            true
+        });
+        self.client_index.groups = groups;
+        let (mut groups, name) = (0, "__livestore_eventlog_group");
+        let is_complete = self.walk_index(layout, name, 2, &mut |_| {
+            groups += 1;
+            true
+        });
+        self.log_index = is_complete.then_some(groups);
+    }
+
+    /// Visits the entries of an index; tells whether they are all there and make sense.
+    fn walk_index(
+        &mut self,
+        layout: &Layout,
+        name: &'static str,
+        columns: usize,
+        take: &mut dyn FnMut(&[Value]) -> bool,
+    ) -> bool {
+        let Some(root) = layout.root(name) else { return false };
+        let mut is_whole = true;
+        let walk = self.raw.walk(root, TreeKind::Index, &mut |entry| {
+            let record = self.raw.record(entry.place, columns, columns);
+            is_whole &= record.is_some_and(|record| record.is_current && take(&record.values));
+            self.go_on(entry.place)
+        });
+        // A damaged index costs nothing by itself, but it is damage that whoever asks wants to see.
+        self.note_gaps(name, "", &walk);
+        self.reached.extend(&walk.pages);
+        is_whole && walk.is_complete()
+    }
+
+    /// Finds out about rows that are missing although their tree looks whole.
+    fn compare_with_indexes(&mut self) {
+        if self.log.is_complete {
+            let ends = self.log.rows.iter().filter(|row| {
+                self.read::<ConfirmedRow>(row).is_some_and(|row| row.log_hash.is_some())
+            });
+            self.log.is_complete = self.log_index == Some(ends.count() as u64);
+        }
+        if self.pending_index.is_complete && self.pending.is_complete {
+            let mut first_rows = 0;
+            for row in &self.pending.rows {
+                let row: Option<PendingRow> = self.read(row);
+                first_rows += usize::from(row.is_some_and(|row| row.event_index == 0));
+            }
+            self.pending.is_complete = first_rows == self.pending_index.groups.len();
+        }
+        if self.client_index.is_complete && self.client_log.is_complete {
+            let indexed = self.client_index.groups.values().map(Vec::len).sum::<usize>();
+            self.client_log.is_complete = indexed == self.client_log.rows.len();
+            self.client_log.is_whole = self.client_log.is_complete;
+        }
+    }
+
+    /// Searches the pages that no tree of ours reaches for rows of the tables that are not whole.
+    fn search(&mut self) {
+        let free = self.raw.free_pages();
+        self.progress.begin(Work::ReadingPages, self.raw.page_count().into());
+        let mut leave_out = std::mem::take(&mut self.reached);
+        leave_out.extend(free.iter().flatten());
+        let (log, client_log, pending) =
+            (!self.log.is_complete, !self.client_log.is_complete, !self.pending.is_complete);
+        let (letters, archive) = (!self.dead_letters.is_complete, !self.archive.is_complete);
+        let is_known = free.is_some();
+        if log || pending || archive {
+            let [mut found_log, mut found_pending, mut found_archive] =
+                [(); 3].map(|()| Vec::new());
+            self.raw.search(TreeKind::Table, &leave_out, &mut |entry| {
+                _ = log && self.stray::<ConfirmedRow>(entry, is_known, &mut found_log)
+                    || pending && self.stray::<PendingRow>(entry, is_known, &mut found_pending)
+                    || archive && self.stray::<ArchivedRow>(entry, is_known, &mut found_archive);
+                self.go_on(entry.place)
+            });
+            self.log.rows.append(&mut found_log);
+            self.pending.rows.append(&mut found_pending);
+            self.archive.rows.append(&mut found_archive);
+        }
+        if client_log || letters {
+            let [mut found_client_log, mut found_letters] = [(); 2].map(|()| Vec::new());
+            self.raw.search(TreeKind::Index, &leave_out, &mut |entry| {
+                _ = client_log
+                    && self.stray::<ClientOnlyRow>(entry, is_known, &mut found_client_log)
+                    || letters && self.stray::<DeadLetter>(entry, is_known, &mut found_letters);
+                self.go_on(entry.place)
+            });
+            self.client_log.rows.append(&mut found_client_log);
+            self.dead_letters.rows.append(&mut found_letters);
+        }
+        for found in [&mut self.log, &mut self.pending, &mut self.archive] {
+            found.rows.sort_by_key(|row| (row.key, row.standing));
+        }
+        self.reached = leave_out;
+    }
+
+    /// Takes a row of the right shape that no tree reaches.
+    fn stray<T: StoredRow>(&self, entry: Entry, is_known: bool, found: &mut Vec<Located>) -> bool {
+        let Entry { place, rowid, is_current } = entry;
+        let key = rowid.unwrap_or(0);
+        let Ok((_, is_whole)) = self.parse::<T>(place, key) else { return false };
+        let is_current = is_known && is_current && is_whole;
+        let standing = if is_current { Standing::Current } else { Standing::Doubtful };
+        found.push(Located { key, standing, place });
+        true
+    }
+
+    /// Notes that another page is being read, and asks whether to go on.
+    fn go_on(&self, place: Place) -> ControlFlow<()> {
+        if self.page.replace(place.page) != place.page {
+            self.progress.add(1);
+        }
+        if self.progress.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn damaged(&mut self, place: String, table: Option<&'static str>, what: String, bytes: u64) {
+        self.damage.push(DamagedPlace { place, table, what, bytes });
+    }
+
+    fn note_gaps(&mut self, table: &'static str, key: &str, walk: &Walk) {
+        let bytes = self.raw.page_size() as u64;
+        for Gap { page, after, up_to } in walk.gaps.iter().copied() {
+            let range = match (after, up_to) {
+                _ if key.is_empty() => String::new(),
+                (None, Some(up_to)) => format!(": {key} up to {up_to}"),
+                (Some(after), None) => format!(": {key} from {}", after.saturating_add(1)),
+                (Some(after), Some(up_to)) if up_to > after => {
+                    format!(": {key} {} to {up_to}", after.saturating_add(1))
+                }
+                _ => String::new(),
+            };
+            let what = format!("the page cannot be read, or not all of it{range}");
+            self.damaged(format!("page {page}"), Some(table), what, bytes);
+        }
+        if !walk.is_current {
+            let what = "something newer was in a damaged part of the -wal file".into();
+            self.damaged("the -wal file".into(), Some(table), what, 0);
+        }
+    }
+
+    fn note_damage(&mut self) {
+        let page_size = self.raw.page_size() as u64;
+        for damage in self.raw.damage() {
+            let (place, what, bytes) = match *damage {
+                Damage::Header => ("the header".into(), "it makes no sense".into(), 100),
+                Damage::Truncated { pages, missing } => {
+                    let what = format!("it ends after {pages} pages, {missing} are missing");
+                    ("the file".into(), what, page_size * u64::from(missing))
+                }
+                Damage::WalHeader => {
+                    ("the -wal file's header".into(), "it makes no sense".into(), 32)
+                }
+                Damage::WalFrame { frame, page } => {
+                    let page = page.map_or(String::new(), |page| format!(", page {page}"));
+                    (
+                        format!("frame {frame} of the -wal file{page}"),
+                        "it is damaged".into(),
+                        page_size,
+                    )
+                }
+                Damage::WalEnd { frames } => {
+                    let what = format!(
+                        "its last {frames} frames belong to a transaction that is not whole: a \
+                         commit was interrupted, or the end of the file is missing or damaged"
+                    );
+                    ("the -wal file".into(), what, 0)
+                }
+                _ => ("the file".into(), "it is damaged".into(), 0),
+            };
+            self.damage.push(DamagedPlace { place, table: None, what, bytes });
+        }
+    }
+
+    /// Finds who commits in this file, if its meta row does not tell: dead letters are this
+    /// client's, and so is whatever was committed in a session of a pending event.
+    pub(super) fn infer_client(&self) -> Option<ClientId> {
+        let letters = self.dead_letters.rows.iter();
+        let authors = letters.filter_map(|row| self.read::<DeadLetter>(row));
+        let mut authors: HashSet<_> =
+            authors.map(|letter| letter.group.client_id().clone()).collect();
+        if authors.is_empty() {
+            let pending = self.pending.rows.iter().filter_map(|row| self.read::<PendingRow>(row));
+            let settled = self.client_log.rows.iter();
+            let settled = settled.filter_map(|row| self.read::<ClientOnlyRow>(row));
+            let sessions: HashSet<_> = pending
+                .map(|row| row.session_id)
+                .chain(settled.map(|row| row.session_id))
+                .collect();
+            let confirmed = self.log.rows.iter().filter_map(|row| self.read::<ConfirmedRow>(row));
+            let own = confirmed.filter(|row| sessions.contains(&row.session_id));
+            authors = own.map(|row| row.client_id).collect();
+        }
+        // If there are several, none of them is proven.
+        let author = authors.iter().next().cloned();
+        author.filter(|_| authors.len() == 1)
+    }
+}
+
+impl From<SqliteError> for RecoverError {
+    fn from(error: SqliteError) -> Self {
+        Self::Write(error)
+    }
+}

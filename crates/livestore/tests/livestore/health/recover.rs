@@ -1,0 +1,268 @@
+//! Saving damaged files: whatever is damaged, nothing is invented, what can be read is kept, and
+//! what is missing is named.
+
+use std::collections::HashSet;
+
+use livestore::inspect::{Author, Inspector, RecoverError, RecoverOptions};
+use livestore::prelude::*;
+use livestore_core::Group;
+use livestore_sqlite::rusqlite::Connection;
+use proptest::prelude::*;
+
+use super::judge::{
+    Known, PAGE, assert_all_named, assert_nothing_invented, assert_readable_kept, assert_syncs,
+    fill, recovered, try_recover,
+};
+use super::sample::{Content, Files, Sample, schema};
+use crate::app::assert_state_is_replay;
+use crate::backend::cases;
+
+#[test]
+fn a_whole_file_comes_out_as_it_was() {
+    for checkpointed in [false, true] {
+        let sample = Sample::new(checkpointed);
+        let recovered = recovered(&sample.files);
+        assert_eq!(recovered.content, sample.content);
+        assert_eq!(recovered.report.damage, []);
+        assert!(recovered.report.is_complete());
+        assert_eq!(recovered.report.client_id_by, Author::File);
+        // The log can be read before the state is there.
+        let inspector = Inspector::open_file(&recovered.path()).unwrap();
+        assert!(inspector.status().unwrap().is_rebuilding);
+        let mut confirmed = 0;
+        let count = |event: livestore::LoggedEvent| {
+            confirmed += u64::from(event.confirmed && event.seq.client == 0);
+            true
+        };
+        inspector.for_each_event(livestore::GlobalSeqNum::ROOT, count).unwrap();
+        assert_eq!(confirmed, sample.content.events());
+        drop(inspector);
+        let folder = tempfile::tempdir().unwrap();
+        sample.files.write(folder.path());
+        let original = Store::open(schema(), "test", FileAdapter::new(folder.path())).unwrap();
+        let store = recovered.open();
+        assert_eq!(store.state_hash().unwrap(), original.state_hash().unwrap());
+        assert_state_is_replay(&store);
+        drop(store);
+        assert_syncs(&sample, &recovered);
+    }
+}
+
+#[test]
+fn any_one_page_can_be_lost() {
+    let sample = Sample::with(24, true);
+    let known = Known::read(&sample.files);
+    let pages = sample.files.database.len() / PAGE;
+    assert!(pages > 25, "{pages} pages");
+    let (mut whole, mut uncertain) = (0, 0);
+    for page in 0..pages {
+        let recovered = recovered(&fill(&sample.files, page, if page % 2 == 0 { 0 } else { 0xa5 }));
+        let files = fill(&sample.files, page, if page % 2 == 0 { 0 } else { 0xa5 });
+        assert_nothing_invented(&sample.content, &recovered);
+        assert_all_named(&sample.content, &recovered);
+        assert_readable_kept(&sample.content, &known, &files, &recovered);
+        whole += usize::from(recovered.content == sample.content);
+        uncertain += recovered.report.uncertain.len();
+        if page % 3 == 0 {
+            assert_syncs(&sample, &recovered);
+        } else {
+            assert_state_is_replay(&recovered.open());
+        }
+    }
+    // State, indexes, the header, free pages and inner pages hold nothing that is needed.
+    assert!(whole > pages / 3, "{whole} of {pages} were recovered whole");
+    assert_eq!(uncertain, 0, "one damaged page leaves no doubt about the others");
+}
+
+#[test]
+fn any_one_page_can_be_replaced_by_another() {
+    let sample = Sample::with(24, true);
+    let known = Known::read(&sample.files);
+    let pages = sample.files.database.len() / PAGE;
+    for page in 1..pages {
+        let other = (page * 7 + 3) % pages;
+        let mut files = sample.files.clone();
+        files.database.copy_within(other * PAGE..(other + 1) * PAGE, page * PAGE);
+        let recovered = recovered(&files);
+        assert_nothing_invented(&sample.content, &recovered);
+        assert_all_named(&sample.content, &recovered);
+        assert_readable_kept(&sample.content, &known, &files, &recovered);
+        assert_state_is_replay(&recovered.open());
+    }
+}
+
+#[test]
+fn the_file_can_end_anywhere() {
+    let sample = Sample::with(24, true);
+    let known = Known::read(&sample.files);
+    let len = sample.files.database.len();
+    for end in (0..len).step_by(PAGE / 2 * 3).chain([1, 99, 100, 511, PAGE, PAGE + 1, len - 1]) {
+        let mut files = sample.files.clone();
+        files.database.truncate(end);
+        match try_recover(&files, &RecoverOptions::default()) {
+            Ok(recovered) => {
+                assert_nothing_invented(&sample.content, &recovered);
+                assert_readable_kept(&sample.content, &known, &files, &recovered);
+                assert!(!recovered.report.damage.is_empty());
+                assert_state_is_replay(&recovered.open());
+            }
+            Err(RecoverError::NothingFound { .. }) => assert!(end < 2 * PAGE, "{end}"),
+            Err(error) => panic!("{end}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn the_header_can_say_anything() {
+    let sample = Sample::with(24, true);
+    let known = Known::read(&sample.files);
+    let everything = (0..100).map(|at| at..at + 1).chain([0..16, 16..24, 24..100, 0..100, 0..PAGE]);
+    for range in everything {
+        let mut files = sample.files.clone();
+        files.database[range.clone()].iter_mut().for_each(|byte| *byte ^= 0x81);
+        let recovered = recovered(&files);
+        assert_nothing_invented(&sample.content, &recovered);
+        assert_readable_kept(&sample.content, &known, &files, &recovered);
+        assert_eq!(recovered.content, sample.content, "{range:?}: {:?}", recovered.report);
+    }
+}
+
+#[test]
+fn without_schema_and_with_one_more_damaged_page_nothing_readable_is_lost() {
+    let sample = Sample::with(24, true);
+    let known = Known::read(&sample.files);
+    let pages = sample.files.database.len() / PAGE;
+    let mut doubts = 0;
+    for page in 1..pages {
+        let files = fill(&fill(&sample.files, 0, 0), page, 0);
+        let recovered = recovered(&files);
+        assert_nothing_invented(&sample.content, &recovered);
+        assert_all_named(&sample.content, &recovered);
+        assert_readable_kept(&sample.content, &known, &files, &recovered);
+        doubts += recovered.report.uncertain.len();
+        if page % 4 == 0 {
+            assert_syncs(&sample, &recovered);
+        }
+    }
+    assert!(doubts < 200, "{doubts} rows are uncertain");
+}
+
+proptest! {
+    #![proptest_config(cases(40))]
+
+    #[test]
+    fn whatever_is_damaged_nothing_is_invented(
+        checkpointed in any::<bool>(),
+        damage in prop::collection::vec(
+            (any::<prop::sample::Index>(), 1..6_000_usize, any::<u8>()), 1..6),
+    ) {
+        let sample = Sample::with(16, checkpointed);
+        let mut files = sample.files.clone();
+        for (at, len, byte) in damage {
+            let target = if byte % 3 == 0 && !files.wal.is_empty() {
+                &mut files.wal
+            } else {
+                &mut files.database
+            };
+            let at = at.index(target.len());
+            let end = target.len().min(at + len);
+            // Structure is destroyed, but no text is turned into another.
+            target[at..end].fill(byte | 0x80);
+        }
+        match try_recover(&files, &RecoverOptions::default()) {
+            Ok(recovered) => {
+                assert_nothing_invented(&sample.content, &recovered);
+                assert_state_is_replay(&recovered.open());
+            }
+            Err(RecoverError::NothingFound { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_never_gets_into_the_log(
+        at in any::<prop::sample::Index>(),
+        bit in 0..8_u8,
+    ) {
+        let sample = Sample::with(12, true);
+        let mut files = sample.files.clone();
+        let at = at.index(files.database.len());
+        files.database[at] ^= 1 << bit;
+        let recovered = recovered(&files);
+        let kept = recovered.content.confirmed.len();
+        assert_eq!(recovered.content.confirmed, sample.content.confirmed[..kept]);
+        // Pending events have no checksum, but their ids are not made up.
+        let was = sample.content.pending.iter().map(|(group, _)| group);
+        let was: HashSet<_> = was.chain(&sample.content.client_only).map(Group::id).collect();
+        let changed = recovered.pending().iter().filter(|id| !was.contains(id)).count();
+        prop_assert!(changed <= 1);
+        assert_state_is_replay(&recovered.open());
+    }
+}
+
+/// What SQLite itself makes of the files.
+fn as_sqlite_reads(files: &Files) -> Option<Content> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = files.write(folder.path());
+    let connection = Connection::open(&path).unwrap();
+    let check = connection.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
+    drop(connection);
+    (check.ok()? == "ok").then(|| Content::read(&path))
+}
+
+#[test]
+fn a_damaged_frame_costs_no_more_than_its_page() {
+    let sample = Sample::with(12, false);
+    let frames = (sample.files.wal.len() - 32) / (PAGE + 24);
+    assert!(frames > 60, "{frames} frames");
+    let (mut whole, mut saved) = (0, 0);
+    for frame in 0..frames {
+        let begin = 32 + frame * (PAGE + 24);
+        let mut files = sample.files.clone();
+        // Its header, or its page.
+        let range = if frame % 4 == 0 { begin..begin + 24 } else { begin + 24..begin + PAGE };
+        files.wal[range].fill(0x99);
+        let recovered = recovered(&files);
+        assert_nothing_invented(&sample.content, &recovered);
+        whole += usize::from(recovered.content == sample.content);
+        let Some(sqlite) = as_sqlite_reads(&files) else { continue };
+        assert!(recovered.content.confirmed.len() >= sqlite.confirmed.len());
+        let kept = recovered.pending();
+        let content = &recovered.content;
+        let settled = content.confirmed.iter().map(|confirmed| confirmed.group.id());
+        let settled = settled.chain(content.client_only.iter().map(Group::id));
+        let settled: HashSet<_> =
+            settled.chain(content.dead_letters.iter().map(Group::id)).collect();
+        for (group, _) in &sqlite.pending {
+            let id = group.id();
+            assert!(kept.contains(&id) || settled.contains(&id), "frame {frame}: {id} is lost");
+        }
+        saved += kept.len() - sqlite.pending.len();
+        if frame % 8 == 0 {
+            assert_syncs(&sample, &recovered);
+        }
+    }
+    assert!(whole > frames / 2, "{whole} of {frames} were recovered whole");
+    assert!(saved > frames, "{saved} groups more than SQLite finds");
+}
+
+#[test]
+fn the_wal_can_end_anywhere_and_have_no_header() {
+    let sample = Sample::with(24, false);
+    let len = sample.files.wal.len();
+    for end in (0..len).step_by(len / 40) {
+        let mut files = sample.files.clone();
+        files.wal.truncate(end);
+        let recovered = recovered(&files);
+        assert_nothing_invented(&sample.content, &recovered);
+        let sqlite = as_sqlite_reads(&files).unwrap();
+        assert_eq!(recovered.content, sqlite, "cut at {end}");
+        assert_state_is_replay(&recovered.open());
+    }
+    let mut files = sample.files.clone();
+    files.wal[..32].fill(0);
+    let recovered = recovered(&files);
+    assert_eq!(recovered.content.pending, sample.content.pending);
+    assert_eq!(recovered.content.confirmed, sample.content.confirmed);
+    assert!(as_sqlite_reads(&files).unwrap().pending.len() < sample.content.pending.len());
+}
