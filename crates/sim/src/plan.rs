@@ -88,6 +88,9 @@ pub struct Sizes {
     /// The bytes of a page of a database.
     #[serde(default = "usual_page_bytes")]
     pub page_bytes: u32,
+    /// Pages that a client's connection keeps in memory; with a few, its disk may fail anywhere.
+    #[serde(default = "usual_cache_pages")]
+    pub cache_pages: u32,
 }
 
 /// SQLite's own choice.
@@ -98,6 +101,11 @@ fn usual_checkpoint_pages() -> i32 {
 /// SQLite's own choice.
 fn usual_page_bytes() -> u32 {
     4096
+}
+
+/// So many that none is given back.
+fn usual_cache_pages() -> u32 {
+    10_000
 }
 
 /// The parameters of one run.
@@ -161,6 +169,7 @@ impl Plan {
                 page_groups: *rng.pick(&[1, 2, 3, 8, 256]),
                 checkpoint_pages: *rng.pick(&[15, 60, 60, 1000]),
                 page_bytes: *rng.pick(&[512, 1024, 1024, 4096]),
+                cache_pages: *rng.pick(&[12, 10_000, 10_000, 10_000]),
             },
             latency_ms,
             commit_gap_ms,

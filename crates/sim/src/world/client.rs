@@ -16,6 +16,7 @@ use crate::action::{Loss, Way};
 use crate::checks::{self, Doing, Violation, violation};
 use crate::model::app::Version;
 use crate::model::{Author, ClientModel};
+use crate::plan::Sizes;
 use crate::rng::Rng;
 use crate::sometimes::Point;
 use crate::workload::{ByKind, Fact, schema};
@@ -112,13 +113,15 @@ impl Client {
         &self,
         seed: [u8; 32],
         now_ms: u64,
-        checkpoint_pages: i32,
+        sizes: Sizes,
     ) -> Result<Replica, OpenError> {
         let (mut connection, durability) = match &self.disk {
             None => (Connection::open_memory()?, Durability::Memory),
             Some(disk) => (disk.open()?, Durability::Normal),
         };
-        connection.set_wal_limit(checkpoint_pages);
+        connection.set_wal_limit(sizes.checkpoint_pages);
+        let cache = format!("PRAGMA cache_size={}", sizes.cache_pages);
+        connection.system().execute_batch(&cache)?;
         let author = self.author();
         let config = ReplicaConfig {
             schema: schema(self.model.version),
@@ -170,7 +173,7 @@ impl World {
         let purpose = u64::from(client.number) << 32 | u64::from(client.openings);
         let seed = Rng::new(self.seed_of(purpose)).bytes();
         let client = &mut self.clients[at];
-        let opened = client.open(seed, now_ms, self.sizes.checkpoint_pages);
+        let opened = client.open(seed, now_ms, self.sizes);
         if client.is_dead() {
             client.model.version = before;
             client.doing = merge_doing(&client.doing);
