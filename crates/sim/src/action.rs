@@ -212,6 +212,9 @@ pub enum Action {
         client: usize,
         /// What it runs from now on.
         version: Version,
+        /// After how many operations of its disk it is killed, if it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dies_after: Option<u64>,
     },
     /// A client's disk begins to fail, or stops to.
     Trouble {

@@ -39,6 +39,9 @@ struct Args {
     /// End with one line of JSON
     #[arg(long)]
     json: bool,
+    /// Also tell how often each situation came up that has to
+    #[arg(long)]
+    points: bool,
     /// Bring known bugs back, one at a time, and see whether they are found
     #[arg(long)]
     mutants: bool,
@@ -119,6 +122,11 @@ fn run_seeds(args: &Args) -> bool {
         for point in total.sometimes.missing() {
             is_good = false;
             println!("never came up: {point}");
+        }
+    }
+    if args.points {
+        for (point, count) in total.sometimes.iter() {
+            println!("{count:>9}  {point}");
         }
     }
     println!(

@@ -313,7 +313,9 @@ impl Schedule {
                     (true, Version::One) => Version::Two,
                     (true, Version::Two) => Version::One,
                 };
-                Some(Action::Start { client, version })
+                let is_doomed = self.plan.has(Fault::KillInside) && self.rng.chance(150);
+                let dies_after = is_doomed.then(|| self.rng.around(60));
+                Some(Action::Start { client, version, dies_after })
             }
             Pending::Kill { client } => Some(Action::Kill { client }),
             Pending::Unblock { client, way } => Some(Action::Block { client, way, on: false }),

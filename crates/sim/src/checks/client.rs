@@ -22,6 +22,8 @@ pub(crate) struct Observed {
     pub(crate) confirmed: usize,
     /// Own groups that became dead letters.
     pub(crate) rejected: usize,
+    /// Those of them that are client-only.
+    pub(crate) client_only_rejected: usize,
     /// Client-only groups that came to their places.
     pub(crate) settled: usize,
     /// Events that were quarantined.
@@ -90,6 +92,7 @@ pub(crate) fn observe(
                 check_rejection(model, at, client, &own, reason)?;
                 client.reject(&own);
                 observed.rejected += 1;
+                observed.client_only_rejected += usize::from(own.client_only);
             }
             other => return violation("fate", Some(at), format_args!("{id}: {other:?}")),
         }

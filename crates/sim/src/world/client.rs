@@ -109,12 +109,7 @@ impl Client {
         state == Some(ConnectionState::Connected)
     }
 
-    fn open(
-        &self,
-        seed: [u8; 32],
-        now_ms: u64,
-        sizes: Sizes,
-    ) -> Result<Replica, OpenError> {
+    fn open(&self, seed: [u8; 32], now_ms: u64, sizes: Sizes) -> Result<Replica, OpenError> {
         let (mut connection, durability) = match &self.disk {
             None => (Connection::open_memory()?, Durability::Memory),
             Some(disk) => (disk.open()?, Durability::Normal),
@@ -155,11 +150,16 @@ impl World {
         let seed = self.seed_of(u64::from(number));
         let disk = (!memory).then(|| Disk::new(seed, self.sizes.page_bytes));
         self.clients.push(Client::new(number, disk, stops, version));
-        self.start(usize::from(number), version)
+        self.start(usize::from(number), version, None)
     }
 
     /// Starts a client that is not running.
-    pub(crate) fn start(&mut self, at: usize, version: Version) -> Result<bool, Violation> {
+    pub(crate) fn start(
+        &mut self,
+        at: usize,
+        version: Version,
+        dies_after: Option<u64>,
+    ) -> Result<bool, Violation> {
         let now_ms = self.client_now(at);
         let client = &mut self.clients[at];
         if client.process.is_some() || client.has_left {
@@ -167,6 +167,9 @@ impl World {
         }
         if let Some(disk) = &mut client.disk {
             disk.revive();
+            if let Some(operations) = dies_after {
+                disk.kill_after(operations);
+            }
         }
         client.openings += 1;
         let before = std::mem::replace(&mut client.model.version, version);
@@ -327,8 +330,10 @@ impl World {
         let author = self.clients[at].author();
         let ByKind { synced, client_only, memory } = ByKind::of(facts);
         let is_mixed = !synced.is_empty() && !client_only.is_empty();
-        // What was told to have happened has, even if it was the last that the process said.
-        if (committed.is_err() || is_mixed)
+        // A process that dies once the commit is done may or may not have said so. What was told to
+        // have happened has, even if it was the last that the process said.
+        let is_told = committed.is_ok() && self.counts.steps.is_multiple_of(2);
+        if (!is_told || is_mixed)
             && self.has_died(at, Doing::Commit(author, facts.to_vec(), letter))
         {
             return Ok(());

@@ -195,7 +195,9 @@ impl World {
             }
             Action::Kill { client } => Ok(self.kill(*client)),
             Action::PowerCut { client, loss } => Ok(self.power_cut(*client, *loss)),
-            Action::Start { client, version } => self.start(*client, *version),
+            Action::Start { client, version, dies_after } => {
+                self.start(*client, *version, *dies_after)
+            }
             Action::Trouble { client: None, trouble } => {
                 self.server.disk.trouble(*trouble);
                 Ok(true)

@@ -134,8 +134,11 @@ impl World {
         if rebased {
             self.hit(Point::Rebased);
         }
-        if observed.rejected > 0 {
+        if rebased && observed.rejected > 0 {
             self.hit(Point::DeadLetterAfterRebase);
+        }
+        if observed.client_only_rejected > 0 {
+            self.hit(Point::ClientOnlyRejected);
         }
         if observed.settled > 0 {
             self.hit(Point::ClientOnlySettled);

@@ -66,7 +66,7 @@ impl World {
                 self.kill(client);
             }
             let version = self.clients[client].model.version;
-            self.start(client, version)?;
+            self.start(client, version, None)?;
             self.end_old_links(client)?;
         }
         Ok(())
