@@ -167,7 +167,7 @@ pub(super) fn gone_back(
     if common < model.least_common() {
         return None;
     }
-    client.rank_as_left(left);
+    client.rank_as_left(left, pulled);
     Some(Moment { head: pulled, pulled, history, archived, ..*from })
 }
 

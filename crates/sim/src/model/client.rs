@@ -303,10 +303,20 @@ impl ClientModel {
 
     /// Own groups of a history that is left come first, in the order which they had there, and then
     /// what was pending behind it.
-    pub(crate) fn rank_as_left(&self, left: &[Entry]) {
-        let is_own = |known: &&Rc<Known>| self.committed.iter().any(|own| own.id == known.id);
-        let left = left.iter().map(|entry| &entry.known).filter(is_own);
-        let order: Vec<&Rc<Known>> = left.chain(self.pending_synced()).collect();
+    pub(crate) fn rank_as_left(&self, left: &[Entry], common: LogPosition) {
+        // What was pulled and not merged yet is pending as it was.
+        let was_merged = |known: &Rc<Known>| {
+            self.committed.iter().any(|own| own.id == known.id)
+                && !self.pending.iter().any(|own| own.id == known.id)
+        };
+        let confirmed = left.iter().filter(|entry| was_merged(&entry.known));
+        let confirmed = confirmed.map(|entry| ((entry.end.seq.0, 0), &entry.known));
+        let settled = self.settled.iter().filter(|settled| settled.seq > common.seq.0);
+        let settled = settled.map(|settled| ((settled.seq, settled.place), &settled.known));
+        let mut placed: Vec<_> = confirmed.chain(settled).collect();
+        placed.sort_by_key(|(place, _)| *place);
+        let placed = placed.into_iter().map(|(_, known)| known);
+        let order: Vec<&Rc<Known>> = placed.chain(&self.pending).collect();
         let mut ranks: Vec<usize> = order.iter().map(|own| own.rank.get()).collect();
         ranks.sort_unstable();
         for (own, rank) in order.into_iter().zip(ranks) {
