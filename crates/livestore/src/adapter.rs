@@ -118,15 +118,13 @@ impl FileAdapter {
 impl Adapter for FileAdapter {
     fn open(self, store_id: &StoreId) -> Result<Medium, OpenError> {
         let Self { folder, sync, client_id } = self;
-        fs::create_dir_all(&folder).map_err(io_error(&folder))?;
+        create_folder(&folder)?;
         let path = store_path(&folder, store_id);
         let lock = lock(&path.with_extension(LOCK_EXTENSION))?;
-        let is_new = !path.exists();
         renew_wal(&path)?;
         let connection = Connection::open_file(&path).map_err(|error| opening(&path, error))?;
-        if is_new {
-            sync_folder(&folder)?;
-        }
+        // Also if the file was there: whoever made it may have been killed before this.
+        sync_folder(&folder)?;
         let durability = Durability::Normal;
         let (path, lock) = (Some(path), Some(lock));
         Ok(Medium { connection, durability, path, client_id, sync, lock })
@@ -181,10 +179,18 @@ fn lock(path: &Path) -> Result<FileLock, OpenError> {
     lock.ok_or_else(|| OpenError::InUse { path: path.display().to_string() })
 }
 
+/// Creates a folder, and those above it, such that they survive a power cut.
+fn create_folder(folder: &Path) -> Result<(), OpenError> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.exists()).collect();
+    fs::create_dir_all(folder).map_err(io_error(folder))?;
+    missing.iter().filter_map(|path| path.parent()).try_for_each(sync_folder)
+}
+
 /// Makes a new file's entry in its folder survive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), OpenError> {
     // Windows neither needs nor allows this.
     if cfg!(unix) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         synced.map_err(io_error(folder))?;
     }

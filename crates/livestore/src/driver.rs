@@ -3,6 +3,7 @@
 //! It owns all I/O besides SQLite: the connection to the backend, timers, and the sync of a
 //! barrier. It decides nothing.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -49,7 +50,8 @@ impl Driver {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 match runtime {
                     Ok(runtime) => {
-                        let run = Run { store, provider, path, wake, conversation: None };
+                        let run =
+                            Run { store, provider, path, wake, conversation: None, syncing: None };
                         runtime.block_on(run.until(stopped));
                         // Whatever still blocks, such as a slow name lookup, is not waited for.
                         runtime.shutdown_background();
@@ -88,7 +90,11 @@ struct Run {
     path: Option<PathBuf>,
     wake: Arc<Notify>,
     conversation: Option<Conversation>,
+    /// A sync that is under way on a thread of its own, so that nobody else waits for the disk.
+    syncing: Option<(Barrier, Syncing)>,
 }
+
+type Syncing = tokio::task::JoinHandle<io::Result<()>>;
 
 /// The store is gone; nothing is left to drive.
 struct Closed;
@@ -105,9 +111,18 @@ impl Run {
                         break;
                     }
                 }
+                synced = finished(&mut self.syncing) => {
+                    if self.sync_done(synced).is_err() {
+                        break;
+                    }
+                }
                 () = wake.notified() => {}
                 () = sleep_until(next) => {}
             }
+        }
+        if let Some((_, syncing)) = self.syncing.take() {
+            // The file stays locked as long as this uses it.
+            let _ = syncing.await;
         }
         if let Some(Conversation { end, mut provider }) = self.conversation.take() {
             drop(end);
@@ -156,14 +171,16 @@ impl Run {
                         });
                         return Ok(Instant::now() + pause);
                     };
-                    self.sync_to_disk(&store, barrier)?;
+                    let path = self.path.clone();
+                    let sync = move || path.as_deref().map_or(Ok(()), adapter::sync_wal);
+                    self.syncing = Some((barrier, tokio::task::spawn_blocking(sync)));
                 }
             }
         }
     }
 
-    fn sync_to_disk(&self, store: &Inner, barrier: Barrier) -> Result<(), Closed> {
-        let synced = self.path.as_deref().map_or(Ok(()), adapter::sync_wal);
+    fn sync_done(&self, (barrier, synced): (Barrier, io::Result<()>)) -> Result<(), Closed> {
+        let store = self.store.upgrade().ok_or(Closed)?;
         if let Err(error) = &synced {
             tracing::error!(%error, "syncing to the disk failed");
         }
@@ -204,6 +221,8 @@ impl Run {
                 return self.hang_up(&store, &reason);
             }
         };
+        let took_ms = clock::now_ms().saturating_sub(now_ms);
+        store.write(|replica| replica.answer_may_take_longer(took_ms)).map_err(|_| Closed)?;
         match taken.map_err(|_| Closed)? {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -220,6 +239,15 @@ async fn receive(conversation: &mut Option<Conversation>) -> Option<Incoming> {
         Some(conversation) => conversation.end.incoming.recv().await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for the sync that is under way, if there is one.
+async fn finished(syncing: &mut Option<(Barrier, Syncing)>) -> (Barrier, io::Result<()>) {
+    let Some((barrier, sync)) = syncing else { return std::future::pending().await };
+    let synced = sync.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let done = (*barrier, synced);
+    *syncing = None;
+    done
 }
 
 async fn how_it_ended(conversation: Conversation) -> String {

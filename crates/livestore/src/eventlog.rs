@@ -66,7 +66,7 @@ pub(crate) fn next_page(
     meta: &Meta,
 ) -> Result<(Vec<LoggedEvent>, bool), SqliteError> {
     let rows = log::rows(connection, after, meta.state_head, PAGE, &meta.client_id)?;
-    let at_end = rows.len() < PAGE;
+    let at_end = rows.is_empty();
     let confirmed = rows.into_iter().map(|row| {
         let seq = SeqNum { global: GlobalSeqNum(row.at), client: row.client, generation: 0 };
         LoggedEvent::new(row, seq, true)

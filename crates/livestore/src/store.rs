@@ -76,10 +76,11 @@ impl Inner {
     /// Does something with the replica; then live queries and receipts get to know.
     pub(crate) fn write<R>(&self, act: impl FnOnce(&mut Replica) -> R) -> Result<R, Unavailable> {
         let mut replica = self.lock()?;
-        let before = replica.status();
+        let (before, had_failed) = (replica.status(), replica.has_disk_failed());
         let result = act(&mut replica);
-        let fates = replica.poll_fates();
-        let wakers = self.wakers(fates.into_iter().map(|(group, _)| Awaited::Fate(group)));
+        let fates = replica.poll_fates().into_iter().map(|(group, _)| Awaited::Fate(group));
+        let has_failed = replica.has_disk_failed() && !had_failed;
+        let wakers = self.wakers(fates.chain(has_failed.then_some(Awaited::Durability)));
         let changed = replica.poll_changes().unwrap_or_default();
         let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
         let status = (replica.status() != before).then_some(&self.status);

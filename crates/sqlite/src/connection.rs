@@ -21,6 +21,9 @@ const STATEMENT_CACHE: usize = 256;
 /// Length of the `-wal` file, in pages, from which on it is moved into the database.
 const WAL_LIMIT: i32 = 1_000;
 
+/// How long a `-wal` file stays that one long transaction has made longer, in bytes.
+const KEPT_WAL_BYTES: i64 = 16 << 20;
+
 /// Instructions of SQLite's machine between two looks at whether to go on.
 const STEPS_BETWEEN_CHECKS: i32 = 2_000;
 
@@ -116,6 +119,7 @@ impl Connection {
             return Err(rusqlite::Error::SqliteFailure(error, message).into());
         }
         connection.raw.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0")?;
+        connection.raw.pragma_update(None, "journal_size_limit", KEPT_WAL_BYTES)?;
         let wal_pages = Arc::clone(&connection.wal_pages);
         connection.raw.wal_hook(Some(move |_: &mut Wal, pages| {
             if wal_pages.load(Ordering::Relaxed) >= 0 {

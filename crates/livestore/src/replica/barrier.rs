@@ -17,6 +17,7 @@ use super::Replica;
 #[must_use = "nothing is pushed until the barrier is done"]
 pub struct Barrier {
     last: i64,
+    epoch: u64,
 }
 
 /// What is safe, what has to be, and what is on the way.
@@ -26,18 +27,22 @@ pub(super) struct Barriers {
     durable: i64,
     /// Somebody waits for everything up to this ordinal to do so.
     wanted: i64,
+    /// How often ordinals that counted as safe were given to other rows.
+    epoch: u64,
     is_under_way: bool,
     has_failed: bool,
 }
 
 impl Barriers {
     pub(super) fn new() -> Self {
-        Self { durable: i64::MIN, wanted: i64::MIN, is_under_way: false, has_failed: false }
+        let (durable, wanted) = (i64::MIN, i64::MIN);
+        Self { durable, wanted, epoch: 0, is_under_way: false, has_failed: false }
     }
 
     /// Takes note that rows were written under ordinals that counted as safe.
     pub(super) fn forget(&mut self) {
         self.durable = i64::MIN;
+        self.epoch += 1;
     }
 }
 
@@ -62,13 +67,13 @@ impl Replica {
 
     /// Hands out a barrier that somebody, or the next push, waits for.
     pub fn poll_barrier(&mut self) -> Option<Barrier> {
-        let Barriers { durable, wanted, is_under_way, has_failed } = self.barriers;
+        let Barriers { durable, wanted, epoch, is_under_way, has_failed } = self.barriers;
         let is_wanted = wanted > durable || self.may_push() && !self.is_durable(self.tail.last);
         if self.durability == Durability::Memory || is_under_way || has_failed || !is_wanted {
             return None;
         }
         self.barriers.is_under_way = true;
-        Some(Barrier { last: self.tail.last })
+        Some(Barrier { last: self.tail.last, epoch })
     }
 
     /// Takes note that a barrier's sync is done, or that it failed.
@@ -76,7 +81,7 @@ impl Replica {
         self.barriers.is_under_way = false;
         if !is_synced {
             self.disk_failed("syncing the write-ahead log");
-        } else if !self.barriers.has_failed {
+        } else if !self.barriers.has_failed && barrier.epoch == self.barriers.epoch {
             self.barriers.durable = self.barriers.durable.max(barrier.last);
         }
     }

@@ -211,7 +211,12 @@ pub(crate) fn pending_groups_after(
     connection.system().query(sql, [after.0 as i64], |row| group_id(row, 0))
 }
 
+/// Bytes of payloads after which a slice of the log, or of the tail, ends.
+pub(super) const SLICE_BYTES: usize = 4 << 20;
+
 /// Reads events of both logs in their common order, after one place and up to a position.
+///
+/// As many as may be in memory at a time: `limit`, or fewer if they are large, but at least one.
 pub(crate) fn rows(
     connection: &Connection,
     (after, after_client): (GlobalSeqNum, u32),
@@ -232,16 +237,21 @@ pub(crate) fn rows(
         limit as i64,
         own.as_str()
     ];
-    connection.system().query(sql, params, |row| {
-        Ok(LogRow {
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    connection.system().for_each(sql, params, |row| {
+        let event = event(row, 3)?;
+        bytes += event.args.as_str().len();
+        rows.push(LogRow {
             at: row.get(0)?,
             client: row.get(1)?,
             group_id: group_id(row, 2)?,
-            event: event(row, 3)?,
+            event,
             client_id: client_id(row, 6)?,
             session_id: session_id(row, 7)?,
-        })
-    })
+        });
+        Ok(bytes < SLICE_BYTES)
+    })?;
+    Ok(rows)
 }
 
 /// Reads all pending events; `client` is 1 for client-only ones.

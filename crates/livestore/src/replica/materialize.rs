@@ -92,6 +92,9 @@ impl Replica {
     ) -> Result<(), ReplicaError> {
         let kind = EventKind::of(place.1 > 0);
         let applied = try_apply(&self.connection, &self.schema, kind, authored)?;
+        // Nobody undoes a confirmed event. Keeping what it changed until a whole page is applied
+        // would also make the limit of changes depend on where pages end.
+        next.changed.extend(&self.connection.discard_changes());
         let Err(skipped) = applied else { return Ok(()) };
         if on_poison == PoisonAnswer::Stop {
             return Err(ReplicaError::PoisonEvent {

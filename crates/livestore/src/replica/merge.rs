@@ -12,6 +12,7 @@ use livestore_core::{ConfirmedGroup, GlobalSeqNum, GroupId, LogHash, LogPosition
 use livestore_sqlite::Preimages;
 
 use super::exceptions::{self, DeadLetter, DeadLetterReason};
+use super::log::SLICE_BYTES;
 use super::materialize::Authored;
 use super::pending::{self, Found, PendingGroup};
 use super::step::{Next, events_in};
@@ -112,7 +113,6 @@ impl Replica {
                 }
             }
             if is_clear {
-                next.changed.extend(&replica.connection.discard_changes());
                 next.meta.state_head = next.meta.head.seq;
             }
             let backlog = next.meta.head.seq.0 - next.meta.state_head.0;
@@ -152,7 +152,16 @@ impl Replica {
         if next.tail.groups == 0 {
             return Ok(incoming);
         }
-        let enough = |groups: &[PendingGroup]| groups.len() >= 2 * incoming.len();
+        let events_in = |(confirmed, _): &(ConfirmedGroup, LogHash)| confirmed.group.event_count();
+        let many: u64 = incoming.iter().map(events_in).sum::<u64>() + REDO_EVENTS as u64;
+        let (mut events, mut counted) = (0, 0);
+        let enough = |groups: &[PendingGroup]| {
+            let new = groups[counted..].iter();
+            events += new.map(|own| own.group.event_count()).sum::<u64>();
+            counted = groups.len();
+            // The next group of ours is not this one, or there would be more incoming ones.
+            groups.len() >= 2 * incoming.len() || events >= 2 * many
+        };
         let own = pending::groups(&self.connection, i64::MIN, &next.meta.client_id, enough)?;
         let synced: Vec<_> = own.iter().filter(|own| !own.client_only).collect();
         let ids: Vec<_> = incoming.iter().map(|(confirmed, _)| confirmed.group.id()).collect();
@@ -206,7 +215,6 @@ impl Replica {
             for row in &rows {
                 self.apply(row.place(), row.authored(), self.on_poison, next)?;
             }
-            next.changed.extend(&self.connection.discard_changes());
         }
         next.meta.state_head = next.meta.head.seq;
         Ok(())
@@ -312,11 +320,14 @@ impl Replica {
         from: i64,
         next: &Next,
     ) -> Result<Vec<PendingGroup>, ReplicaError> {
-        let (mut events, mut counted) = (0, 0);
+        let (mut events, mut bytes, mut counted) = (0, 0, 0);
         let enough = |groups: &[PendingGroup]| {
-            events += groups[counted..].iter().map(|own| own.group.events().len()).sum::<usize>();
+            for event in groups[counted..].iter().flat_map(|own| own.group.events()) {
+                events += 1;
+                bytes += event.args.as_str().len();
+            }
             counted = groups.len();
-            events >= REDO_EVENTS
+            events >= REDO_EVENTS || bytes >= SLICE_BYTES
         };
         Ok(pending::groups(&self.connection, from, &next.meta.client_id, enough)?)
     }

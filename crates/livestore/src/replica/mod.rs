@@ -309,7 +309,9 @@ impl Replica {
             None => match self.group_state(group)? {
                 GroupState::Unknown => return Ok(None),
                 GroupState::Settled => (self.tail.last, false),
-                // What has met its fate was made safe before it was pushed.
+                // What was confirmed was made safe before it was pushed; what was rejected may
+                // never have been pushed.
+                GroupState::Ended(Fate::Rejected { .. }) => (self.tail.last, true),
                 GroupState::Pending | GroupState::Ended(_) => (i64::MIN, true),
             },
         };

@@ -81,16 +81,13 @@ impl Replica {
             for row in &rows {
                 self.apply(row.place(), row.authored(), PoisonAnswer::WHILE_REBUILDING, next)?;
             }
-            let ordinal = (rows.len() < BATCH).then_some(i64::MIN);
-            if let Some(last) = rows.last() {
-                next.meta.state_head = GlobalSeqNum(last.at);
-                next.meta.rebuild = Some(Rebuild { client: last.client, ordinal });
-            }
-            if ordinal.is_some() {
-                next.meta.state_head = up_to;
-                next.meta.rebuild = Some(Rebuild { client: 0, ordinal });
-            }
-            next.changed.extend(&self.connection.discard_changes());
+            (next.meta.state_head, next.meta.rebuild) = match rows.last() {
+                Some(last) => {
+                    let rebuild = Rebuild { client: last.client, ordinal: None };
+                    (GlobalSeqNum(last.at), Some(rebuild))
+                }
+                None => (up_to, Some(Rebuild { client: 0, ordinal: Some(i64::MIN) })),
+            };
             return Ok(());
         };
         let chunk = self.pending_chunk(ordinal.saturating_add(1), next)?;
@@ -181,9 +178,9 @@ impl Replay<'_> {
             for row in &rows {
                 // What is skipped here was skipped there.
                 drop(try_apply(self.fresh, self.schema, row.kind(), row.authored())?);
+                // Nobody undoes a replay.
+                self.fresh.discard_changes();
             }
-            // Nobody undoes a replay.
-            self.fresh.discard_changes();
             done(rows.len() as u64);
         }
     }
@@ -202,9 +199,9 @@ impl Replay<'_> {
                     let outcome = materialize(self.fresh, self.schema, kind, authored);
                     // It applied here before, so a failure now is a difference to be seen.
                     drop(verdict(authored.event, outcome)?);
+                    self.fresh.discard_changes();
                 }
             }
-            self.fresh.discard_changes();
             done(chunk.iter().map(|own| own.group.event_count()).sum());
         }
     }

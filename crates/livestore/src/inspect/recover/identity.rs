@@ -11,7 +11,7 @@ use crate::adapter::store_named_by;
 use crate::clock;
 use crate::inspect::placing::io_error;
 use crate::inspect::rows::MetaRow;
-use crate::replica::format::Meta;
+use crate::replica::format::{MAX_REBASES, Meta};
 
 /// Whose file it is.
 pub(super) struct Identity {
@@ -50,10 +50,11 @@ impl Identity {
         let new = Meta::new(self.store_id.clone(), self.client_id.clone(), &[]);
         match old {
             None => new,
+            // Counters that cannot be are set to the nearest that can.
             Some(old) => Meta {
                 backend_id: old.backend_id,
-                generation: old.generation,
-                rebases: old.rebases,
+                generation: u64::from(old.generation).min(old.rebases) as u32,
+                rebases: old.rebases.min(MAX_REBASES),
                 synced_at_ms: old.synced_at,
                 ..new
             },

@@ -249,6 +249,13 @@ impl Replica {
         now_ms - *since_ms >= ANSWER_MS
     }
 
+    /// Grants the backend as much more time for its answer as we have taken ourselves.
+    pub fn answer_may_take_longer(&mut self, by_ms: u64) {
+        if let Some(since_ms) = &mut self.upstream.waiting_since_ms {
+            *since_ms += by_ms;
+        }
+    }
+
     /// Returns when [`Self::poll_upstream`] and [`Self::poll_barrier`] have to be called again
     /// although nothing happened.
     pub fn next_timeout(&self) -> Option<u64> {
