@@ -123,6 +123,7 @@ impl Adapter for FileAdapter {
         let lock = lock(&path.with_extension(LOCK_EXTENSION))?;
         renew_wal(&path)?;
         let connection = Connection::open_file(&path).map_err(|error| opening(&path, error))?;
+        connection.empty_left_wal().map_err(|error| opening(&path, error))?;
         // Also if the file was there: whoever made it may have been killed before this.
         sync_folder(&folder)?;
         let durability = Durability::Normal;

@@ -265,11 +265,27 @@ impl Connection {
         self.system().query_one(pragma, [], |_| Ok(())).map(drop)
     }
 
-    /// Moves all of the `-wal` file's content into the database and syncs both, for a file that is
-    /// finished and that nobody else has open.
+    /// Moves all of the `-wal` file's content into the database, syncs both, and empties it; if
+    /// somebody reads from it, as far as that lets it.
     pub fn checkpoint(&self) -> Result<(), SqliteError> {
         let pragma = "PRAGMA wal_checkpoint(TRUNCATE)";
         self.system().query_one(pragma, [], |_| Ok(())).map(drop)
+    }
+
+    /// Begins with an empty `-wal` file, if one was left by a process that did not come to its end.
+    ///
+    /// Behind a hole that a power cut has made in it, frames of lost transactions may stand. Were
+    /// new ones written before them, whoever reads the file without SQLite could not tell which of
+    /// them count.
+    ///
+    /// # Errors
+    ///
+    /// A sync failed. A full disk, say, is none: the file is as good as before.
+    pub fn empty_left_wal(&self) -> Result<(), SqliteError> {
+        match self.checkpoint() {
+            Err(error) if error.is_sync_failure() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Leaves the `-wal` file alone from now on, also when the connection is closed.

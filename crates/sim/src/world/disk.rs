@@ -38,7 +38,9 @@ impl Disk {
     pub(crate) fn open(&self) -> Result<Connection, OpenError> {
         let io = |source| OpenError::Io { path: FILE.into(), source };
         self.sim.renew_wal(FILE).map_err(io)?;
-        Ok(self.sim.open_paged(FILE, self.page_bytes)?)
+        let connection = self.sim.open_paged(FILE, self.page_bytes)?;
+        connection.empty_left_wal()?;
+        Ok(connection)
     }
 
     /// The database's path, for whoever opens it in another way.
