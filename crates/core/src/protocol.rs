@@ -5,7 +5,7 @@
 //! comes out of [`ClientMessage::decode`] or [`ServerMessage::decode`] can be used as it is.
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS};
 use crate::{BackendId, ClientId, ConfirmedGroup, Cursor, GlobalSeqNum, Group, GroupId};
@@ -54,6 +54,7 @@ pub struct Hello {
     /// Who it is.
     pub client_id: ClientId,
     /// Up to where it has the log; none before the first contact with any backend.
+    #[serde(deserialize_with = "nullable")]
     pub cursor: Option<Cursor>,
     /// Groups that it has pushed without learning the outcome, in order.
     pub attempted: Vec<GroupId>,
@@ -174,6 +175,7 @@ pub struct ServerAhead {
     /// What the client is missing, or the beginning of it; further pages follow.
     ///
     /// None if the pages sent so far reach the end of the log already.
+    #[serde(deserialize_with = "nullable")]
     pub missing: Option<Page>,
 }
 
@@ -291,6 +293,13 @@ pub enum ProtocolError {
         /// The position found next.
         found: GlobalSeqNum,
     },
+}
+
+/// Reads a member that may be null but has to be there, which `serde` alone would not ask for.
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 fn encode(message: &impl Serialize) -> String {

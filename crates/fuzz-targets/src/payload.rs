@@ -17,7 +17,11 @@ pub(crate) fn run(input: &[u8]) -> Outcome {
     if let Ok(canonical) = &encoded {
         assert_eq!(CanonicalJson::parse(canonical.as_str()).as_ref(), Ok(canonical));
         let again: Value = canonical.decode().expect("canonical JSON is JSON");
-        assert_eq!(CanonicalJson::encode(&again).as_ref(), Ok(canonical));
+        match CanonicalJson::encode(&again) {
+            Ok(again) => assert_eq!(&again, canonical),
+            // A large double whose text has neither point nor exponent is read as an integer.
+            Err(error) => assert!(matches!(error, JsonError::IntegerTooLarge { .. }), "{error}"),
+        }
     }
     match parsed {
         Ok(canonical) => {

@@ -79,26 +79,22 @@ impl Fixtures {
         }
         let golden = self.read(name);
         let golden = String::from_utf8_lossy(&golden).replace("\r\n", "\n");
-        let mut lines = golden.lines().zip(text.lines()).enumerate();
-        if golden != text {
-            let other = lines.find(|(_, (golden, now))| golden != now);
-            // If there is none, one is the beginning of the other.
-            let (at, golden, now) = if let Some((at, (golden, now))) = other {
-                (at, golden, now)
-            } else {
-                let at = golden.lines().count().min(text.lines().count());
-                (at, golden.lines().nth(at).unwrap_or(""), text.lines().nth(at).unwrap_or(""))
-            };
-            panic!(
-                "{} is not what {name} says from line {} on\n  golden: {golden}\n     now: {now}\n\
-                 If nobody meant to change {}, this is a bug. If it is meant: `{}`, review the \
-                 difference of the files, bring docs/ up to date, and add a line to CHANGELOG.md.",
-                self.what,
-                at + 1,
-                self.what,
-                self.make(),
-            );
+        if golden == text {
+            return;
         }
+        let line = |text: &str, at: usize| text.lines().nth(at).unwrap_or("").to_owned();
+        let lines = golden.lines().count().max(text.lines().count());
+        let at = (0..lines).find(|at| line(&golden, *at) != line(text, *at)).unwrap_or(lines);
+        panic!(
+            "{what} is not what {name} says from line {} on\n  golden: {}\n     now: {}\n\
+             If nobody meant to change {what}, this is a bug. If it is meant: `{}`, review the \
+             difference of the files, bring docs/ up to date, and add a line to CHANGELOG.md.",
+            at + 1,
+            line(&golden, at),
+            line(text, at),
+            self.make(),
+            what = self.what,
+        );
     }
 
     fn make(&self) -> String {

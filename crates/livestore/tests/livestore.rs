@@ -20,6 +20,8 @@ mod durability;
 mod family;
 #[path = "livestore/files.rs"]
 mod files;
+#[path = "livestore/format_doc.rs"]
+mod format_doc;
 #[path = "livestore/golden.rs"]
 mod golden;
 #[path = "livestore/health.rs"]

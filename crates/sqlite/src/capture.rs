@@ -165,12 +165,13 @@ impl Capture {
             capture.record(&shapes, context);
             Ok(rusqlite::types::Null)
         })?;
-        // One transaction for all, instead of one for each trigger.
-        let transaction = connection.unchecked_transaction()?;
+        // One transaction for all, instead of one for each trigger, if the caller has none.
+        let transaction =
+            connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
         for (index, table) in tables.iter().enumerate() {
-            transaction.execute_batch(&triggers(index, table))?;
+            connection.execute_batch(&triggers(index, table))?;
         }
-        Ok(transaction.commit()?)
+        Ok(transaction.map_or(Ok(()), rusqlite::Transaction::commit)?)
     }
 
     fn record(&self, shapes: &[Shape], context: &Context<'_>) {

@@ -118,7 +118,12 @@ impl Connection {
             let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
             return Err(rusqlite::Error::SqliteFailure(error, message).into());
         }
-        connection.raw.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0")?;
+        // On macOS a plain fsync leaves the data in the drive's cache, and a checkpoint needs the
+        // log on the disk before the database changes; elsewhere the second pragma does nothing.
+        connection.raw.execute_batch(
+            "PRAGMA synchronous=NORMAL; PRAGMA checkpoint_fullfsync=ON; \
+             PRAGMA wal_autocheckpoint=0",
+        )?;
         connection.raw.pragma_update(None, "journal_size_limit", KEPT_WAL_BYTES)?;
         let wal_pages = Arc::clone(&connection.wal_pages);
         connection.raw.wal_hook(Some(move |_: &mut Wal, pages| {

@@ -72,6 +72,20 @@ fn an_unknown_member_is_malformed_at_every_level() {
 }
 
 #[test]
+fn a_missing_member_is_malformed_even_if_it_may_be_null() {
+    let hello =
+        r#"{"hello":{"versions":[0],"storeId":"a","clientId":"b","cursor":null,"attempted":[]}}"#;
+    assert!(ClientMessage::decode(hello).is_ok());
+    for member in [r#""versions":[0],"#, r#""storeId":"a","#, r#""cursor":null,"#] {
+        let damaged = hello.replacen(member, "", 1);
+        assert_ne!(damaged, hello);
+        assert!(is_malformed(&ClientMessage::decode(&damaged)), "{damaged}");
+    }
+    let ahead = r#"{"serverAhead":{"request":7}}"#;
+    assert!(is_malformed(&ServerMessage::decode(ahead)));
+}
+
+#[test]
 fn a_repeated_member_is_malformed() {
     let hello = r#"{"hello":{"versions":[0],"versions":[0],"storeId":"a","clientId":"b","cursor":null,"attempted":[]}}"#;
     assert!(is_malformed(&ClientMessage::decode(hello)));

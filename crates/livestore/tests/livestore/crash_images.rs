@@ -8,7 +8,7 @@
 //!
 //! `LIVESTORE_CRASH_IMAGES` sets how many random images are tried for each moment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use livestore::replica::GroupState;
 use livestore_golden::dump;
@@ -187,6 +187,13 @@ impl Recorder {
     }
 }
 
+/// Removes the files of an image.
+fn clear(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+    }
+}
+
 /// What an image holds, and what a store makes of it.
 struct Checker {
     net: Net,
@@ -197,24 +204,18 @@ struct Checker {
 }
 
 impl Checker {
-    fn lay_out(&mut self, [database, wal]: [&[u8]; 2]) -> std::path::PathBuf {
+    fn lay_out(&mut self, [database, wal]: [&[u8]; 2]) -> PathBuf {
         self.images += 1;
         let path = self.folder.path().join(format!("{}.db", self.images));
         write_disk(&path, &[Some(database.into()), Some(wal.into())]);
         path
     }
 
-    fn clear(path: &Path) {
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
-        }
-    }
-
     /// Reads the content of an image.
     fn content(&mut self, image: [&[u8]; 2]) -> String {
         let path = self.lay_out(image);
         let content = dump(&rusqlite::Connection::open(&path).unwrap());
-        Self::clear(&path);
+        clear(&path);
         content.unwrap_or_else(|error| panic!("image {}: {error}", self.images))
     }
 
@@ -244,7 +245,7 @@ impl Checker {
         replica.commit(vec![event.unwrap()], 1).unwrap();
         assert_state_is_replay(&replica);
         drop(replica);
-        Self::clear(&path);
+        clear(&path);
     }
 }
 

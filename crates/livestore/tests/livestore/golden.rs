@@ -26,12 +26,12 @@ const FIXTURES: Fixtures = Fixtures {
 };
 
 /// A store with a row of every kind.
-const STORE: &str = "store-0.livestore";
+pub const STORE: &str = "store-0.livestore";
 /// The same store in the middle of a rebuild by [`later_schema`].
 const REBUILDING: &str = "store-0-rebuilding.livestore";
 
 /// The state hash of both, once the rebuild is done.
-const STATE_HASH: &str = "d5678f66d4a4ff19a59ec22feee54fdcf41adc2c28e4bb9f47db1f5415aa04ed";
+pub const STATE_HASH: &str = "d5678f66d4a4ff19a59ec22feee54fdcf41adc2c28e4bb9f47db1f5415aa04ed";
 
 /// Makes the content of [`STORE`].
 fn make_store() -> Vec<u8> {
@@ -127,7 +127,7 @@ fn make_rebuilding(store: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the golden files; makes them anew first, if that is asked for.
-fn fixtures() -> &'static Fixtures {
+pub fn fixtures() -> &'static Fixtures {
     static MADE: Once = Once::new();
     MADE.call_once(|| {
         if FIXTURES.regenerate() {

@@ -219,9 +219,10 @@ fn read_page(mut file: &File, page: u32, size: usize) -> io::Result<Vec<u8>> {
 
 /// Finds the size with which the pages make sense; what the header claims if none does.
 ///
-/// With a size that is too small, next to no page makes sense. A page also does as the beginning
-/// of a larger one; so the header is believed unless a smaller size does about as well, and else
-/// the smallest size with about the best result is taken.
+/// A header that also tells the length of the file is believed at once. Else: with a size that is too
+/// small, next to no page makes sense. A page also does as the beginning of a larger one; so the
+/// header is believed unless a smaller size does about as well, and else the smallest size with about
+/// the best result is taken.
 fn guess_page_size(file: &File, len: u64) -> io::Result<Option<usize>> {
     let mut header = [0; DATABASE_HEADER];
     let mut reader = file;
@@ -230,6 +231,11 @@ fn guess_page_size(file: &File, len: u64) -> io::Result<Option<usize>> {
         1 => 65_536,
         size => size.into(),
     });
+    // Few pages of a file with large values are pages of a tree, so that a count could mislead.
+    let told = |size: &usize| u64::from(be32(&header, 28)) * *size as u64 == len;
+    if let Some(size) = claimed.filter(|size| is_page_size(*size) && told(size)) {
+        return Ok(Some(size));
+    }
     let sizes: Vec<usize> = (9..=16).map(|bits| 1 << bits).collect();
     let scores: Vec<u64> = sizes.iter().map(|size| sound_pages(file, len, *size, *size)).collect();
     let best = scores.iter().copied().max().unwrap_or(0);

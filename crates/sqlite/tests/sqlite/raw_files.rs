@@ -188,6 +188,17 @@ proptest! {
 }
 
 #[test]
+fn a_small_file_of_large_values_is_read_with_its_own_page_size() {
+    let files = Files::new(512, false);
+    files.fill(0..7, 1_908);
+    files.connection.execute("DELETE FROM plain WHERE id < 6", []).unwrap();
+    files.fill(3..23, 954);
+    let (_folder, path) = files.copy();
+    assert_eq!(RawDatabase::open(&path).unwrap().page_size(), 512);
+    assert_eq!(plain(&path).0, files.rows(PLAIN));
+}
+
+#[test]
 fn a_damaged_page_costs_its_own_rows_and_they_are_named() {
     let files = Files::new(4096, false);
     files.fill(1..400, 60);
