@@ -57,7 +57,7 @@ fn run(command: Command) -> Outcome<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(&args)?,
         Command::Log(args) => log::run(&args)?,
-        Command::Status(args) => status::run(&args)?,
+        Command::Status(args) => return status::run(&args),
         Command::Verify(args) => return verify::run(&args),
         Command::Recover(args) => return recover::run(&args),
         Command::Backup(args) => return backup::run(&args),

@@ -73,13 +73,17 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     if args.json {
         json_line(&mut out, &Full { is_complete: report.is_complete(), report: &report })?;
     } else {
-        text(&mut out, &report)?;
+        text(&mut out, &report, args.backend_gone)?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(out: &mut impl Write, report: &RecoverReport) -> io::Result<()> {
+fn text(
+    out: &mut impl Write,
+    report: &RecoverReport,
+    is_backend_gone: bool,
+) -> io::Result<()> {
     let by = |by: Author| match by {
         Author::File => "",
         Author::Given => " (as you said)",
@@ -112,7 +116,7 @@ fn text(out: &mut impl Write, report: &RecoverReport) -> io::Result<()> {
     }
     lines(out, "Damaged", report.damage.iter().map(damaged))?;
     if let Some(missing) = report.confirmed_missing {
-        missing_text(out, missing)?;
+        missing_text(out, missing, report.backend_id.is_some() && !is_backend_gone)?;
     }
     let rows = report.lost_rows.iter().cloned();
     lines(out, "Lost", report.lost.iter().map(lost).chain(rows))?;
@@ -128,14 +132,22 @@ fn text(out: &mut impl Write, report: &RecoverReport) -> io::Result<()> {
     Ok(())
 }
 
-fn missing_text(out: &mut impl Write, missing: LostStretch) -> io::Result<()> {
+fn missing_text(
+    out: &mut impl Write,
+    missing: LostStretch,
+    has_backend: bool,
+) -> io::Result<()> {
     let LostStretch { first, last, readable, .. } = missing;
     let range = match last {
         Some(last) if last == first => first.to_string(),
         Some(last) => format!("{first} to {last}"),
         None => format!("{first} and perhaps more"),
     };
-    writeln!(out, "Left to the backend: {range}, which come again with the next sync")?;
+    if has_backend {
+        writeln!(out, "Left to the backend: {range}, which come again with the next sync")?;
+    } else {
+        writeln!(out, "Lost from the log, since no backend has them: {range}")?;
+    }
     if readable > 0 {
         let events = count(readable, "event");
         writeln!(out, "  {events} of them can be read, but not proven to follow on the rest")?;

@@ -1,13 +1,16 @@
 //! `livestore status`
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
 
 use livestore::inspect::FileStatus;
-use livestore::{DeadLetter, Quarantined};
+use livestore::{DeadLetter, OpenError, Quarantined, QueryError};
 use serde::Serialize;
 
 use crate::output::{Outcome, json_line, stdout, utc};
 use crate::target::Target;
+use crate::verify::shell_word;
 
 /// Dead letters and quarantined events that are shown in text form; JSON has them all.
 const SHOWN: usize = 20;
@@ -30,11 +33,27 @@ struct Full<'a> {
     quarantined_list: &'a [Quarantined],
 }
 
-pub(crate) fn run(args: &Args) -> Outcome {
-    let mut out = stdout();
-    for (index, store) in args.target.all()?.iter().enumerate() {
-        let (status, letters) = (store.status()?, store.dead_letters()?);
-        let quarantined = store.quarantined()?;
+/// What a store's file holds of interest.
+struct Found {
+    status: FileStatus,
+    letters: Vec<DeadLetter>,
+    quarantined: Vec<Quarantined>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
+    let (mut out, mut is_first, mut code) = (stdout(), true, ExitCode::SUCCESS);
+    for file in args.target.files()? {
+        // One damaged store says nothing about the others.
+        let Found { status, letters, quarantined } = match read(&args.target, &file) {
+            Ok(found) => found,
+            Err(error) => {
+                out.flush()?;
+                eprintln!("error: {error}");
+                eprintln!("  → livestore verify {} tells what is wrong", shell_word(&file));
+                code = ExitCode::FAILURE;
+                continue;
+            }
+        };
         if args.json {
             let full = Full {
                 status: &status,
@@ -43,14 +62,28 @@ pub(crate) fn run(args: &Args) -> Outcome {
             };
             json_line(&mut out, &full)?;
         } else {
-            if index > 0 {
+            if !std::mem::take(&mut is_first) {
                 writeln!(out)?;
             }
             text(&mut out, &status, &letters, &quarantined)?;
         }
     }
     out.flush()?;
-    Ok(())
+    Ok(code)
+}
+
+fn read(target: &Target, file: &Path) -> Outcome<Found> {
+    let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let store = target.open(file).map_err(|error| match &error {
+        OpenError::Sqlite(error) => in_file(error),
+        // All others name the file.
+        error => error.to_string(),
+    })?;
+    let read = || -> Result<Found, QueryError> {
+        let (status, letters) = (store.status()?, store.dead_letters()?);
+        Ok(Found { status, letters, quarantined: store.quarantined()? })
+    };
+    Ok(read().map_err(|error| in_file(&error))?)
 }
 
 fn text(

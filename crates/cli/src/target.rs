@@ -44,26 +44,29 @@ impl Target {
         one(self.files()?, &self.path)
     }
 
-    /// Opens all stores that are meant.
-    pub(crate) fn all(&self) -> Outcome<Vec<Inspector>> {
-        let open = |file: &PathBuf| {
-            let inspector = Inspector::open_file(file)?;
-            // A file can be named for one store and hold another.
-            match &self.store {
-                Some(expected) if inspector.store_id() != expected => Err(OpenError::OtherStore {
-                    path: file.display().to_string(),
-                    found: inspector.store_id().clone(),
-                    expected: expected.clone(),
-                }),
-                _ => Ok(inspector),
-            }
-        };
-        Ok(self.files()?.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?)
+    /// Tells whether a file holds the store that was named, if one was: a file can be named for one
+    /// store and hold another.
+    pub(crate) fn check_store(&self, file: &Path, found: &StoreId) -> Result<(), OpenError> {
+        match &self.store {
+            Some(expected) if found != expected => Err(OpenError::OtherStore {
+                path: file.display().to_string(),
+                found: found.clone(),
+                expected: expected.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens one of [`Self::files`].
+    pub(crate) fn open(&self, file: &Path) -> Result<Inspector, OpenError> {
+        let inspector = Inspector::open_file(file)?;
+        self.check_store(file, inspector.store_id())?;
+        Ok(inspector)
     }
 
     /// Opens the one store that is meant.
     pub(crate) fn one(&self) -> Outcome<Inspector> {
-        one(self.all()?, &self.path)
+        Ok(self.open(&self.file()?)?)
     }
 }
 

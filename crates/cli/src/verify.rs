@@ -57,6 +57,9 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
         let what = file_name(file);
         let code = match watch(&progress, &what, || verify_file(file, &progress)) {
             Ok(report) => {
+                if let Some(found) = &report.store_id {
+                    args.target.check_store(file, found)?;
+                }
                 if args.json {
                     let is_sound = report.is_sound();
                     json_line(
@@ -67,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
                     if index > 0 {
                         writeln!(out)?;
                     }
-                    text(&mut out, &report)?;
+                    text(&mut out, &report, files.len() > 1)?;
                 }
                 if report.is_sound() { 0 } else { UNSOUND }
             }
@@ -95,10 +98,14 @@ fn unchecked(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(UNCHECKED)
 }
 
-fn text(out: &mut impl Write, report: &VerifyReport) -> io::Result<()> {
+fn text(out: &mut impl Write, report: &VerifyReport, is_one_of_many: bool) -> io::Result<()> {
     let problems = report.problems.len() as u64 + report.unlisted_problems;
     let verdict = if problems == 0 { "sound".into() } else { count(problems, "problem") };
     match &report.store_id {
+        // Two files can hold the same store: a backup is one.
+        Some(store) if is_one_of_many => {
+            writeln!(out, "Store {store} in {}: {verdict}", report.file.display())?;
+        }
         Some(store) => writeln!(out, "Store {store}: {verdict}")?,
         None => writeln!(out, "{}: {verdict}", report.file.display())?,
     }

@@ -302,3 +302,31 @@ fn status_lists_dead_letters_and_quarantined_events_and_counts_the_rest() {
     assert_eq!(json["deadLetterList"].as_array().unwrap().len(), 1);
     assert_eq!(livestore(&["verify", path]).status.code(), Some(0));
 }
+
+#[test]
+fn one_damaged_store_does_not_hide_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path());
+    drop(Store::open(schema(), "other", FileAdapter::new(folder.path())).unwrap());
+    // The root of the log's table, as every new file has it.
+    let damaged = folder.path().join("my-app.livestore");
+    for page in 3..12 {
+        zero(&damaged, page);
+    }
+    let output = livestore(&["status", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("Store other"), "{output:?}");
+    let error = text(&output.stderr);
+    assert!(error.contains("my-app.livestore: "), "{error}");
+    assert!(error.contains("livestore verify "), "{error}");
+}
+
+#[test]
+fn a_file_that_holds_another_store_than_the_named_one_is_not_called_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path());
+    let file = file(folder.path());
+    let output = livestore(&["verify", file.to_str().unwrap(), "--store", "other"]);
+    assert_ne!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("holds the store my-app, not other"), "{output:?}");
+}

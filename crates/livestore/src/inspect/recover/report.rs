@@ -129,7 +129,7 @@ pub struct RecoverReport {
     /// What is damaged, of the file as a whole and of LiveStore's own tables. The state is not
     /// looked at, since it is derived anew.
     pub damage: Vec<DamagedPlace>,
-    /// Confirmed events that are not in the new file; the backend has them.
+    /// Confirmed events that are not in the new file; the backend has them, if there is one.
     pub confirmed_missing: Option<LostStretch>,
     /// Groups of this client alone that are lost.
     pub lost: Vec<LostGroup>,
