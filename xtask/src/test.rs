@@ -12,8 +12,12 @@ const SOAK_KILLS: u32 = 200;
 /// Cases of each property test in a soak; the suite takes proptest's 256.
 const SOAK_CASES: u32 = 2_000;
 /// Seeds of the simulator in the suite, and in a soak.
-const SEEDS: u32 = 200;
+const SEEDS: u32 = 300;
 const SOAK_SEEDS: u32 = 20_000;
+/// Mutated inputs of each fuzz target in a soak.
+const FUZZ_RUNS: &str = "200000";
+/// Random images of a power cut for each moment in a soak.
+const CRASH_IMAGES: &str = "50";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -108,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let sim_tests = ["test", "--release", "--locked", "--package", "livestore-sim"];
     parts.run("simulator's tests", cargo().args(sim_tests))?;
     parts.run("simulator", &mut simulator(&["--threads", "2", "--seeds", &SEEDS.to_string()]))?;
-    parts.run("mutants", &mut simulator(&["--mutants"]))?;
+    parts.run("mutants", &mut simulator(&["--mutants", "--threads", "2"]))?;
     parts.print();
     Ok(())
 }
@@ -119,21 +123,26 @@ pub(crate) fn soak(args: &SoakArgs) -> Outcome {
         "simulator",
         &mut simulator(&["--threads", "2", "--json", "--seeds", &args.seeds.to_string()]),
     )?;
-    parts.run("mutants", &mut simulator(&["--mutants"]))?;
+    parts.run("mutants", &mut simulator(&["--mutants", "--threads", "2"]))?;
     let crash = ["test", "--release", "--package", "livestore-rs", "--test", "livestore"];
+    let kills = args.kills.to_string();
     parts.run(
         "kills",
-        cargo()
-            .args(crash)
-            .args(["--", "crash", "--nocapture"])
-            .env("LIVESTORE_KILLS", args.kills.to_string()),
+        cargo().args(crash).args(["--", "crash", "--nocapture"]).env("LIVESTORE_KILLS", &kills),
+    )?;
+    let both_ends = ["test", "--release", "--package", "livestore-cli", "--test", "cli"];
+    parts.run(
+        "kills, both ends",
+        cargo().args(both_ends).args(["--", "kills", "--nocapture"]).env("LIVESTORE_KILLS", &kills),
     )?;
     parts.run(
         "properties",
         cargo()
             .args(["test", "--release", "--lib", "--tests", "--exclude", "xtask"])
             .args(WITHOUT_SIM)
-            .env("PROPTEST_CASES", args.cases.to_string()),
+            .env("PROPTEST_CASES", args.cases.to_string())
+            .env("LIVESTORE_FUZZ_RUNS", FUZZ_RUNS)
+            .env("LIVESTORE_CRASH_IMAGES", CRASH_IMAGES),
     )?;
     parts.print();
     Ok(())

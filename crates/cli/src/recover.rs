@@ -79,11 +79,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(
-    out: &mut impl Write,
-    report: &RecoverReport,
-    is_backend_gone: bool,
-) -> io::Result<()> {
+fn text(out: &mut impl Write, report: &RecoverReport, is_backend_gone: bool) -> io::Result<()> {
     let by = |by: Author| match by {
         Author::File => "",
         Author::Given => " (as you said)",
@@ -132,11 +128,7 @@ fn text(
     Ok(())
 }
 
-fn missing_text(
-    out: &mut impl Write,
-    missing: LostStretch,
-    has_backend: bool,
-) -> io::Result<()> {
+fn missing_text(out: &mut impl Write, missing: LostStretch, has_backend: bool) -> io::Result<()> {
     let LostStretch { first, last, readable, .. } = missing;
     let range = match last {
         Some(last) if last == first => first.to_string(),

@@ -349,7 +349,7 @@ impl Schedule {
             Fault::Kill | Fault::VersionSkew => Action::Kill { client: self.victim(world)? },
             Fault::PowerCut => Action::PowerCut { client: self.victim(world)?, loss },
             Fault::DiskError => self.trouble(
-                self.rng.clone().below(40) as u16 + 1,
+                self.rng.clone().below(120) as u16 + 1,
                 |per_mille| DiskTrouble { io_error_per_mille: per_mille, ..Default::default() },
                 world,
                 lasts_ms,

@@ -1,9 +1,10 @@
 //! Deriving the state from one event, or from one pending group.
 
 use livestore_core::{ClientId, Event, GlobalSeqNum, Group, SessionId};
-use livestore_sqlite::{Connection, SqliteError};
+use livestore_sqlite::{ChangedTables, Connection, SqliteError};
 
 use super::exceptions::{self, DeadLetterReason, Skipped};
+use super::pending::PendingGroup;
 use super::step::Next;
 use super::{PoisonAnswer, Replica, ReplicaError};
 use crate::Schema;
@@ -20,7 +21,7 @@ pub(super) struct Authored<'a> {
 
 impl<'a> Authored<'a> {
     /// Walks over the events of a group.
-    pub(super) fn of(group: &'a Group) -> impl Iterator<Item = Self> {
+    pub(super) fn of(group: &'a Group) -> impl Iterator<Item = Self> + Clone {
         let (client_id, session_id) = (group.client_id(), group.session_id());
         group.events().iter().map(move |event| Self { event, client_id, session_id })
     }
@@ -79,13 +80,107 @@ pub(super) fn try_apply(
     verdict(authored.event, connection.savepoint(run))
 }
 
+/// A position and, for a client-only event, the place behind it.
+pub(super) type Place = (GlobalSeqNum, u32);
+
+/// What ends a savepoint early.
+enum End {
+    /// An event failed: which one of its group, and why.
+    Failed(usize, Skipped),
+    Replica(ReplicaError),
+}
+
+impl From<SqliteError> for End {
+    fn from(error: SqliteError) -> Self {
+        Self::Replica(error.into())
+    }
+}
+
 impl Replica {
-    /// Applies one event of the log, or notes that it was skipped.
-    ///
-    /// `place` is its position and, if it is client-only, its place behind that.
-    pub(super) fn apply(
+    /// Applies events of the log, and notes those that have to be skipped.
+    pub(super) fn apply_all<'e>(
         &self,
-        place: (GlobalSeqNum, u32),
+        events: impl Iterator<Item = (Place, Authored<'e>)> + Clone,
+        on_poison: PoisonAnswer,
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
+        // Hardly any event fails, and a savepoint for each costs about as much as the event.
+        if !self.apply_together(events.clone(), next)? {
+            for (place, authored) in events {
+                self.apply(place, authored, on_poison, next)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies all events or, if one of them fails, none.
+    fn apply_together<'e>(
+        &self,
+        events: impl Iterator<Item = (Place, Authored<'e>)>,
+        next: &mut Next,
+    ) -> Result<bool, ReplicaError> {
+        let mut changed = ChangedTables::default();
+        let applied = self.connection.savepoint(|| {
+            for (place, authored) in events {
+                self.materialize_whole([authored], EventKind::of(place.1 > 0))?;
+                // Nobody undoes a confirmed event.
+                changed.extend(&self.connection.discard_changes());
+            }
+            Ok(())
+        });
+        match applied {
+            Ok(()) => next.changed.extend(&changed),
+            Err(End::Failed(..)) => return Ok(false),
+            Err(End::Replica(error)) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// Applies events of one group up to the first that fails.
+    fn materialize_whole<'e>(
+        &self,
+        events: impl IntoIterator<Item = Authored<'e>>,
+        kind: EventKind,
+    ) -> Result<(), End> {
+        for (index, authored) in events.into_iter().enumerate() {
+            let outcome = materialize(&self.connection, &self.schema, kind, authored);
+            let verdict = verdict(authored.event, outcome).map_err(End::Replica)?;
+            verdict.map_err(|skipped| End::Failed(index, skipped))?;
+        }
+        Ok(())
+    }
+
+    /// Does something with each pending group, after applying it; none of it is done if one of
+    /// them fails.
+    pub(super) fn try_together<'g>(
+        &self,
+        groups: impl Iterator<Item = &'g PendingGroup>,
+        mut done: impl FnMut(&PendingGroup) -> Result<(), ReplicaError>,
+        is_applied: impl Fn(&PendingGroup) -> bool,
+    ) -> Result<bool, ReplicaError> {
+        let applied = self.connection.savepoint(|| {
+            for own in groups {
+                if is_applied(own) {
+                    self.materialize_whole(
+                        Authored::of(&own.group),
+                        EventKind::of(own.client_only),
+                    )?;
+                }
+                done(own).map_err(End::Replica)?;
+            }
+            Ok(())
+        });
+        match applied {
+            Ok(()) => Ok(true),
+            Err(End::Failed(..)) => Ok(false),
+            Err(End::Replica(error)) => Err(error),
+        }
+    }
+
+    /// Applies one event of the log, or notes that it was skipped.
+    fn apply(
+        &self,
+        place: Place,
         authored: Authored<'_>,
         on_poison: PoisonAnswer,
         next: &mut Next,
@@ -115,33 +210,13 @@ impl Replica {
         group: &Group,
         client_only: bool,
     ) -> Result<Result<(), DeadLetterReason>, ReplicaError> {
-        /// What ends the savepoint early.
-        enum End {
-            Failed(DeadLetterReason),
-            Replica(ReplicaError),
-        }
-        impl From<SqliteError> for End {
-            fn from(error: SqliteError) -> Self {
-                Self::Replica(error.into())
-            }
-        }
         let kind = EventKind::of(client_only);
-        let outcome = self.connection.savepoint(|| {
-            for (event_index, authored) in Authored::of(group).enumerate() {
-                let outcome = materialize(&self.connection, &self.schema, kind, authored);
-                match verdict(authored.event, outcome).map_err(End::Replica)? {
-                    Ok(()) => {}
-                    Err(Skipped { reason: message, .. }) => {
-                        let reason = DeadLetterReason::MaterializeFailed { event_index, message };
-                        return Err(End::Failed(reason));
-                    }
-                }
-            }
-            Ok(())
-        });
-        match outcome {
+        let whole = || self.materialize_whole(Authored::of(group), kind);
+        match self.connection.savepoint(whole) {
             Ok(()) => Ok(Ok(())),
-            Err(End::Failed(reason)) => Ok(Err(reason)),
+            Err(End::Failed(event_index, Skipped { reason: message, .. })) => {
+                Ok(Err(DeadLetterReason::MaterializeFailed { event_index, message }))
+            }
             Err(End::Replica(error)) => Err(error),
         }
     }

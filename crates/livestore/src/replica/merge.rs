@@ -13,7 +13,7 @@ use livestore_sqlite::Preimages;
 
 use super::exceptions::{self, DeadLetter, DeadLetterReason};
 use super::log::SLICE_BYTES;
-use super::materialize::Authored;
+use super::materialize::{Authored, Place};
 use super::pending::{self, Found, PendingGroup};
 use super::step::{Next, events_in};
 use super::{Fate, PoisonAnswer, Replica, ReplicaError, log};
@@ -108,11 +108,10 @@ impl Replica {
             for (confirmed, hash) in rest {
                 log::append(&replica.connection, confirmed, *hash)?;
                 next.meta.head = LogPosition { seq: confirmed.last(), hash: *hash };
-                if is_clear {
-                    replica.apply_group(confirmed, next)?;
-                }
             }
             if is_clear {
+                let events = rest.iter().flat_map(|(confirmed, _)| confirmed_events(confirmed));
+                replica.apply_all(events, replica.on_poison, next)?;
                 next.meta.state_head = next.meta.head.seq;
             }
             let backlog = next.meta.head.seq.0 - next.meta.state_head.0;
@@ -128,7 +127,7 @@ impl Replica {
     ///
     /// That can be if the backend was restored from a backup that had them still, or if it took a
     /// group that an opening without a backend had given up.
-    fn forget_letters(&self, next: &mut Next) -> Result<(), ReplicaError> {
+    pub(super) fn forget_letters(&self, next: &mut Next) -> Result<(), ReplicaError> {
         if next.counts.dead_letters == 0 || next.meta.state_head == self.meta.state_head {
             return Ok(());
         }
@@ -212,20 +211,10 @@ impl Replica {
             let rows = log::rows(&self.connection, after, next.meta.head.seq, LOG_ROWS, &own)?;
             let Some(last) = rows.last() else { break };
             after = (GlobalSeqNum(last.at), last.client);
-            for row in &rows {
-                self.apply(row.place(), row.authored(), self.on_poison, next)?;
-            }
+            let events = rows.iter().map(|row| (row.place(), row.authored()));
+            self.apply_all(events, self.on_poison, next)?;
         }
         next.meta.state_head = next.meta.head.seq;
-        Ok(())
-    }
-
-    /// Applies a confirmed group event by event.
-    fn apply_group(&self, confirmed: &ConfirmedGroup, next: &mut Next) -> Result<(), ReplicaError> {
-        for (index, authored) in Authored::of(&confirmed.group).enumerate() {
-            let place = (confirmed.first.plus(index as u64), 0);
-            self.apply(place, authored, self.on_poison, next)?;
-        }
         Ok(())
     }
 
@@ -305,13 +294,36 @@ impl Replica {
             let chunk = self.pending_chunk(from, next)?;
             let Some(last) = chunk.last() else { return Ok(()) };
             from = last.last() + 1;
-            for own in &chunk {
-                match taken.get(&own.group.id()) {
-                    Some(fate) => self.leave(own, fate.clone(), next)?,
-                    None => self.redo(own, redo, next)?,
-                }
+            self.redo_chunk(&chunk, taken, redo, next)?;
+        }
+    }
+
+    /// Applies some pending groups again; those that were taken just leave.
+    pub(super) fn redo_chunk(
+        &self,
+        chunk: &[PendingGroup],
+        taken: &HashMap<GroupId, Fate>,
+        redo: Redo<'_>,
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
+        // As with confirmed events, most chunks need no savepoint for each group.
+        let mut after = next.clone();
+        let done = |own: &PendingGroup| match taken.get(&own.group.id()) {
+            Some(fate) => self.leave(own, fate.clone(), &mut after),
+            None => self.redone(own, &mut after),
+        };
+        let is_applied = |own: &PendingGroup| !taken.contains_key(&own.group.id());
+        if self.try_together(chunk.iter(), done, is_applied)? {
+            *next = after;
+            return Ok(());
+        }
+        for own in chunk {
+            match taken.get(&own.group.id()) {
+                Some(fate) => self.leave(own, fate.clone(), next)?,
+                None => self.redo(own, redo, next)?,
             }
         }
+        Ok(())
     }
 
     /// Reads as many pending groups as may be in memory at a time.
@@ -333,20 +345,14 @@ impl Replica {
     }
 
     /// Applies one group of the tail again, on the state as it is now.
-    pub(super) fn redo(
+    fn redo(
         &self,
         own: &PendingGroup,
         redo: Redo<'_>,
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
         match self.try_pending(&own.group, own.client_only)? {
-            Ok(()) => {
-                let preimages = self.connection.take_changes();
-                next.changed.extend(&preimages.tables());
-                next.tail.unapplied -= u64::from(own.undo.is_none());
-                next.rebased = true;
-                pending::set_undo(&self.connection, own.first, Some(&preimages.encode()))?;
-            }
+            Ok(()) => self.redone(own, next)?,
             // The backend may have it; that is settled once everything that it has is here.
             Err(_) if !own.client_only && redo.in_doubt.has(own.group.id()) => {
                 next.tail.unapplied += u64::from(own.undo.is_some());
@@ -354,6 +360,16 @@ impl Replica {
             }
             Err(reason) => self.bury(own, reason, redo.now_ms, next)?,
         }
+        Ok(())
+    }
+
+    /// Takes note that a group of the tail was applied again.
+    fn redone(&self, own: &PendingGroup, next: &mut Next) -> Result<(), ReplicaError> {
+        let preimages = self.connection.take_changes();
+        next.changed.extend(&preimages.tables());
+        next.tail.unapplied -= u64::from(own.undo.is_none());
+        next.rebased = true;
+        pending::set_undo(&self.connection, own.first, Some(&preimages.encode()))?;
         Ok(())
     }
 
@@ -396,6 +412,14 @@ impl Replica {
         next.tail.last += last - first + 1;
         Ok(())
     }
+}
+
+/// Walks over a confirmed group's events with their places.
+fn confirmed_events(
+    confirmed: &ConfirmedGroup,
+) -> impl Iterator<Item = (Place, Authored<'_>)> + Clone {
+    let places = (0..).map(|index| (confirmed.first.plus(index), 0));
+    places.zip(Authored::of(&confirmed.group))
 }
 
 impl PoisonAnswer {

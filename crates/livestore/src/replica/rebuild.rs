@@ -3,7 +3,7 @@
 //! A rebuild resumes: its first transaction empties the state and says so, and each batch says how
 //! far it came, so that at every moment the state is a replay of the log up to the state head.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use livestore_core::GlobalSeqNum;
 use livestore_core::mutant::{self, Mutant};
@@ -66,7 +66,11 @@ impl Replica {
             progress(RebuildProgress { done: self.meta.state_head.0, total: self.meta.head.seq.0 });
             let in_doubt = self.doubts();
             let redo = Redo { in_doubt: &in_doubt, now_ms };
-            self.step(|replica, next| replica.rebuild_batch(redo, next))?;
+            self.step(|replica, next| {
+                replica.rebuild_batch(redo, next)?;
+                // It may bring in what was pulled and not merged yet.
+                replica.forget_letters(next)
+            })?;
         }
         Ok(())
     }
@@ -78,9 +82,8 @@ impl Replica {
             let after = (next.meta.state_head, rebuild.client);
             let (up_to, own) = (next.meta.head.seq, next.meta.client_id.clone());
             let rows = log::rows(&self.connection, after, up_to, BATCH, &own)?;
-            for row in &rows {
-                self.apply(row.place(), row.authored(), PoisonAnswer::WHILE_REBUILDING, next)?;
-            }
+            let events = rows.iter().map(|row| (row.place(), row.authored()));
+            self.apply_all(events, PoisonAnswer::WHILE_REBUILDING, next)?;
             (next.meta.state_head, next.meta.rebuild) = match rows.last() {
                 Some(last) => {
                     let rebuild = Rebuild { client: last.client, ordinal: None };
@@ -91,15 +94,13 @@ impl Replica {
             return Ok(());
         };
         let chunk = self.pending_chunk(ordinal.saturating_add(1), next)?;
-        for own in &chunk {
-            let id = own.group.id();
-            match log::positions(&self.connection, id)? {
-                Some((first, last)) => {
-                    self.leave(own, Fate::Confirmed { first, last }, next)?;
-                }
-                None => self.redo(own, redo, next)?,
+        let mut taken = HashMap::new();
+        for id in chunk.iter().map(|own| own.group.id()) {
+            if let Some((first, last)) = log::positions(&self.connection, id)? {
+                taken.insert(id, Fate::Confirmed { first, last });
             }
         }
+        self.redo_chunk(&chunk, &taken, redo, next)?;
         // Doing the tail for the first time is no rebase.
         next.rebased = false;
         next.meta.rebuild =

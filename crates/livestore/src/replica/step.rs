@@ -9,7 +9,7 @@ use super::pending::{self, Tail};
 use super::{Fate, Replica, ReplicaError, log};
 
 /// What a step leads to; taken over only once the step is committed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Next {
     pub(super) meta: Meta,
     pub(super) tail: Tail,
