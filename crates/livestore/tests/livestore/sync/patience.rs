@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use livestore::{PoisonAnswer, StoreOptions};
+use livestore::{Durability, PoisonAnswer, StoreOptions};
 
 use super::*;
 use crate::backend::{Served, foreign_group};
@@ -129,4 +129,41 @@ fn an_event_that_nobody_knew_is_applied_once_the_schema_knows_it() {
     assert_eq!(store.schema().state_version(), version, "a new event alone is no new version");
     assert_eq!(store.query(Todo::select().count()).unwrap(), 1);
     assert_eq!(store.quarantined().unwrap(), []);
+}
+
+#[test]
+fn a_stream_of_full_commits_does_not_hold_up_syncing() {
+    let (backend, folder) = (Served::new(), tempfile::tempdir().unwrap());
+    let adapter = FileAdapter::new(folder.path()).sync(backend.clone());
+    let options = StoreOptions::new().durability(Durability::Full);
+    let store = Store::open_with(schema(), "test", adapter, options).unwrap();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let (store_ref, is_over_ref) = (&store, &is_over);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for number in 0.. {
+                    if is_over_ref.load(std::sync::atomic::Ordering::Relaxed) {
+                        break;
+                    }
+                    drop(store_ref.commit(todo(&format!("{thread}-{number}"))).unwrap());
+                }
+            });
+        }
+        let synced = catch_unwind(AssertUnwindSafe(|| {
+            wait_until(&store, |status| status.confirmed_head.0 > 300);
+        }));
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        synced.unwrap();
+    });
+}
+
+#[test]
+fn the_time_that_a_step_of_ours_takes_is_not_counted_as_the_backend_s_silence() {
+    let mut net = clients(1);
+    net.commit(0, todo("a"));
+    net.poll(0);
+    let timeout = net.replica(0).next_timeout().expect("an answer is awaited");
+    net.replica(0).answer_may_take_longer(10_000);
+    assert_eq!(net.replica(0).next_timeout(), Some(timeout + 10_000));
 }
