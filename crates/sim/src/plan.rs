@@ -69,7 +69,8 @@ impl Fault {
     fn weight(self) -> u64 {
         match self {
             Self::Reset | Self::HangUp | Self::KillInside | Self::OneWay => 6,
-            Self::Clock | Self::ServerStop | Self::ServerKillInside | Self::VersionSkew => 3,
+            Self::Clock | Self::ServerStop | Self::ServerKillInside => 3,
+            Self::VersionSkew => 4,
             Self::Join | Self::Leave | Self::ServerRestore => 1,
             _ => 2,
         }
@@ -154,7 +155,7 @@ impl Plan {
         let share = *rng.pick(&[80, 250, 500]);
         let faults = Fault::ALL.into_iter().filter(|_| rng.chance(share)).collect();
         let commit_gap_ms = latency_ms.1 * *rng.pick(&[2, 8, 16, 40, 40]);
-        Self {
+        let plan = Self {
             clients,
             in_memory: *rng.pick(&[0, 0, 0, 300]),
             stopping: *rng.pick(&[0, 200, 1000]),
@@ -177,7 +178,19 @@ impl Plan {
             sync_ms: *rng.pick(&[0, 2, 20]),
             faults,
             fault_gap: *rng.pick(&[40, 100, 100, 250]),
-        }
+        };
+        if rng.below(6) == 0 { plan.with_upgrades(rng) } else { plan }
+    }
+
+    /// Makes it a run in which clients change versions all the time, with several groups pushed and
+    /// not answered, and small pages: what a group means changes while nobody knows where it is.
+    fn with_upgrades(self, rng: &mut Rng) -> Self {
+        let mut faults = self.faults;
+        faults.retain(|fault| *fault != Fault::VersionSkew);
+        faults.push(Fault::VersionSkew);
+        let commit_gap_ms = self.latency_ms.1 * *rng.pick(&[2, 8]);
+        let sizes = Sizes { page_groups: *rng.pick(&[1, 1, 2]), ..self.sizes };
+        Self { skewed: 300, max_pending: 8, fault_gap: 40, faults, commit_gap_ms, sizes, ..self }
     }
 
     /// Draws the next fault that is none of single messages, if there are any.

@@ -516,3 +516,38 @@ fn a_store_may_be_dropped_by_its_own_subscriber() {
         server.shutdown().await;
     });
 }
+
+/// How many groups are pending, unless `LIVESTORE_TAIL` says so.
+const TAIL: u64 = 4_000;
+
+/// Each rebase of a long tail takes longer than others need for their next commit. If a client had
+/// to win that race, it would never get anything to the server.
+#[test]
+fn a_long_tail_drains_while_others_commit_a_hundred_events_a_second() {
+    let tail = std::env::var("LIVESTORE_TAIL").ok().and_then(|tail| tail.parse().ok());
+    let tail: u64 = tail.unwrap_or(TAIL);
+    run(async move {
+        let folder = tempfile::tempdir().unwrap();
+        let addr = free_addr();
+        let late = store_at(addr);
+        for number in 0..tail {
+            drop(late.commit(note(format!("late-{number}"))).unwrap());
+        }
+        let server = start(folder.path(), addr).await;
+        let busy = store_at(addr);
+        until(&busy, |status| status.is_synced()).await;
+        let start = Instant::now();
+        let mut others = 0;
+        while late.sync_status().unwrap().pending_groups > 0 {
+            assert!(start.elapsed() < 2 * PATIENCE, "it waits: {:?}", late.sync_status());
+            late.retry_now().unwrap();
+            drop(busy.commit(note(format!("busy-{others}"))).unwrap());
+            others += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        println!("{tail} groups beside {others} others: {:?}", start.elapsed());
+        assert!(others > 0, "there was no race");
+        in_step(&[&late, &busy], tail + others).await;
+        server.shutdown().await;
+    });
+}
