@@ -141,6 +141,7 @@ pub(crate) fn soak(args: &SoakArgs) -> Outcome {
             .args(["test", "--release", "--lib", "--tests", "--exclude", "xtask"])
             .args(WITHOUT_SIM)
             .env("PROPTEST_CASES", args.cases.to_string())
+            .env("LIVESTORE_TAIL", "20000")
             .env("LIVESTORE_FUZZ_RUNS", FUZZ_RUNS)
             .env("LIVESTORE_CRASH_IMAGES", CRASH_IMAGES),
     )?;

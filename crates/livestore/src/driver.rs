@@ -211,7 +211,14 @@ impl Run {
         let taken = match incoming {
             Some(Incoming::Opened) => store.write(crate::Replica::upstream_connected),
             Some(Incoming::Message(message)) => {
-                store.write(|replica| replica.receive_upstream(message, now_ms))
+                // The provider hands over what has come while the last message was taken.
+                tokio::task::yield_now().await;
+                let link = self.conversation.as_ref();
+                let more_waits = link.is_some_and(|link| !link.end.incoming.is_empty());
+                store.write(|replica| {
+                    replica.more_messages_wait(more_waits);
+                    replica.receive_upstream(message, now_ms)
+                })
             }
             None => {
                 let reason = match self.conversation.take() {

@@ -530,7 +530,11 @@ impl World {
         let now_ms = self.client_now(at);
         self.note_message(at, &message);
         let is_damaged = self.link_mut(id).is_none_or(|link| link.is_damaged);
+        let is_waiting = self.link_mut(id).is_some_and(|link| !link.down.is_empty());
+        // A driver may see it, or not yet.
+        let more_waits = is_waiting && self.counts.steps.is_multiple_of(2);
         let process = self.clients[at].process.as_mut().expect("an open link has a process");
+        process.replica.more_messages_wait(more_waits);
         let taken = process.replica.receive_upstream(message, now_ms);
         if self.has_died(at, Doing::Following) {
             return Ok(());
@@ -610,7 +614,14 @@ impl World {
             if is_dead {
                 return Ok(());
             }
-            match process.replica.poll_upstream(now_ms) {
+            let polled = process.replica.poll_upstream(now_ms);
+            let head = process.replica.status().confirmed_head;
+            if head != client.model.head.seq && !client.is_dead() {
+                // Pages that were put off have been merged.
+                self.observe(at)?;
+            }
+            let Some(process) = &mut self.clients[at].process else { return Ok(()) };
+            match polled {
                 Ok(None) => {
                     if let Some(barrier) = process.replica.poll_barrier() {
                         process.barrier = Some(barrier);

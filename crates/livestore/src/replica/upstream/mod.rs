@@ -121,6 +121,8 @@ pub(super) struct Upstream {
     disconnect: bool,
     /// Since when the backend owes us something.
     waiting_since_ms: Option<u64>,
+    /// Messages have come that the driver has not handed over yet.
+    more_waits: bool,
     in_flight: Option<InFlight>,
     next_request: u64,
     backend_head: Option<GlobalSeqNum>,
@@ -143,6 +145,7 @@ impl Upstream {
             outbox: VecDeque::new(),
             disconnect: false,
             waiting_since_ms: None,
+            more_waits: false,
             in_flight: None,
             next_request: 1,
             backend_head: None,
@@ -189,6 +192,10 @@ impl Upstream {
         }
     }
 
+    fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+    }
+
     /// Asks the driver to end the conversation, if there is one.
     fn hang_up(&mut self) {
         self.disconnect |= matches!(self.phase, Phase::Connecting | Phase::Greeting | Phase::Live);
@@ -222,6 +229,9 @@ impl Replica {
             self.upstream.waiting_since_ms = None;
             return Ok(Some(UpstreamAction::Disconnect));
         }
+        if !self.upstream.more_waits && self.upstream.is_live() && self.has_all_pages() {
+            self.merge_backlog(now_ms);
+        }
         if let Phase::Offline { retry_at_ms } = self.upstream.phase
             // A clock that was set back must not keep us waiting.
             && (retry_at_ms <= now_ms || retry_at_ms > now_ms + MAX_PAUSE_MS)
@@ -247,6 +257,15 @@ impl Replica {
         // A clock that was set back starts the wait anew.
         *since_ms = now_ms.min(*since_ms);
         now_ms - *since_ms >= ANSWER_MS
+    }
+
+    /// Says whether further messages have come, which follow at once.
+    ///
+    /// A page that is not the last one is written to the log and not merged yet: a client with a long
+    /// tail, for which each rebase takes longer than others need for their next push, would merge
+    /// old pages one by one and never come to its own push.
+    pub fn more_messages_wait(&mut self, more_waits: bool) {
+        self.upstream.more_waits = more_waits;
     }
 
     /// Grants the backend as much more time for its answer as we have taken ourselves.
@@ -297,6 +316,7 @@ impl Replica {
         self.forget_push();
         let upstream = &mut self.upstream;
         upstream.outbox.clear();
+        upstream.more_waits = false;
         upstream.disconnect = false;
         upstream.waiting_since_ms = None;
         upstream.accepted.clear();

@@ -158,7 +158,12 @@ impl Replica {
 
     /// Tells whether pages are still missing that the backend is known to have.
     fn is_catching_up(&self) -> bool {
-        self.upstream.backend_head > Some(self.head().seq)
+        !self.has_all_pages()
+    }
+
+    /// Tells whether the log on disk reaches as far as the backend is known to have it.
+    pub(super) fn has_all_pages(&self) -> bool {
+        self.upstream.backend_head <= Some(self.head().seq)
     }
 
     /// Tries groups once more that failed while their acceptance was in doubt, if it is not any
@@ -183,6 +188,26 @@ impl Replica {
             known.extend(log::pending_groups_after(&self.connection, self.meta.state_head)?);
         }
         Ok(InDoubt::These(known))
+    }
+
+    /// Merges the pages that were put off because more messages were waiting.
+    pub(super) fn merge_backlog(&mut self, now_ms: u64) {
+        if !self.has_backlog() {
+            return;
+        }
+        let merge = |replica: &mut Self| {
+            let in_doubt = replica.known_doubts()?;
+            replica.catch_up(Redo { in_doubt: &in_doubt, now_ms })?;
+            replica.settle_doubts(now_ms)
+        };
+        match merge(self) {
+            Ok(()) => self.upstream.waiting_since_ms = None,
+            Err(Trouble::Replica(error)) => self.upstream.fail(&error),
+            Err(Trouble::Violation(Violation(message))) => {
+                self.upstream.last_error = Some(message);
+                self.upstream.hang_up();
+            }
+        }
     }
 
     fn receive_page(&mut self, page: Page, now_ms: u64) -> Result<(), Trouble> {
@@ -221,12 +246,13 @@ impl Replica {
             return Err(violation("a page whose content does not lead to its log hash"));
         }
         self.learn_backend_head(page.head);
-        let more_to_come = self.upstream.backend_head >= Some(next);
+        let is_last = self.upstream.backend_head < Some(next);
+        let more_to_come = !is_last || self.upstream.more_waits;
         // A push that we have forgotten may still be on its way, and be taken at the end of what
         // the backend has: until we are there, no group of ours is given up.
         let in_doubt = if mutant::is_active(Mutant::PageMergedEarly) {
             InDoubt::These(HashSet::new())
-        } else if more_to_come {
+        } else if !is_last {
             InDoubt::All
         } else {
             self.known_doubts()?
