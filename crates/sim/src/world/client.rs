@@ -532,7 +532,7 @@ impl World {
         let is_damaged = self.link_mut(id).is_none_or(|link| link.is_damaged);
         let is_waiting = self.link_mut(id).is_some_and(|link| !link.down.is_empty());
         // A driver may see it, or not yet.
-        let more_waits = is_waiting && self.counts.steps.is_multiple_of(2);
+        let more_waits = is_waiting && self.counts.steps.is_multiple_of(6);
         let process = self.clients[at].process.as_mut().expect("an open link has a process");
         process.replica.more_messages_wait(more_waits);
         let taken = process.replica.receive_upstream(message, now_ms);
