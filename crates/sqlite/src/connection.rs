@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
@@ -28,7 +29,7 @@ const KEPT_WAL_BYTES: i64 = 16 << 20;
 const STEPS_BETWEEN_CHECKS: i32 = 2_000;
 
 /// How long the other side of a lock on the file is waited for.
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a commit survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -285,9 +286,14 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// A sync failed. A full disk, say, is none: the file is as good as before.
+    /// A sync failed. A full disk, say, is none, nor is somebody who reads: the file is as good as
+    /// before.
     pub fn empty_left_wal(&self) -> Result<(), SqliteError> {
-        match self.checkpoint() {
+        // Whoever opens a store does not wait for a long check or backup of it to end.
+        self.raw.busy_timeout(Duration::ZERO)?;
+        let emptied = self.checkpoint();
+        self.raw.busy_timeout(BUSY_TIMEOUT)?;
+        match emptied {
             Err(error) if error.is_sync_failure() => Err(error),
             _ => Ok(()),
         }

@@ -208,7 +208,9 @@ impl Replica {
             replica.settle_doubts(now_ms)
         };
         match merge(self) {
-            Ok(()) => self.upstream.waiting_since_ms = None,
+            // The pages are all here; an answer to a push may still be owed.
+            Ok(()) if self.upstream.in_flight.is_none() => self.upstream.waiting_since_ms = None,
+            Ok(()) => {}
             Err(Trouble::Replica(error)) => self.upstream.fail(&error),
             Err(Trouble::Violation(Violation(message))) => {
                 self.upstream.last_error = Some(message);
