@@ -88,7 +88,7 @@ const RANDOM_MASK: u128 = (1 << RANDOM_BITS) - 1;
 /// last one by a random step of 1 to 2³².
 #[derive(Debug)]
 pub struct IdGenerator {
-    random: blake3::OutputReader,
+    random: Random,
     last_ms: u64,
     last_random: u128,
 }
@@ -96,9 +96,9 @@ pub struct IdGenerator {
 impl IdGenerator {
     /// Starts a generator from 32 random bytes.
     pub fn new(seed: [u8; 32]) -> Self {
-        let mut random = blake3::Hasher::new_keyed(&seed).finalize_xof();
+        let mut random = Random::new(seed);
         // Should the clock start at zero, the first id continues from here.
-        let last_random = fresh_random(&mut random) >> 1;
+        let last_random = random.id_bits() >> 1;
         Self { random, last_ms: 0, last_random }
     }
 
@@ -119,13 +119,11 @@ impl IdGenerator {
 
     /// Draws 64 random bits, for jitter and the like.
     pub fn random(&mut self) -> u64 {
-        let mut bytes = [0; 8];
-        self.random.fill(&mut bytes);
-        u64::from_le_bytes(bytes)
+        u64::from_le_bytes(self.random.bytes())
     }
 
     fn next(&mut self, unix_ms: u64) -> Uuid {
-        let fresh = fresh_random(&mut self.random);
+        let fresh = self.random.id_bits();
         let now_ms = unix_ms.min((1 << 48) - 1);
         if now_ms > self.last_ms {
             self.last_ms = now_ms;
@@ -145,8 +143,35 @@ impl IdGenerator {
     }
 }
 
-fn fresh_random(random: &mut blake3::OutputReader) -> u128 {
-    let mut bytes = [0; 16];
-    random.fill(&mut bytes[6..]);
-    u128::from_be_bytes(bytes) & RANDOM_MASK
+/// A stream of random bytes, made a block of BLAKE3's output at a time.
+#[derive(Debug)]
+struct Random {
+    stream: blake3::OutputReader,
+    block: [u8; blake3::BLOCK_LEN],
+    used: usize,
+}
+
+impl Random {
+    fn new(seed: [u8; 32]) -> Self {
+        let stream = blake3::Hasher::new_keyed(&seed).finalize_xof();
+        Self { stream, block: [0; blake3::BLOCK_LEN], used: blake3::BLOCK_LEN }
+    }
+
+    /// Takes the next bytes; the few that are left of a block are not used.
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        if self.used + N > self.block.len() {
+            self.stream.fill(&mut self.block);
+            self.used = 0;
+        }
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(&self.block[self.used..self.used + N]);
+        self.used += N;
+        bytes
+    }
+
+    fn id_bits(&mut self) -> u128 {
+        let mut bytes = [0; 16];
+        bytes[6..].copy_from_slice(&self.bytes::<10>());
+        u128::from_be_bytes(bytes) & RANDOM_MASK
+    }
 }

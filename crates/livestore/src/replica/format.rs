@@ -71,10 +71,15 @@ CREATE TABLE __livestore_pending (
     session_id  TEXT NOT NULL,
     undo        BLOB
 ) STRICT;
-CREATE UNIQUE INDEX __livestore_pending_group
-    ON __livestore_pending (group_id, client_only, events) WHERE event_index = 0;
 CREATE INDEX __livestore_pending_unapplied ON __livestore_pending (ordinal)
     WHERE event_index = 0 AND undo IS NULL;
+
+CREATE TABLE __livestore_pending_group (
+    group_id    BLOB PRIMARY KEY,
+    client_only INTEGER NOT NULL,
+    events      INTEGER NOT NULL,
+    ordinal     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE __livestore_dead_letter (
     group_id    BLOB PRIMARY KEY,

@@ -199,16 +199,16 @@ impl LogRow {
     }
 }
 
-/// Finds the groups behind a position that are pending as well.
-pub(crate) fn pending_groups_after(
+/// Reads which groups of a client stand behind a position.
+pub(crate) fn groups_of(
     connection: &Connection,
+    client: &ClientId,
     after: GlobalSeqNum,
 ) -> Result<Vec<GroupId>, SqliteError> {
-    let sql = "SELECT group_id FROM __livestore_eventlog AS log \
-               WHERE seq > ? AND log_hash IS NOT NULL AND EXISTS \
-               (SELECT 1 FROM __livestore_pending AS own \
-               WHERE own.group_id = log.group_id AND own.event_index = 0)";
-    connection.system().query(sql, [after.0 as i64], |row| group_id(row, 0))
+    let sql = "SELECT group_id FROM __livestore_eventlog \
+               WHERE seq > ? AND client_id = ? AND log_hash IS NOT NULL";
+    let params = params![after.0 as i64, client.as_str()];
+    connection.system().query(sql, params, |row| group_id(row, 0))
 }
 
 /// Bytes of payloads after which a slice of the log, or of the tail, ends.

@@ -9,12 +9,12 @@ use std::collections::{HashMap, HashSet};
 use livestore_core::merge::merge;
 use livestore_core::mutant::{self, Mutant};
 use livestore_core::{ConfirmedGroup, GlobalSeqNum, GroupId, LogHash, LogPosition};
-use livestore_sqlite::Preimages;
+use livestore_sqlite::{Preimages, SqliteError};
 
 use super::exceptions::{self, DeadLetter, DeadLetterReason};
 use super::log::SLICE_BYTES;
 use super::materialize::{Authored, Place};
-use super::pending::{self, Found, PendingGroup};
+use super::pending::{self, Found, PendingGroup, Tail};
 use super::step::{Next, events_in};
 use super::{Fate, PoisonAnswer, Replica, ReplicaError, log};
 
@@ -199,7 +199,7 @@ impl Replica {
         self.undo_from(i64::MIN, next)?;
         let from = next.meta.state_head;
         self.apply_backlog(next)?;
-        let taken = self.taken_after(from)?;
+        let taken = self.taken_after(from, next)?;
         self.redo_from(i64::MIN, &taken, redo, next)
     }
 
@@ -219,14 +219,33 @@ impl Replica {
     }
 
     /// Finds the pending groups that the log holds behind a position, and where.
-    fn taken_after(&self, after: GlobalSeqNum) -> Result<HashMap<GroupId, Fate>, ReplicaError> {
+    fn taken_after(
+        &self,
+        after: GlobalSeqNum,
+        next: &Next,
+    ) -> Result<HashMap<GroupId, Fate>, ReplicaError> {
         let mut taken = HashMap::new();
-        for id in log::pending_groups_after(&self.connection, after)? {
+        for id in self.pending_in_log(after, &next.tail)? {
             if let Some((first, last)) = log::positions(&self.connection, id)? {
                 taken.insert(id, Fate::Confirmed { first, last });
             }
         }
         Ok(taken)
+    }
+
+    /// Finds the groups behind a position of the log that are pending as well.
+    pub(super) fn pending_in_log(
+        &self,
+        after: GlobalSeqNum,
+        tail: &Tail,
+    ) -> Result<Vec<GroupId>, SqliteError> {
+        let mut pending = Vec::new();
+        for id in log::groups_of(&self.connection, &self.meta.client_id, after)? {
+            if pending::find(&self.connection, tail, id)?.is_some() {
+                pending.push(id);
+            }
+        }
+        Ok(pending)
     }
 
     /// Takes a pending group that the backend will never accept out of the tail.
@@ -237,7 +256,8 @@ impl Replica {
         redo: Redo<'_>,
     ) -> Result<(), ReplicaError> {
         self.step(|replica, next| {
-            let Some(Found { first, last, .. }) = pending::find(&replica.connection, rejected)?
+            let Some(Found { first, last, .. }) =
+                pending::find(&replica.connection, &next.tail, rejected)?
             else {
                 return Ok(());
             };
@@ -405,10 +425,12 @@ impl Replica {
     /// A known bug, see [`Mutant::TailOvertakesRejected`].
     fn move_to_end(&self, ordinals: (i64, i64), next: &mut Next) -> Result<(), ReplicaError> {
         let (first, last) = ordinals;
-        self.connection.system().execute(
-            "UPDATE __livestore_pending SET ordinal = ordinal + ? WHERE ordinal BETWEEN ? AND ?",
-            [next.tail.last + 1 - first, first, last],
-        )?;
+        for table in ["__livestore_pending", "__livestore_pending_group"] {
+            let sql =
+                format!("UPDATE {table} SET ordinal = ordinal + ? WHERE ordinal BETWEEN ? AND ?");
+            let by = next.tail.last + 1 - first;
+            self.connection.system().execute(&sql, [by, first, last])?;
+        }
         next.tail.last += last - first + 1;
         Ok(())
     }

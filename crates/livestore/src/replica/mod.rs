@@ -260,7 +260,7 @@ impl Replica {
         tail.add(client_only, group.event_count());
         let undo = Some(preimages.encode());
         pending::append(&self.connection, group, first, client_only, undo.as_deref())?;
-        Ok(())
+        Ok(pending::index_newest(&self.connection, tail)?)
     }
 
     fn materialize_all(&self, group: &Group, kind: EventKind) -> Result<(), CommitError> {
@@ -289,7 +289,7 @@ impl Replica {
 
     /// Looks up what became of a group.
     pub fn group_state(&self, group: GroupId) -> Result<GroupState, SqliteError> {
-        if pending::find(&self.connection, group)?.is_some() {
+        if pending::find(&self.connection, &self.tail, group)?.is_some() {
             return Ok(GroupState::Pending);
         }
         if let Some((first, last)) = log::positions(&self.connection, group)? {
@@ -304,7 +304,7 @@ impl Replica {
 
     /// Looks up a group of this client that was committed at any time: what its commit returned.
     pub fn committed(&self, group: GroupId) -> Result<Option<Committed>, SqliteError> {
-        let (ordinal, synced) = match pending::find(&self.connection, group)? {
+        let (ordinal, synced) = match pending::find(&self.connection, &self.tail, group)? {
             Some(Found { last, client_only, .. }) => (last, !client_only),
             None => match self.group_state(group)? {
                 GroupState::Unknown => return Ok(None),

@@ -2,12 +2,15 @@
 //!
 //! Ordinals grow and never become global numbers, so that a rebase rewrites no row. A group's
 //! undo data stands in its first row.
+//!
+//! `__livestore_pending_group` finds groups by id. It lags behind, since it would cost each commit
+//! one more page: the newest groups are found by looking at each, and get into it together.
 
 use livestore_core::merge::PendingGroup as MergeKey;
 use livestore_core::{
     CanonicalJson, ClientId, Event, GlobalSeqNum, Group, GroupId, LogHash, SessionId,
 };
-use livestore_sqlite::rusqlite;
+use livestore_sqlite::rusqlite::{self, Row};
 use livestore_sqlite::{Connection, SqliteError, params};
 
 use super::log::{ClientOnlyPlace, damaged, event, group_id, session_id};
@@ -54,7 +57,12 @@ pub(crate) struct Tail {
     /// The highest ordinal that was ever given in this opening of the store, so that an ordinal is
     /// not given twice.
     pub(crate) last: i64,
+    /// Groups up to this ordinal are in the index by id.
+    pub(crate) indexed: i64,
 }
+
+/// Events that may stand behind the index.
+const UNINDEXED_EVENTS: i64 = 256;
 
 impl Tail {
     pub(crate) fn is_empty(&self) -> bool {
@@ -85,35 +93,63 @@ impl Tail {
 /// The greatest ordinal, and the least with its sign turned: room to count on from either.
 const MAX_ORDINAL: i64 = 1 << 62;
 
-/// Measures the tail; reads only its indexes, so that a long one costs little.
+/// Measures the tail; reads the index and the newest groups, so that a long one costs little.
 pub(crate) fn tail(connection: &Connection) -> Result<Tail, SqliteError> {
-    let sql = "SELECT count(*) FILTER (WHERE NOT client_only), \
-               coalesce(sum(events) FILTER (WHERE NOT client_only), 0), \
-               count(*) FILTER (WHERE client_only), \
-               coalesce(sum(events) FILTER (WHERE client_only), 0), \
-               (SELECT count(*) FROM __livestore_pending WHERE event_index = 0 AND undo IS NULL), \
+    let measure = "count(*) FILTER (WHERE NOT client_only), \
+                   coalesce(sum(events) FILTER (WHERE NOT client_only), 0), \
+                   count(*) FILTER (WHERE client_only), \
+                   coalesce(sum(events) FILTER (WHERE client_only), 0), \
+                   coalesce(min(events), 1), count(*) - count(events)";
+    let read = |row: &Row<'_>| {
+        if row.get::<_, i64>(4)? < 1 || row.get::<_, i64>(5)? > 0 {
+            return Err(damaged(4, "a pending group without events"));
+        }
+        let (groups, events) = (row.get(0)?, row.get(1)?);
+        let (client_only_groups, client_only_events) = (row.get(2)?, row.get(3)?);
+        Ok(Tail { groups, events, client_only_groups, client_only_events, ..Tail::default() })
+    };
+    let system = connection.system();
+    let sql = format!("SELECT {measure} FROM __livestore_pending_group");
+    let indexed = system.query_one(&sql, [], read)?.unwrap_or_default();
+
+    let sql = "SELECT (SELECT count(*) FROM __livestore_pending \
+               WHERE event_index = 0 AND undo IS NULL), \
+               (SELECT coalesce(min(ordinal), 1) FROM __livestore_pending), \
                (SELECT coalesce(max(ordinal), 0) FROM __livestore_pending), \
-               (SELECT coalesce(min(ordinal), 0) FROM __livestore_pending), \
-               coalesce(min(events), 1), count(*) - count(events) \
-               FROM __livestore_pending WHERE event_index = 0";
-    let tail = connection.system().query_one(sql, [], |row| {
-        let (first, last): (i64, i64) = (row.get(6)?, row.get(5)?);
+               (SELECT max(ordinal) FROM __livestore_pending_group)";
+    let extent = system.query_one(sql, [], |row| {
+        let (first, last): (i64, i64) = (row.get(1)?, row.get(2)?);
         if first < -MAX_ORDINAL || last > MAX_ORDINAL {
-            return Err(damaged(5, "an ordinal that was never given"));
+            return Err(damaged(1, "an ordinal that was never given"));
         }
-        if row.get::<_, i64>(7)? < 1 || row.get::<_, i64>(8)? > 0 {
-            return Err(damaged(7, "a pending group without events"));
-        }
-        Ok(Tail {
-            groups: row.get(0)?,
-            events: row.get(1)?,
-            client_only_groups: row.get(2)?,
-            client_only_events: row.get(3)?,
-            unapplied: row.get(4)?,
-            last: row.get(5)?,
-        })
+        let indexed = row.get::<_, Option<i64>>(3)?.unwrap_or(first - 1);
+        Ok(Tail { unapplied: row.get(0)?, last, indexed, ..Tail::default() })
     })?;
-    Ok(tail.unwrap_or_default())
+    let extent = extent.unwrap_or_default();
+
+    let sql =
+        format!("SELECT {measure} FROM __livestore_pending WHERE ordinal > ? AND event_index = 0");
+    let newest = system.query_one(&sql, [extent.indexed], read)?.unwrap_or_default();
+    Ok(Tail {
+        groups: indexed.groups + newest.groups,
+        events: indexed.events + newest.events,
+        client_only_groups: indexed.client_only_groups + newest.client_only_groups,
+        client_only_events: indexed.client_only_events + newest.client_only_events,
+        ..extent
+    })
+}
+
+/// Brings the newest groups into the index, once they are many.
+pub(crate) fn index_newest(connection: &Connection, tail: &mut Tail) -> Result<(), SqliteError> {
+    if tail.last - tail.indexed < UNINDEXED_EVENTS {
+        return Ok(());
+    }
+    let sql = "INSERT INTO __livestore_pending_group \
+               SELECT group_id, client_only, events, ordinal FROM __livestore_pending \
+               WHERE ordinal > ? AND event_index = 0";
+    connection.system().execute(sql, [tail.indexed])?;
+    tail.indexed = tail.last;
+    Ok(())
 }
 
 /// Appends a group to the tail.
@@ -142,6 +178,20 @@ pub(crate) fn append(
             ],
         )?;
     }
+    Ok(())
+}
+
+/// Puts a group that is no newest one into the tail, without effect on the state.
+pub(crate) fn insert(
+    connection: &Connection,
+    group: &Group,
+    first: i64,
+    client_only: bool,
+) -> Result<(), SqliteError> {
+    append(connection, group, first, client_only, None)?;
+    let sql = "INSERT INTO __livestore_pending_group VALUES (?, ?, ?, ?)";
+    let (id, events) = (group.id(), group.event_count() as i64);
+    connection.system().execute(sql, params![id.as_bytes(), client_only, events, first])?;
     Ok(())
 }
 
@@ -178,10 +228,16 @@ pub(crate) struct Found {
 }
 
 /// Finds a group in the tail.
-pub(crate) fn find(connection: &Connection, group: GroupId) -> Result<Option<Found>, SqliteError> {
-    let sql = "SELECT ordinal, ordinal + events - 1, client_only FROM __livestore_pending \
-               WHERE group_id = ? AND event_index = 0";
-    connection.system().query_one(sql, [group.as_bytes()], |row| {
+pub(crate) fn find(
+    connection: &Connection,
+    tail: &Tail,
+    group: GroupId,
+) -> Result<Option<Found>, SqliteError> {
+    let sql = "SELECT ordinal, ordinal + events - 1, client_only FROM __livestore_pending_group \
+               WHERE group_id = ?1 UNION ALL \
+               SELECT ordinal, ordinal + events - 1, client_only FROM __livestore_pending \
+               WHERE ordinal > ?2 AND event_index = 0 AND group_id = ?1";
+    connection.system().query_one(sql, params![group.as_bytes(), tail.indexed], |row| {
         Ok(Found { first: row.get(0)?, last: row.get(1)?, client_only: row.get(2)? })
     })
 }
@@ -288,13 +344,17 @@ pub(crate) fn set_undo(
     Ok(())
 }
 
-/// Removes the events from one ordinal to another.
+/// Removes the group whose events have the ordinals from one to another.
 pub(crate) fn remove(
     connection: &Connection,
     (first, last): (i64, i64),
 ) -> Result<(), SqliteError> {
+    let system = connection.system();
+    let sql = "DELETE FROM __livestore_pending_group WHERE group_id = \
+               (SELECT group_id FROM __livestore_pending WHERE ordinal = ?)";
+    system.execute(sql, [first])?;
     let sql = "DELETE FROM __livestore_pending WHERE ordinal BETWEEN ? AND ?";
-    connection.system().execute(sql, [first, last])?;
+    system.execute(sql, [first, last])?;
     Ok(())
 }
 

@@ -83,7 +83,7 @@ impl<'a> Writer<'a> {
 
     /// Appends a group to the tail; it has no undo data, since its effects are in no state.
     pub(super) fn pending(&mut self, group: &Group, client_only: bool) -> Result<(), RecoverError> {
-        pending::append(&self.connection, group, self.next_ordinal, client_only, None)?;
+        pending::insert(&self.connection, group, self.next_ordinal, client_only)?;
         self.next_ordinal += group.event_count() as i64;
         self.kept.pending_groups += 1;
         self.kept.pending_events += group.event_count();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use livestore_core::{Event, Group, GroupId, SessionId};
 use livestore_sqlite::{Preimages, SqliteError};
 
-use super::{Check, Checker, VerifyError, flaw_of_group, key};
+use super::{Check, Checker, VerifyError, flaw_of_group, group_name, key};
 use crate::inspect::rows::{Flaw, MetaRow, PendingRow};
 
 /// A group whose rows are coming in.
@@ -41,7 +41,31 @@ impl Checker<'_> {
         if let Some(meta) = meta {
             self.check_not_both(meta)?;
         }
+        self.check_index()?;
         self.check_undo()
+    }
+
+    /// Compares the index by id with the tail: it may lack the newest groups, and nothing else.
+    fn check_index(&mut self) -> Result<(), VerifyError> {
+        let sql = "SELECT ordinal, group_id FROM __livestore_pending_group AS entry \
+                   WHERE NOT EXISTS (SELECT 1 FROM __livestore_pending AS own \
+                   WHERE own.ordinal = entry.ordinal AND own.group_id = entry.group_id \
+                   AND own.event_index = 0 AND own.events = entry.events \
+                   AND own.client_only = entry.client_only)";
+        self.find(Check::Pending, "the index by id", sql, [], |row| {
+            let what = format!(
+                "the index by id has group {} here, the tail has not",
+                group_name(row.get_ref(1)?)
+            );
+            Ok((format!("ordinal {}", row.get::<_, i64>(0)?), what))
+        })?;
+        let sql = "SELECT ordinal, group_id FROM __livestore_pending WHERE event_index = 0 \
+                   AND ordinal <= (SELECT max(ordinal) FROM __livestore_pending_group) \
+                   AND group_id NOT IN (SELECT group_id FROM __livestore_pending_group)";
+        self.find(Check::Pending, "the tail", sql, [], |row| {
+            let what = format!("the index by id lacks group {}", group_name(row.get_ref(1)?));
+            Ok((format!("ordinal {}", row.get::<_, i64>(0)?), what))
+        })
     }
 
     fn check_pending_row(

@@ -154,9 +154,9 @@ impl Replica {
             let (first, client_only) = (group.first, group.client_only);
             if client_only || group.group.client_id() == &own_id {
                 // A group that was pulled but not merged yet is still pending.
-                if pending::find(&self.connection, group.group.id())?.is_none() {
+                if pending::find(&self.connection, &next.tail, group.group.id())?.is_none() {
                     let events = group.group.event_count();
-                    pending::append(&self.connection, &group.group, ordinal, client_only, None)?;
+                    pending::insert(&self.connection, &group.group, ordinal, client_only)?;
                     next.tail.add(client_only, events);
                     next.tail.unapplied += 1;
                     ordinal += events as i64;

@@ -71,9 +71,11 @@ impl Replica {
         if mutant::is_active(Mutant::LostAckPushedAsNew) {
             for group in in_flight.groups {
                 let new = self.ids.group_id(0);
-                let sql = "UPDATE __livestore_pending SET group_id = ? WHERE group_id = ?";
                 let ids = [&new.as_bytes()[..], &group.id.as_bytes()[..]];
-                _ = self.connection.system().execute(sql, ids);
+                for table in ["__livestore_pending", "__livestore_pending_group"] {
+                    let sql = format!("UPDATE {table} SET group_id = ? WHERE group_id = ?");
+                    _ = self.connection.system().execute(&sql, ids);
+                }
             }
         }
     }

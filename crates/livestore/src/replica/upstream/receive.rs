@@ -8,7 +8,7 @@ use livestore_core::protocol::{
     AlreadyAccepted, Goodbye, GoodbyeReason, GroupRejected, PROTOCOL_VERSION, Page, PushAccepted,
     ServerAhead, ServerMessage, Welcome,
 };
-use livestore_core::{ConfirmedGroup, Event, GlobalSeqNum, Group, LogHash};
+use livestore_core::{ConfirmedGroup, Event, GlobalSeqNum, Group, GroupId, LogHash};
 
 use super::push::InFlight;
 use super::{Phase, Replica, StopReason};
@@ -192,7 +192,7 @@ impl Replica {
     fn known_doubts(&self) -> Result<InDoubt, ReplicaError> {
         let mut known = self.upstream.accepted.clone();
         if self.has_backlog() {
-            known.extend(log::pending_groups_after(&self.connection, self.meta.state_head)?);
+            known.extend(self.pending_in_log(self.meta.state_head, &self.tail)?);
         }
         Ok(InDoubt::These(known))
     }
@@ -227,7 +227,6 @@ impl Replica {
         let mut hash = head.hash;
         let mut next = head.seq.next();
         let mut incoming = Vec::with_capacity(page.groups.len());
-        let mut seen = HashSet::new();
         for confirmed in page.groups {
             // Pages may repeat what a push was acknowledged with.
             if confirmed.last() < next {
@@ -236,12 +235,6 @@ impl Replica {
             if confirmed.first != next {
                 let first = confirmed.first;
                 return Err(violation(format!("a page goes on at {first}, expected {next}")));
-            }
-            if log::positions(&self.connection, confirmed.group.id())?.is_some()
-                || !seen.insert(confirmed.group.id())
-            {
-                let id = confirmed.group.id();
-                return Err(violation(format!("the log holds group {id} a second time")));
             }
             next = confirmed.last().next();
             hash = hash.extend(confirmed.group.content_hash());
@@ -267,11 +260,33 @@ impl Replica {
             self.known_doubts()?
         };
         let redo = Redo { in_doubt: &in_doubt, now_ms };
-        self.take_in_whole(&incoming, more_to_come, redo)?;
+        if let Err(error) = self.take_in_whole(&incoming, more_to_come, redo) {
+            return Err(match self.repeated_group(&incoming)? {
+                Some(id) => violation(format!("the log holds group {id} a second time")),
+                None => error.into(),
+            });
+        }
         for (confirmed, _) in &incoming {
             self.upstream.accepted.remove(&confirmed.group.id());
         }
         self.settle_doubts(now_ms)
+    }
+
+    /// Finds a group that the log holds already, or that comes twice.
+    ///
+    /// The log's index refuses such a group, so it is looked for only when a step has failed.
+    fn repeated_group(
+        &self,
+        incoming: &[(ConfirmedGroup, LogHash)],
+    ) -> Result<Option<GroupId>, ReplicaError> {
+        let mut seen = HashSet::new();
+        for (confirmed, _) in incoming {
+            let id = confirmed.group.id();
+            if !seen.insert(id) || log::positions(&self.connection, id)?.is_some() {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes groups in, in one step.
