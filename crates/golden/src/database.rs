@@ -1,9 +1,24 @@
 //! A database as text: what its header says, its schema, and every row.
 
 use std::fmt::Write as _;
+use std::fs;
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+
+/// Writes a database as text, given the content of its file.
+///
+/// # Panics
+///
+/// If it is not the content of a database.
+#[track_caller]
+pub fn dump_of(database: &[u8]) -> String {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("database");
+    fs::write(&path, database).expect("the folder can be written to");
+    let connection = Connection::open(path);
+    connection.and_then(|connection| dump(&connection)).expect("it is a database")
+}
 
 /// Writes a database as text, the same for the same content however it lies in the file.
 ///

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "sqlite")]
-pub use database::dump;
+pub use database::{dump, dump_of};
 
 /// The environment variable that lets tests write golden files instead of comparing them.
 pub const REGENERATE: &str = "LIVESTORE_REGENERATE";

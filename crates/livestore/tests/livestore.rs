@@ -4,7 +4,7 @@
 
 #[path = "livestore/app.rs"]
 mod app;
-#[path = "livestore/backend.rs"]
+#[path = "livestore/backend/mod.rs"]
 mod backend;
 #[path = "livestore/bad_input.rs"]
 mod bad_input;
@@ -32,6 +32,8 @@ mod kinds;
 mod live_queries;
 #[path = "livestore/oracle.rs"]
 mod oracle;
+#[path = "livestore/properties.rs"]
+mod properties;
 #[path = "livestore/rebases.rs"]
 mod rebases;
 #[path = "livestore/sync.rs"]

@@ -1,5 +1,6 @@
 //! A small app that all tests share.
 
+use livestore::SchemaBuilder;
 use livestore::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +60,10 @@ pub struct Counter {
     pub value: i64,
 }
 
-pub fn schema() -> Schema {
+/// The app's tables and events; `on_failed` is what `v1.Failed` does.
+pub fn builder(
+    on_failed: impl Fn(Failed) -> Result<(), MaterializeError> + Send + Sync + 'static,
+) -> SchemaBuilder {
     Schema::builder()
         .table::<Todo>()
         .table::<Seat>()
@@ -75,13 +79,20 @@ pub fn schema() -> Schema {
             ))
         })
         .event(|e: SeatTaken, _| Seat::insert(Seat { seat: e.seat, by: e.by }))
-        .event(|e: Failed, _| match e.how.as_str() {
-            "error" => Err(MaterializeError::failed("the materializer's own error")),
-            "panic" => panic!("the materializer's panic"),
-            _ => Ok(()),
-        })
-        .build()
-        .expect("the schema is valid")
+        .event(move |e: Failed, _| on_failed(e))
+}
+
+/// Fails as the event wishes.
+pub fn failed(e: Failed) -> Result<(), MaterializeError> {
+    match e.how.as_str() {
+        "error" => Err(MaterializeError::failed("the materializer's own error")),
+        "panic" => panic!("the materializer's panic"),
+        _ => Ok(()),
+    }
+}
+
+pub fn schema() -> Schema {
+    builder(failed).build().expect("the schema is valid")
 }
 
 pub fn memory_store() -> Store {

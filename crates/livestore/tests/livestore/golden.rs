@@ -11,7 +11,7 @@ use livestore::{
     ClientId, ConnectionState, DeadLetterReason, Durability, HistoryAnswer, LoggedEvent,
     PoisonAnswer, Replica, SessionId, StoreId,
 };
-use livestore_golden::{Fixtures, dump};
+use livestore_golden::{Fixtures, dump_of};
 use livestore_sqlite::{Connection, rusqlite};
 
 use crate::backend::{Backend, Net, OnTheWire, fact};
@@ -160,13 +160,6 @@ fn open_replica(path: &Path, schema: Schema, progress: &mut dyn FnMut(RebuildPro
     };
     let connection = Connection::open_file(path).unwrap();
     Replica::open(connection, config, "store", 1, progress).unwrap()
-}
-
-fn dump_of(database: &[u8]) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    std::fs::write(&path, database).unwrap();
-    dump(&rusqlite::Connection::open(path).unwrap()).unwrap()
 }
 
 /// Opens a golden file, or rather a copy of it, as an app does.

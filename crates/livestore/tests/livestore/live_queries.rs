@@ -11,7 +11,8 @@ use livestore_core::IdGenerator;
 use proptest::prelude::*;
 
 use crate::app::{Counter, Failed, Seat, SeatTaken, Todo, TodoCompleted, memory_store, todo};
-use crate::backend::{Fact, Served, cases, fact, foreign_group};
+use crate::backend::{Fact, Served, fact, foreign_group};
+use crate::properties::cases;
 use crate::sync::schedules::{What, what};
 use crate::sync::schema;
 

@@ -8,11 +8,12 @@
 use livestore::{ConnectionState, HistoryAnswer, NewEvent};
 use proptest::prelude::*;
 
-use crate::backend::{Fact, Net, OnTheWire, cases, fact};
+use crate::backend::{Fact, Move, Net, OnTheWire, fact, wire};
 use crate::family::{
     NoteDeleted, PointerMoved, SeatFreed, SeatPinned, draft, later_schema, new, note, schema, seat,
 };
 use crate::oracle::assert_state_is_replay;
+use crate::properties::cases;
 
 /// Something that happened; small ranges make clients get into each other's way.
 #[derive(Debug, Clone)]
@@ -73,43 +74,34 @@ enum Step {
     Elsewhere(u8, Vec<What>),
     /// The operator forbids the last group that is on the wire.
     Refuse,
-    Poll,
-    Take,
-    Answer,
-    SendPage,
-    ToClient,
+    Move(Move),
     /// Connects, if that is due, and delivers everything for a while, so that schedules get
     /// somewhere.
     Flow(u8),
-    Cut(OnTheWire),
-    Restart(OnTheWire),
     /// Restarts with code of another release, which derives the state anew.
     Release(bool),
-    PowerCut(OnTheWire),
-    LatePush,
     /// The backend is made anew from an old backup, and goes on.
     Restore(u8, Vec<What>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let whats = || prop::collection::vec(what(), 1..5);
-    let wire = || prop_oneof![Just(OnTheWire::Lost), Just(OnTheWire::Late)];
     prop_oneof![
         10 => whats().prop_map(Step::Commit),
         3 => (1..200_u8, whats()).prop_map(|(groups, whats)| Step::Tail(groups, whats)),
         8 => (1..40_u8, whats()).prop_map(|(groups, whats)| Step::Elsewhere(groups, whats)),
         1 => Just(Step::Refuse),
-        3 => Just(Step::Poll),
-        3 => Just(Step::Take),
-        3 => Just(Step::Answer),
-        3 => Just(Step::SendPage),
-        6 => Just(Step::ToClient),
+        3 => Just(Step::Move(Move::Poll)),
+        3 => Just(Step::Move(Move::Take)),
+        3 => Just(Step::Move(Move::Answer)),
+        3 => Just(Step::Move(Move::SendPage)),
+        6 => Just(Step::Move(Move::ToClient)),
         14 => (1..12_u8).prop_map(Step::Flow),
-        4 => wire().prop_map(Step::Cut),
-        1 => wire().prop_map(Step::Restart),
+        4 => wire().prop_map(|wire| Step::Move(Move::Cut(wire))),
+        1 => wire().prop_map(|wire| Step::Move(Move::Restart(wire))),
         1 => any::<bool>().prop_map(Step::Release),
-        1 => wire().prop_map(Step::PowerCut),
-        1 => Just(Step::LatePush),
+        1 => wire().prop_map(|wire| Step::Move(Move::PowerCut(wire))),
+        1 => Just(Step::Move(Move::LatePush)),
         2 => (0..20_u8, whats()).prop_map(|(groups, whats)| Step::Restore(groups, whats)),
     ]
 }
@@ -136,11 +128,7 @@ impl Step {
                 }
             }
             Self::Refuse => net.refuse_what_is_pushed(at),
-            Self::Poll => _ = net.poll(at),
-            Self::Take => _ = net.take(at),
-            Self::Answer => _ = net.answer(at),
-            Self::SendPage => _ = net.send_page(at),
-            Self::ToClient => _ = net.reach_client(at),
+            Self::Move(this) => this.run(net, at),
             Self::Flow(times) => {
                 if net.status(at).connection == ConnectionState::Offline {
                     net.wait_for_retry(at);
@@ -149,14 +137,10 @@ impl Step {
                     net.step(at);
                 }
             }
-            Self::Cut(wire) => net.cut(at, *wire),
-            Self::Restart(wire) => net.restart(at, *wire),
             Self::Release(is_later) => {
                 net.use_schema(if *is_later { later_schema() } else { schema() });
                 net.restart(at, OnTheWire::Lost);
             }
-            Self::PowerCut(wire) => net.power_cut(at, *wire),
-            Self::LatePush => _ = net.late_push_arrives(),
             Self::Restore(lost, whats) => {
                 net.restore_backend(usize::from(*lost));
                 net.elsewhere(whats.iter().map(What::fact));

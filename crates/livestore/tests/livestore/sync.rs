@@ -12,7 +12,9 @@ use livestore::{
 use livestore_core::Group;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Counter, Failed, Seat, SeatTaken, Todo, TodoCompleted, TodoCreated, todo};
+use crate::app::{
+    self, Counter, Failed, Seat, SeatTaken, Todo, TodoCompleted, TodoCreated, failed, todo,
+};
 use crate::backend::{Fact, Net, OnTheWire, fact};
 
 #[path = "sync/histories.rs"]
@@ -37,31 +39,7 @@ struct SeatFreed {
 fn builder(
     on_failed: impl Fn(Failed) -> Result<(), MaterializeError> + Send + Sync + 'static,
 ) -> SchemaBuilder {
-    Schema::builder()
-        .table::<Todo>()
-        .table::<Seat>()
-        .table::<Counter>()
-        .event(|e: TodoCreated, _| Todo::insert(Todo { id: e.id, text: e.text, completed: false }))
-        .event(|e: TodoCompleted, cx| {
-            let counter =
-                cx.query(&Counter::select().filter(Counter::name.eq("completed")).first())?;
-            let value = counter.map_or(0, |counter| counter.value) + 1;
-            Ok::<_, MaterializeError>((
-                Todo::update().set(Todo::completed, true).filter(Todo::id.eq(e.id)),
-                Counter::insert(Counter { name: "completed".into(), value }).or_replace(),
-            ))
-        })
-        .event(|e: SeatTaken, _| Seat::insert(Seat { seat: e.seat, by: e.by }))
-        .event(|e: SeatFreed, _| Seat::delete().filter(Seat::seat.eq(e.seat)))
-        .event(move |e: Failed, _| on_failed(e))
-}
-
-fn failed(e: Failed) -> Result<(), MaterializeError> {
-    match e.how.as_str() {
-        "error" => Err(MaterializeError::failed("the materializer's own error")),
-        "panic" => panic!("the materializer's panic"),
-        _ => Ok(()),
-    }
+    app::builder(on_failed).event(|e: SeatFreed, _| Seat::delete().filter(Seat::seat.eq(e.seat)))
 }
 
 pub fn schema() -> Schema {

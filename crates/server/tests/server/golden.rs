@@ -9,9 +9,8 @@ use livestore_core::protocol::Page;
 use livestore_core::{
     CanonicalJson, ClientId, Event, EventId, EventName, GlobalSeqNum, Group, SessionId,
 };
-use livestore_golden::{Fixtures, dump};
+use livestore_golden::{Fixtures, dump_of};
 use livestore_server::{AppendOutcome, AppendRequest, LogStorage, SqliteStorage};
-use rusqlite::Connection;
 
 use crate::support::{group_id, group_of, store};
 
@@ -71,13 +70,6 @@ fn make_database() -> Vec<u8> {
     }
     drop(storage);
     fs::read(path).unwrap()
-}
-
-fn dump_of(database: &[u8]) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log.db");
-    fs::write(&path, database).unwrap();
-    dump(&Connection::open(path).unwrap()).unwrap()
 }
 
 fn open_golden(dir: &Path) -> SqliteStorage {

@@ -7,8 +7,8 @@ use livestore_core::protocol::{Push, RejectReason};
 use livestore_core::{Group, GroupId, LogPosition};
 
 use super::stored::{self, Pending};
-use super::{Violation, violation};
-use crate::model::{ClientModel, Known, Model, Moment, Settled};
+use super::{Violation, readable, violation};
+use crate::model::{ClientModel, History, Known, Model, Moment, Settled};
 
 /// How many pending groups are compared by id at each step; the others only by number.
 const COMPARED: usize = 64;
@@ -44,7 +44,7 @@ pub(crate) fn observe(
     let mut observed = Observed::default();
     let fates = replica.poll_fates();
     let quarantined = client.quarantined;
-    let head = replica.state_head().or_else(|error| violation("readable", Some(at), error))?;
+    let head = readable(at, replica.state_head())?;
     let pulled = replica.head();
     let is_rejection = |(_, fate): &&(GroupId, Fate)| matches!(fate, Fate::Rejected { .. });
     let given_up: Vec<GroupId> = fates.iter().filter(is_rejection).map(|(id, _)| *id).collect();
@@ -52,24 +52,52 @@ pub(crate) fn observe(
     observed.moved = client.head != head;
     observed.gathers = head != pulled;
     let log = &model.histories[client.history];
-    for (what, before, after) in [("head", client.head, head), ("pulled", client.pulled, pulled)] {
-        if log.groups_up_to(after).is_none() {
-            let message = format_args!("{what} {after:?} is nowhere in the log");
-            return violation("prefix", Some(at), message);
-        }
-        if after.seq < before.seq {
-            let message = format_args!("{what} went back from {} to {}", before.seq, after.seq);
-            return violation("head", Some(at), message);
-        }
-    }
+    check_advance(log, at, "head", client.head, head)?;
+    check_advance(log, at, "pulled", client.pulled, pulled)?;
     client.pulled = pulled;
     let settled = newly_settled(model, at, client, replica)?;
     observed.settled = settled.len();
-    let Some(mut confirmed) = client.advance(log, head, settled) else {
+    let Some(confirmed) = client.advance(log, head, settled) else {
         return violation("client-only", Some(at), "a client-only group is at no place of the log");
     };
     observed.quarantined = client.quarantined.saturating_sub(quarantined);
-    for (id, fate) in &fates {
+    check_fates(model, at, client, &fates, confirmed, &mut observed)?;
+    check_places(at, client)?;
+    check_status(at, client, replica)?;
+    check_pending(at, client, replica)?;
+    Ok(observed)
+}
+
+/// A position is in the log, and not before where it was.
+fn check_advance(
+    log: &History,
+    at: usize,
+    what: &str,
+    before: LogPosition,
+    after: LogPosition,
+) -> Result<(), Violation> {
+    if log.groups_up_to(after).is_none() {
+        let message = format_args!("{what} {after:?} is nowhere in the log");
+        return violation("prefix", Some(at), message);
+    }
+    if after.seq < before.seq {
+        let message = format_args!("{what} went back from {} to {}", before.seq, after.seq);
+        return violation("head", Some(at), message);
+    }
+    Ok(())
+}
+
+/// Own groups are told to be confirmed exactly if they are, and given up only if they may be.
+fn check_fates(
+    model: &Model,
+    at: usize,
+    client: &mut ClientModel,
+    fates: &[(GroupId, Fate)],
+    mut confirmed: Vec<Rc<Known>>,
+    observed: &mut Observed,
+) -> Result<(), Violation> {
+    let log = &model.histories[client.history];
+    for (id, fate) in fates {
         match fate {
             Fate::Confirmed { first, last } => {
                 let Some(index) = confirmed.iter().position(|own| own.id == *id) else {
@@ -101,10 +129,7 @@ pub(crate) fn observe(
         let message = format_args!("nobody was told that {} is confirmed", own.id);
         return violation("fate", Some(at), message);
     }
-    check_places(at, client)?;
-    check_status(at, client, replica)?;
-    check_pending(at, client, replica)?;
-    Ok(observed)
+    Ok(())
 }
 
 /// Finds the history that a client is on; returns whether it had to go back for it.
@@ -181,8 +206,7 @@ fn newly_settled(
     if client.pending.iter().all(|own| !own.client_only) {
         return Ok(Vec::new());
     }
-    let placed = stored::placed(replica, client.head.seq.0);
-    let placed = placed.or_else(|error| violation("readable", Some(at), error))?;
+    let placed = readable(at, stored::placed(replica, client.head.seq.0))?;
     let known = |id| client.settled.iter().any(|settled: &Settled| settled.known.id == id);
     let new = placed.into_iter().filter(|placed| !known(placed.id));
     let settled = new.map(|placed| {

@@ -7,7 +7,7 @@ use livestore_sqlite::rusqlite::{self, Row};
 
 use super::client::{is_same_events, is_tail};
 use super::stored;
-use super::{Violation, violation};
+use super::{Violation, readable, violation};
 use crate::model::app::FIRST_BALANCE;
 use crate::model::{ClientModel, Entry, Model};
 use crate::workload::schema::{
@@ -96,17 +96,13 @@ impl Tables {
     }
 }
 
-fn read<T>(at: usize, result: Result<T, SqliteError>) -> Result<T, Violation> {
-    result.or_else(|error| violation("readable", Some(at), error))
-}
-
 /// The state tables are what the model says.
 pub(crate) fn state(
     at: usize,
     client: &mut ClientModel,
     replica: &Replica,
 ) -> Result<(), Violation> {
-    let found = read(at, Tables::read(replica))?;
+    let found = readable(at, Tables::read(replica))?;
     let sum: i64 = found.accounts.iter().map(|account| account.balance - FIRST_BALANCE).sum();
     if sum != 0 {
         return violation("sum", Some(at), format_args!("{sum} too much in the accounts"));
@@ -149,7 +145,7 @@ pub(crate) fn log(
         current = Some((entry, index + 1)).filter(|(_, next)| *next < entry.known.facts.len());
         Ok(true)
     });
-    read(at, walked)?;
+    readable(at, walked)?;
     if let Some(wrong) = wrong {
         let wrong: u64 = wrong;
         return violation("log", Some(at), format_args!("the row at {wrong} is not the backend's"));
@@ -188,7 +184,7 @@ pub(crate) fn verify(
     state(at, client, replica)?;
     log(model, at, client, replica)?;
     check_exceptions(model, at, client, replica)?;
-    let pending = read(at, stored::pending(replica, stored::ALL))?;
+    let pending = readable(at, stored::pending(replica, stored::ALL))?;
     if !is_tail(client, &pending, stored::ALL) {
         return violation("pending", Some(at), "the tail is not what was committed");
     }
@@ -202,7 +198,7 @@ fn check_exceptions(
     client: &ClientModel,
     replica: &Replica,
 ) -> Result<(), Violation> {
-    let letters = read(at, replica.dead_letters())?;
+    let letters = readable(at, replica.dead_letters())?;
     let mut found: Vec<GroupId> = letters.iter().map(|letter| letter.group.id()).collect();
     let mut expected = client.dead_letters();
     found.sort_unstable();
@@ -220,7 +216,7 @@ fn check_exceptions(
     }
     let sql = "SELECT seq, client FROM __livestore_quarantine ORDER BY seq, client";
     let place = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, u32>(1)?));
-    let found = read(at, replica.connection().system().query(sql, [], place))?;
+    let found = readable(at, replica.connection().system().query(sql, [], place))?;
     let log = &model.histories[client.history];
     let groups = log.groups_up_to(client.head).unwrap_or_default();
     let (_, expected) = log.replay(groups, &client.settled, client.version);
@@ -241,7 +237,7 @@ fn check_receipts(
     let log = &model.histories[client.history];
     let dead = client.dead_letters();
     for own in client.committed.iter().rev().take(16) {
-        let told = read(at, replica.group_state(own.id))?;
+        let told = readable(at, replica.group_state(own.id))?;
         let in_log = log.find(own.id).map(|index| &log.entries()[index]);
         let in_log = in_log.filter(|entry| entry.end.seq <= client.head.seq);
         let is_right = match &told {
@@ -256,7 +252,7 @@ fn check_receipts(
         if !is_right {
             return violation("receipt", Some(at), format_args!("{}: {told:?}", own.id));
         }
-        let found = read(at, replica.committed(own.id))?;
+        let found = readable(at, replica.committed(own.id))?;
         let is_known = told != GroupState::Unknown;
         if found.map(|found| found.group_id) != is_known.then_some(own.id) {
             return violation("receipt", Some(at), format_args!("{}: {found:?}", own.id));
@@ -282,7 +278,7 @@ pub(crate) fn accounted(model: &Model, at: usize, client: &ClientModel) -> Resul
 
 /// Reads the id of the newest group of a tail.
 pub(crate) fn newest_group(at: usize, replica: &Replica) -> Result<GroupId, Violation> {
-    let pending = read(at, stored::pending(replica, stored::ALL))?;
+    let pending = readable(at, stored::pending(replica, stored::ALL))?;
     let newest = pending.last().map(|newest| newest.id);
     newest.map_or_else(|| violation("pending", Some(at), "a commit left nothing behind"), Ok)
 }

@@ -11,6 +11,8 @@ mod stored;
 
 use std::fmt;
 
+use livestore::SqliteError;
+
 pub(crate) use client::{Observed, observe, push};
 pub(crate) use full::{accounted, newest_group, state, verify};
 pub(crate) use reopened::{Came, Doing, reopened};
@@ -38,6 +40,11 @@ impl fmt::Display for Violation {
 }
 
 impl std::error::Error for Violation {}
+
+/// Takes what was read; a store that cannot be read is a violation.
+fn readable<T>(at: usize, read: Result<T, SqliteError>) -> Result<T, Violation> {
+    read.or_else(|error| violation("readable", Some(at), error))
+}
 
 /// Makes a violation; for `return`.
 pub(crate) fn violation<T>(

@@ -8,7 +8,7 @@ use livestore_core::{GroupId, LogPosition};
 
 use super::client::gone_back;
 use super::stored::{self, Pending, Placed};
-use super::{Violation, violation};
+use super::{Violation, readable, violation};
 use crate::model::{Author, ClientModel, Known, Model, Moment, Settled};
 use crate::workload::{ByKind, Fact};
 
@@ -104,7 +104,7 @@ fn recognize(
     doing: &Doing,
     lost_power: bool,
 ) -> Result<Came, Violation> {
-    let found = Found::read(replica).or_else(|error| violation("readable", Some(at), error))?;
+    let found = readable(at, Found::read(replica))?;
     let finished = finish(model, at, client, replica, &found, doing)?;
     let mut came = Came { finished, ..Came::default() };
     let moments = std::mem::take(&mut client.moments);
@@ -190,8 +190,7 @@ fn finish(
         return violation("atomicity", Some(at), "a part of a commit survived");
     }
     for (id, facts) in new.into_iter().zip(expected) {
-        let content = stored::content(replica, id);
-        let content = content.or_else(|error| violation("readable", Some(at), error))?;
+        let content = readable(at, stored::content(replica, id))?;
         let known = model.learn(id, *author, facts);
         let events = content.iter().map(|(name, args)| (name.as_str(), args));
         if !events.eq(known.events.iter().map(|(name, args)| (*name, args))) {
@@ -258,10 +257,8 @@ pub(super) fn tail(
     open: &[Rc<Known>],
     head: u64,
 ) -> Result<Option<Tail>, Violation> {
-    let pending = stored::pending(replica, stored::ALL);
-    let pending = pending.or_else(|error| violation("readable", Some(at), error))?;
-    let placed = stored::placed(replica, 0);
-    let placed = placed.or_else(|error| violation("readable", Some(at), error))?;
+    let pending = readable(at, stored::pending(replica, stored::ALL))?;
+    let placed = readable(at, stored::placed(replica, 0))?;
     Ok(arrange(open, &pending, &placed, head))
 }
 
@@ -269,12 +266,7 @@ pub(super) fn tail(
 ///
 /// Each is there once, either kind keeps its order, and client-only
 /// groups are settled exactly if no synced group before them is open.
-fn arrange(
-    open: &[Rc<Known>],
-    pending: &[Pending],
-    placed: &[Placed],
-    head: u64,
-) -> Option<(Vec<Rc<Known>>, Vec<Settled>)> {
+fn arrange(open: &[Rc<Known>], pending: &[Pending], placed: &[Placed], head: u64) -> Option<Tail> {
     let find = |id: GroupId| open.iter().find(|own| own.id == id).cloned();
     let tail: Vec<Rc<Known>> = pending.iter().map(|found| find(found.id)).collect::<Option<_>>()?;
     let settled = placed.iter().map(|found| {

@@ -46,16 +46,16 @@ impl Checker<'_> {
             Ok(found) => found,
             Err(error) => return self.failed(Check::Tables, "the schema", error),
         };
-        for (name, sql) in expected_objects()? {
-            match found.get(&name) {
+        let expected = expected_objects()?;
+        for (name, sql) in &expected {
+            match found.get(name) {
                 None => self.add(Check::Tables, name, "it is missing"),
-                Some(other) if *other != sql => {
+                Some(other) if other != sql => {
                     self.add(Check::Tables, name, "its definition is not that of this format");
                 }
                 Some(_) => {}
             }
         }
-        let expected = expected_objects()?;
         for name in found.keys().filter(|name| !expected.contains_key(*name)) {
             self.add(Check::Tables, name, "this format has no such table or index");
         }

@@ -15,7 +15,7 @@ use super::judge::{
 };
 use super::sample::{Content, Files, Sample, schema};
 use crate::app::assert_state_is_replay;
-use crate::backend::cases;
+use crate::properties::cases;
 
 #[test]
 fn a_whole_file_comes_out_as_it_was() {

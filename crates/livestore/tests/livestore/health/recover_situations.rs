@@ -190,7 +190,7 @@ fn nothing_is_overwritten_and_no_store_is_taken_from_its_app() {
     assert_eq!(std::fs::read(&to).unwrap(), made);
     // SQLite would take a stray -wal file for a part of the new store.
     let other = folder.path().join("other.livestore");
-    std::fs::write(super::sample::wal_path(&other), "x").unwrap();
+    std::fs::write(crate::backend::wal(&other), "x").unwrap();
     assert!(run(&path, &other).is_err());
     drop(store);
     run(&from, &folder.path().join("later.livestore")).unwrap();

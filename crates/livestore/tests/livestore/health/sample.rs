@@ -12,7 +12,7 @@ use livestore_sqlite::rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use crate::app::{Counter, Seat, SeatTaken, Todo, TodoCompleted, TodoCreated, todo};
-use crate::backend::{Backend, Net, Served, fact, foreign_group};
+use crate::backend::{Backend, Net, Served, fact, foreign_group, wal};
 
 /// An event of any size, without effect.
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]
@@ -71,7 +71,7 @@ pub struct Files {
 
 impl Files {
     pub fn read(path: &Path) -> Self {
-        let wal = fs::read(wal_path(path)).unwrap_or_default();
+        let wal = fs::read(wal(path)).unwrap_or_default();
         Self { database: fs::read(path).unwrap(), wal }
     }
 
@@ -80,7 +80,7 @@ impl Files {
         fs::create_dir_all(folder).unwrap();
         let path = folder.join("test.livestore");
         fs::write(&path, &self.database).unwrap();
-        let wal = wal_path(&path);
+        let wal = wal(&path);
         if self.wal.is_empty() {
             let _ = fs::remove_file(wal);
         } else {
@@ -88,12 +88,6 @@ impl Files {
         }
         path
     }
-}
-
-pub fn wal_path(path: &Path) -> PathBuf {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    wal.into()
 }
 
 /// An event as plain SQL reads it, with whether it is its group's first, and a flag.
@@ -118,20 +112,7 @@ impl Content {
             .unwrap();
         let rows = |sql: &str| -> Vec<Row> {
             let mut statement = connection.prepare(sql).unwrap();
-            let row = |row: &livestore_sqlite::rusqlite::Row<'_>| {
-                Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                    row.get(5)?,
-                    row.get(6)?,
-                    row.get(7)?,
-                    row.get(8)?,
-                ))
-            };
-            statement.query_map([], row).unwrap().map(Result::unwrap).collect()
+            statement.query_map([], |row| Row::try_from(row)).unwrap().map(Result::unwrap).collect()
         };
         let groups = |rows: Vec<Row>| -> Vec<(i64, Group, bool)> {
             let mut groups: Vec<(i64, Group, bool)> = Vec::new();

@@ -4,7 +4,8 @@ use livestore::NewEvent;
 use proptest::prelude::*;
 
 use super::*;
-use crate::backend::cases;
+use crate::backend::{Move, wire};
+use crate::properties::cases;
 
 /// Something that an app commits; small ranges make clients get into each other's way.
 #[derive(Debug, Clone)]
@@ -43,19 +44,11 @@ impl What {
 enum Step {
     Commit(Vec<What>),
     Elsewhere(Vec<What>),
-    Poll,
     Sync,
     FailSync,
-    Take,
-    Answer,
-    SendPage,
-    ToClient,
+    Move(Move),
     /// Delivers everything for a while, so that schedules get somewhere.
     Flow(u8),
-    Cut(OnTheWire),
-    Restart(OnTheWire),
-    PowerCut(OnTheWire),
-    LatePush,
     Wait,
 }
 
@@ -70,22 +63,21 @@ pub fn what() -> impl Strategy<Value = What> {
 
 fn step() -> impl Strategy<Value = Step> {
     let whats = || prop::collection::vec(what(), 1..4);
-    let wire = || prop_oneof![Just(OnTheWire::Lost), Just(OnTheWire::Late)];
     prop_oneof![
         9 => whats().prop_map(Step::Commit),
         2 => whats().prop_map(Step::Elsewhere),
-        5 => Just(Step::Poll),
+        5 => Just(Step::Move(Move::Poll)),
         2 => Just(Step::Sync),
         1 => Just(Step::FailSync),
-        4 => Just(Step::Take),
-        4 => Just(Step::Answer),
-        2 => Just(Step::SendPage),
-        6 => Just(Step::ToClient),
+        4 => Just(Step::Move(Move::Take)),
+        4 => Just(Step::Move(Move::Answer)),
+        2 => Just(Step::Move(Move::SendPage)),
+        6 => Just(Step::Move(Move::ToClient)),
         5 => (1..5_u8).prop_map(Step::Flow),
-        2 => wire().prop_map(Step::Cut),
-        1 => wire().prop_map(Step::Restart),
-        1 => wire().prop_map(Step::PowerCut),
-        2 => Just(Step::LatePush),
+        2 => wire().prop_map(|wire| Step::Move(Move::Cut(wire))),
+        1 => wire().prop_map(|wire| Step::Move(Move::Restart(wire))),
+        1 => wire().prop_map(|wire| Step::Move(Move::PowerCut(wire))),
+        2 => Just(Step::Move(Move::LatePush)),
         3 => Just(Step::Wait),
     ]
 }
@@ -99,22 +91,14 @@ impl Step {
                 _ = net.try_commit(at, events);
             }
             Self::Elsewhere(whats) => _ = net.elsewhere(whats.iter().map(What::fact)),
-            Self::Poll => _ = net.poll(at),
             Self::Sync => _ = net.sync(at),
             Self::FailSync => _ = net.fail_sync(at),
-            Self::Take => _ = net.take(at),
-            Self::Answer => _ = net.answer(at),
-            Self::SendPage => _ = net.send_page(at),
-            Self::ToClient => _ = net.reach_client(at),
+            Self::Move(this) => this.run(net, at),
             Self::Flow(times) => {
                 for _ in 0..*times {
                     net.step(at);
                 }
             }
-            Self::Cut(wire) => net.cut(at, *wire),
-            Self::Restart(wire) => net.restart(at, *wire),
-            Self::PowerCut(wire) => net.power_cut(at, *wire),
-            Self::LatePush => _ = net.late_push_arrives(),
             Self::Wait => {
                 if net.replica(at).next_timeout().is_some() {
                     net.wait_for_retry(at);

@@ -1,0 +1,163 @@
+//! A client's process starts and ends.
+
+use super::{Client, Process};
+use crate::action::Loss;
+use crate::checks::{self, Doing, Violation, violation};
+use crate::model::app::Version;
+use crate::rng::Rng;
+use crate::sometimes::Point;
+use crate::world::disk::{Disk, calmly};
+use crate::world::{Effect, World};
+
+impl World {
+    /// A new client appears.
+    pub(crate) fn join(
+        &mut self,
+        memory: bool,
+        stops: bool,
+        version: Version,
+    ) -> Result<bool, Violation> {
+        let Ok(number) = u8::try_from(self.clients.len()) else { return Ok(false) };
+        let seed = self.seed_of(u64::from(number));
+        let disk = (!memory).then(|| Disk::new(seed, self.sizes.page_bytes));
+        self.clients.push(Client::new(number, disk, stops, version));
+        self.start(usize::from(number), version, None)
+    }
+
+    /// Starts a client that is not running.
+    pub(crate) fn start(
+        &mut self,
+        at: usize,
+        version: Version,
+        dies_after: Option<u64>,
+    ) -> Result<bool, Violation> {
+        let now_ms = self.client_now(at);
+        let client = &mut self.clients[at];
+        if client.process.is_some() || client.has_left {
+            return Ok(false);
+        }
+        if let Some(disk) = &mut client.disk {
+            disk.revive();
+            if let Some(operations) = dies_after {
+                disk.kill_after(operations);
+            }
+        }
+        client.openings += 1;
+        let before = std::mem::replace(&mut client.model.version, version);
+        let purpose = u64::from(client.number) << 32 | u64::from(client.openings);
+        let seed = Rng::new(self.seed_of(purpose)).bytes();
+        let client = &mut self.clients[at];
+        let opened = client.open(seed, now_ms, self.sizes);
+        if client.is_dead() {
+            client.model.version = before;
+            client.doing = merge_doing(&client.doing);
+            self.hit(Point::KilledWhileOpening);
+            self.bury(at);
+            return Ok(true);
+        }
+        let mut replica = match opened {
+            Ok(replica) => replica,
+            Err(_) if client.is_troubled() => {
+                client.model.version = before;
+                client.doing = merge_doing(&client.doing);
+                self.effects.push(Effect::Died { client: at });
+                self.hit(Point::OpenFailed);
+                return Ok(true);
+            }
+            Err(error) => return violation("opens", Some(at), error),
+        };
+        let doing =
+            if before == version { client.doing.clone() } else { merge_doing(&client.doing) };
+        let lost_power = std::mem::take(&mut client.lost_power);
+        client.model.lamps.clear();
+        let (model, own) = (&mut self.model, &mut client.model);
+        let check = || checks::reopened(model, at, own, &mut replica, &doing, lost_power);
+        let came = calmly(client.disk.as_ref(), check)?;
+        client.doing = Doing::Nothing;
+        let (now, pending) = (client.model.now(), client.model.pending.len());
+        client.rebases = replica.status().rebases;
+        client.process = Some(Process {
+            replica,
+            barrier: None,
+            is_connecting: false,
+            wanted: Vec::new(),
+            distrusts: false,
+        });
+        self.tell(|| format!("  client {at}: {came:?}, {pending} pending groups, {now:?}"));
+        self.note_start(at, &doing, came, lost_power, before != version);
+        self.verify(at)?;
+        self.finish(at)?;
+        Ok(true)
+    }
+
+    /// The process of a client is gone.
+    pub(crate) fn bury(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        client.process = None;
+        self.counts.kills += 1;
+        self.close_link(at);
+        self.effects.push(Effect::Died { client: at });
+    }
+
+    /// The process of a client is killed between two calls.
+    pub(crate) fn kill(&mut self, at: usize) -> bool {
+        let client = &mut self.clients[at];
+        let Some(disk) = &mut client.disk else { return false };
+        if client.process.is_none() {
+            return false;
+        }
+        disk.kill();
+        client.doing = Doing::Nothing;
+        self.note_kill(at);
+        self.bury(at);
+        true
+    }
+
+    /// The machine of a client loses power.
+    pub(crate) fn power_cut(&mut self, at: usize, loss: Loss) -> bool {
+        if self.clients[at].disk.is_none() || self.clients[at].has_left {
+            return false;
+        }
+        self.note_power_cut(at);
+        self.kill(at);
+        let client = &mut self.clients[at];
+        client.lost_power = true;
+        client.disk.as_ref().expect("it has one").power_cut(loss);
+        true
+    }
+
+    /// A client goes away for ever.
+    pub(crate) fn leave(&mut self, at: usize) -> bool {
+        let client = &mut self.clients[at];
+        if client.has_left {
+            return false;
+        }
+        client.has_left = true;
+        if let Some(disk) = &mut client.disk {
+            disk.kill();
+        }
+        client.process = None;
+        self.close_link(at);
+        true
+    }
+
+    /// If the client's process died in the last call, it is gone now.
+    pub(super) fn has_died(&mut self, at: usize, doing: Doing) -> bool {
+        let client = &mut self.clients[at];
+        if !client.is_dead() || client.process.is_none() {
+            return client.process.is_none();
+        }
+        client.doing = doing;
+        self.note_kill(at);
+        self.bury(at);
+        true
+    }
+}
+
+/// After a failed opening, what was under way before it may have happened, or its end.
+fn merge_doing(doing: &Doing) -> Doing {
+    match doing {
+        Doing::Nothing => Doing::Following,
+        other => other.clone(),
+    }
+}

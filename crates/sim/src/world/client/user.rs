@@ -1,0 +1,186 @@
+//! What the user of a client does.
+
+use livestore::CommitError;
+use livestore::replica::Committed;
+use livestore_core::GroupId;
+
+use crate::checks::{self, Doing, Violation, violation};
+use crate::sometimes::Point;
+use crate::workload::{ByKind, Fact};
+use crate::world::World;
+use crate::world::disk::calmly;
+
+impl World {
+    /// The user commits events.
+    pub(crate) fn commit(
+        &mut self,
+        at: usize,
+        facts: &[Fact],
+        full: bool,
+    ) -> Result<bool, Violation> {
+        let now_ms = self.client_now(at);
+        let client = &mut self.clients[at];
+        let Some(process) = &mut client.process else { return Ok(false) };
+        let events = facts.iter().map(Fact::event).collect();
+        let committed = process.replica.commit(events, now_ms).map(Some);
+        let done = committed.as_ref().ok().copied().flatten();
+        self.committed(at, committed, facts, None)?;
+        let client = &mut self.clients[at];
+        if full
+            && let (Some(process), Some(done)) = (&mut client.process, done)
+            && done.stored
+        {
+            process.replica.require_full(done.ordinal);
+            process.wanted.push((done.ordinal, client.model.committed.len() - 1));
+        }
+        self.finish(at)?;
+        Ok(true)
+    }
+
+    /// Takes note of a commit, and checks that it succeeded exactly if it had to.
+    fn committed(
+        &mut self,
+        at: usize,
+        committed: Result<Option<Committed>, CommitError>,
+        facts: &[Fact],
+        letter: Option<GroupId>,
+    ) -> Result<(), Violation> {
+        let author = self.clients[at].author();
+        let ByKind { synced, client_only, memory } = ByKind::of(facts);
+        let is_mixed = !synced.is_empty() && !client_only.is_empty();
+        // A process that dies once the commit is done may or may not have said so. What was told to
+        // have happened has, even if it was the last that the process said.
+        let is_told = committed.is_ok() && self.counts.steps.is_multiple_of(2);
+        if (!is_told || is_mixed)
+            && self.has_died(at, Doing::Commit(author, facts.to_vec(), letter))
+        {
+            return Ok(());
+        }
+        let client = &mut self.clients[at];
+        let version = client.model.version;
+        let mut app = client.model.local().clone();
+        let expected = app
+            .apply_whole(&synced, author, version)
+            .and_then(|()| app.apply_whole(&client_only, author, version));
+        let committed = match (committed, expected) {
+            (Ok(Some(committed)), Ok(())) => committed,
+            (Ok(None), _) => return violation("commit", Some(at), "the dead letter is not there"),
+            (Ok(Some(_)), Err(index)) => {
+                let message = format_args!("event {index} of {facts:?} does not apply");
+                return violation("commit", Some(at), message);
+            }
+            (Err(_), Err(_)) => {
+                self.hit(Point::CommitRefused);
+                return Ok(());
+            }
+            (Err(_), Ok(())) if client.is_troubled() => {
+                self.hit(Point::CommitFailed);
+                return Ok(());
+            }
+            (Err(error), Ok(())) => return violation("commit", Some(at), error),
+        };
+        let mut ids = vec![committed.group_id];
+        if is_mixed {
+            let process = client.process.as_ref().expect("it is running");
+            let newest = || checks::newest_group(at, &process.replica);
+            ids.push(calmly(client.disk.as_ref(), newest)?);
+        }
+        let groups = [synced, client_only].into_iter().filter(|facts| !facts.is_empty());
+        for (id, facts) in ids.into_iter().zip(groups) {
+            if self.model.known.contains_key(&id) {
+                return violation("identity", Some(at), format_args!("{id} was there before"));
+            }
+            let known = self.model.learn(id, author, facts);
+            client.model.commit(known);
+        }
+        if let Some(letter) = letter {
+            client.model.forget(letter);
+        }
+        client.model.note();
+        client.model.flash(&memory);
+        self.counts.events += facts.len() as u64;
+        Ok(())
+    }
+
+    /// The user commits a dead letter again.
+    pub(crate) fn retry(&mut self, at: usize, letter: usize) -> Result<bool, Violation> {
+        let now_ms = self.client_now(at);
+        let client = &mut self.clients[at];
+        let Some(process) = &mut client.process else { return Ok(false) };
+        let Some(id) = client.model.dead_letters().get(letter).copied() else { return Ok(false) };
+        let committed = process.replica.retry_dead_letter(id, now_ms);
+        let facts = self.model.known[&id].facts.clone();
+        self.hit(Point::DeadLetterRetried);
+        self.committed(at, committed, &facts, Some(id))?;
+        self.finish(at)?;
+        Ok(true)
+    }
+
+    /// The user forgets a dead letter.
+    pub(crate) fn acknowledge(&mut self, at: usize, letter: usize) -> Result<bool, Violation> {
+        let client = &mut self.clients[at];
+        let Some(process) = &mut client.process else { return Ok(false) };
+        let Some(id) = client.model.dead_letters().get(letter).copied() else { return Ok(false) };
+        let forgotten = process.replica.acknowledge_dead_letter(id);
+        if self.has_died(at, Doing::Forget(id)) {
+            return Ok(true);
+        }
+        let client = &mut self.clients[at];
+        match forgotten {
+            Ok(true) => {
+                client.model.forget(id);
+                client.model.note();
+            }
+            Err(_) if client.is_troubled() => {}
+            other => return violation("dead-letters", Some(at), format_args!("{id}: {other:?}")),
+        }
+        self.finish(at)?;
+        Ok(true)
+    }
+
+    /// The user follows the backend's other history.
+    pub(crate) fn rebase_pending(&mut self, at: usize) -> Result<bool, Violation> {
+        let now_ms = self.client_now(at);
+        let Some(process) = &mut self.clients[at].process else { return Ok(false) };
+        let went_back = process.replica.rebase_pending(now_ms);
+        if self.has_died(at, Doing::Following) {
+            return Ok(true);
+        }
+        match went_back {
+            Ok(false) => return Ok(false),
+            Ok(true) => self.hit(Point::HistoryFollowedLater),
+            Err(_) if self.clients[at].is_troubled() => {}
+            Err(error) => return violation("driver", Some(at), error),
+        }
+        self.finish(at)?;
+        Ok(true)
+    }
+
+    /// The user does not want to wait.
+    pub(crate) fn hurry(&mut self, at: usize) -> Result<bool, Violation> {
+        let Some(process) = &mut self.clients[at].process else { return Ok(false) };
+        process.replica.retry_now();
+        self.finish(at)?;
+        Ok(true)
+    }
+
+    /// The user looks at the state.
+    pub(crate) fn read(&mut self, at: usize) -> Result<bool, Violation> {
+        let client = &mut self.clients[at];
+        let Some(process) = &client.process else { return Ok(false) };
+        let (own, replica) = (&mut client.model, &process.replica);
+        let check = || checks::state(at, own, replica);
+        calmly(client.disk.as_ref(), check)?;
+        Ok(true)
+    }
+
+    /// Everything about a client is checked.
+    pub(crate) fn verify(&mut self, at: usize) -> Result<bool, Violation> {
+        let client = &mut self.clients[at];
+        let Some(process) = &client.process else { return Ok(false) };
+        let (model, own, replica) = (&self.model, &mut client.model, &process.replica);
+        let check = || checks::verify(model, at, own, replica);
+        calmly(client.disk.as_ref(), check)?;
+        Ok(true)
+    }
+}
