@@ -18,6 +18,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use crate::http::get;
+
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn config(dir: &Path) -> ServerConfig {
@@ -80,6 +82,14 @@ pub(crate) async fn fill(server: &RunningServer, groups: u64) {
     for number in 1..=groups {
         author.push_ok(&[group(number, &long)]).await;
     }
+    drop(author);
+    // A server that still takes the author for a reader would keep what others push in memory.
+    let gone = async {
+        while !get(server.local_addr(), "/health").await.contains(r#""connections":0"#) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("the author's connection ends");
 }
 
 /// A WebSocket that speaks in messages.
