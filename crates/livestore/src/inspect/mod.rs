@@ -33,7 +33,7 @@ pub use verify::{Check, Counted, Problem, StateVerdict, VerifyError, VerifyRepor
 
 use self::reading::{FileCopy, Reading};
 use crate::adapter::{store_files, store_path};
-use crate::eventlog::{LoggedEvent, next_page};
+use crate::eventlog::{Listing, LoggedEvent};
 use crate::replica::format::Meta;
 use crate::replica::{DeadLetter, Quarantined, exceptions};
 use crate::{OpenError, QueryError};
@@ -96,7 +96,7 @@ impl Inspector {
         after: GlobalSeqNum,
         mut each: impl FnMut(LoggedEvent) -> bool,
     ) -> Result<(), QueryError> {
-        let mut after = (after, 0);
+        let mut listing = Listing::after(after);
         loop {
             let page = self.snapshot(|| {
                 let mut meta = Meta::load(&self.connection)?.unwrap_or_else(|| self.meta.clone());
@@ -104,18 +104,11 @@ impl Inspector {
                     // The log is all there; only the state is not.
                     meta.state_head = meta.head.seq;
                 }
-                next_page(&self.connection, after, &meta)
+                listing.next_page(&self.connection, &meta)
             });
-            let (events, at_end) = page?;
-            for event in events {
-                if event.confirmed {
-                    after = event.place();
-                }
-                if !each(event) {
-                    return Ok(());
-                }
-            }
-            if at_end {
+            let page: Vec<LoggedEvent> = page?;
+            let at_end = page.is_empty();
+            if at_end || !page.into_iter().all(&mut each) {
                 return Ok(());
             }
         }
