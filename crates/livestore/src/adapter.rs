@@ -198,7 +198,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.display().to_string();
     move |source| OpenError::Io { path, source }
 }
@@ -255,7 +255,7 @@ fn renew(file: &mut File) -> io::Result<()> {
     if at > 0 { file.sync_all() } else { Ok(()) }
 }
 
-fn wal_of(path: &Path) -> PathBuf {
+pub(crate) fn wal_of(path: &Path) -> PathBuf {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
     wal.into()

@@ -31,6 +31,15 @@ pub enum OpenError {
         /// The file.
         path: String,
     },
+    /// SQLite cannot make the files that a reader needs, and perhaps somebody has the store open.
+    #[error(
+        "{path} cannot be read where it is, since nothing can be written beside it and an app may \
+         have it open; copy the file and its -wal file to another folder, and read the copy"
+    )]
+    ReadOnlyFolder {
+        /// The file.
+        path: String,
+    },
     /// The file was written by another version of LiveStore.
     #[error(
         "{path} has storage format {found}, this version reads format {supported}; \

@@ -1,6 +1,6 @@
 //! Reading the log from outside.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Weak;
 
 use livestore_core::{
@@ -46,70 +46,137 @@ impl LoggedEvent {
         let livestore_core::Event { id, name, args } = event;
         Self { seq, confirmed, id, group_id, name, args, client_id, session_id }
     }
-
-    pub(crate) fn place(&self) -> Place {
-        (self.seq.global, self.seq.client)
-    }
 }
 
 /// A place in the log: a position, and how many client-only events behind it.
-pub(crate) type Place = (GlobalSeqNum, u32);
+type Place = (GlobalSeqNum, u32);
 
-/// Reads the next stretch of the log up to the state's head: a page of confirmed events, or, if
-/// there are no more, those and the whole pending tail.
+/// How far the log has been listed.
 ///
-/// The tail comes in one piece with the end of the confirmed log, since what is pending now may
-/// be confirmed elsewhere a moment later. Returns whether that was the end.
-pub(crate) fn next_page(
-    connection: &Connection,
+/// First come the confirmed events, then the pending tail, each in pages. What was pending may be
+/// confirmed before the next page is read; so each page begins with what has been confirmed
+/// meanwhile, but for what was listed already. The tail ends where it ended when the
+/// first page of it was read: whoever commits while listing comes to an end.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// The last confirmed event that was read.
     after: Place,
-    meta: &Meta,
-) -> Result<(Vec<LoggedEvent>, bool), SqliteError> {
-    let rows = log::rows(connection, after, meta.state_head, PAGE, &meta.client_id)?;
-    let at_end = rows.is_empty();
-    let confirmed = rows.into_iter().map(|row| {
-        let seq = SeqNum { global: GlobalSeqNum(row.at), client: row.client, generation: 0 };
-        LoggedEvent::new(row, seq, true)
-    });
-    let mut events: Vec<_> = confirmed.collect();
-    if at_end {
-        let next = log::next_client_only(connection, meta.state_head)?;
-        let mut seq = SeqNum { global: next.seq, client: next.client - 1, generation: 0 };
-        for row in log::pending_rows(connection, &meta.client_id)? {
-            (seq, _) = seq.next_pair(row.client > 0, meta.generation);
-            events.push(LoggedEvent::new(row, seq, false));
-        }
-    }
-    Ok((events, at_end))
+    tail: Option<TailListing>,
 }
 
-/// Walks over the log; ends at its end.
+/// How far the tail has been listed.
+#[derive(Debug)]
+struct TailListing {
+    /// The last ordinal that was read.
+    after: i64,
+    up_to: i64,
+    /// The events that were listed while they were pending.
+    listed: HashSet<EventId>,
+    /// The last position that was given out, as long as the log's end is where it was then.
+    numbered: Option<(SeqNum, LogEnd)>,
+}
+
+/// What the numbers of pending events depend on: where the log ends, and how often the tail was
+/// rebased.
+type LogEnd = (GlobalSeqNum, u64, u32);
+
+impl Listing {
+    /// Begins behind a confirmed position.
+    pub(crate) fn after(after: GlobalSeqNum) -> Self {
+        Self { after: (after, 0), tail: None }
+    }
+
+    /// Reads the next page of the log up to the state's head, or of the tail; an empty one is the
+    /// end.
+    pub(crate) fn next_page(
+        &mut self,
+        connection: &Connection,
+        meta: &Meta,
+    ) -> Result<Vec<LoggedEvent>, SqliteError> {
+        loop {
+            let rows = log::rows(connection, self.after, meta.state_head, PAGE, &meta.client_id)?;
+            let Some(last) = rows.last() else { break };
+            self.after = last.place();
+            let is_new =
+                |row: &LogRow| self.tail.as_ref().is_none_or(|t| !t.listed.contains(&row.event.id));
+            let confirmed = rows.into_iter().filter(is_new).map(|row| {
+                let (global, client) = row.place();
+                LoggedEvent::new(row, SeqNum { global, client, generation: 0 }, true)
+            });
+            let page: Vec<_> = confirmed.collect();
+            if !page.is_empty() {
+                return Ok(page);
+            }
+        }
+        let tail = match &mut self.tail {
+            Some(tail) => tail,
+            None => self.tail.insert(TailListing {
+                after: i64::MIN,
+                up_to: log::last_ordinal(connection)?,
+                listed: HashSet::new(),
+                numbered: None,
+            }),
+        };
+        tail.next_page(connection, meta)
+    }
+}
+
+impl TailListing {
+    fn next_page(
+        &mut self,
+        connection: &Connection,
+        meta: &Meta,
+    ) -> Result<Vec<LoggedEvent>, SqliteError> {
+        let end = (meta.state_head, meta.rebases, meta.generation);
+        let mut seq = match self.numbered {
+            Some((seq, then)) if then == end => seq,
+            _ => log::pending_seq(connection, meta, self.after)?,
+        };
+        let own = &meta.client_id;
+        let rows = log::pending_rows(connection, self.after, self.up_to, PAGE, own)?;
+        let mut page = Vec::with_capacity(rows.len());
+        for (ordinal, row) in rows {
+            self.after = ordinal;
+            self.listed.insert(row.event.id);
+            (seq, _) = seq.next_pair(row.client > 0, meta.generation);
+            page.push(LoggedEvent::new(row, seq, false));
+        }
+        self.numbered = Some((seq, end));
+        Ok(page)
+    }
+}
+
+/// Walks over the log, confirmed events first and then pending ones; ends at its end.
+///
+/// It reads a page at a time. Each event comes once, whatever is confirmed meanwhile; what is committed
+/// after the first pending event was read does not come.
 #[derive(Debug)]
 pub struct Events {
     store: Weak<Inner>,
-    after: Place,
+    listing: Listing,
     page: VecDeque<LoggedEvent>,
     at_end: bool,
 }
 
 impl Events {
     pub(crate) fn new(store: Weak<Inner>) -> Self {
-        Self { store, after: (GlobalSeqNum::ROOT, 0), page: VecDeque::new(), at_end: false }
+        let listing = Listing::after(GlobalSeqNum::ROOT);
+        Self { store, listing, page: VecDeque::new(), at_end: false }
     }
 
     /// Starts after a confirmed position instead of at the beginning.
     #[must_use]
     pub fn since(mut self, after: GlobalSeqNum) -> Self {
-        self.after = (after, 0);
+        self.listing = Listing::after(after);
         self
     }
 
     fn load(&mut self) -> Result<(), QueryError> {
-        let (page, at_end) = upgrade(&self.store)?
-            .read(|replica| next_page(replica.connection(), self.after, replica.meta()))??;
-        let last = page.iter().rev().find(|event| event.confirmed);
-        self.after = last.map_or(self.after, LoggedEvent::place);
-        (self.page, self.at_end) = (page.into(), at_end);
+        let listing = &mut self.listing;
+        let page = upgrade(&self.store)?
+            .read(|replica| listing.next_page(replica.connection(), replica.meta()))??;
+        self.at_end = page.is_empty();
+        self.page = page.into();
         Ok(())
     }
 }

@@ -28,6 +28,8 @@ mod golden;
 mod health;
 #[path = "livestore/kinds.rs"]
 mod kinds;
+#[path = "livestore/listing.rs"]
+mod listing;
 #[path = "livestore/live_queries.rs"]
 mod live_queries;
 #[path = "livestore/oracle.rs"]

@@ -37,6 +37,7 @@ pub mod sim;
 mod sql;
 mod state_hash;
 mod table;
+mod unchanging;
 mod undo;
 mod value;
 mod write;

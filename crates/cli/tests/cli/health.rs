@@ -330,3 +330,102 @@ fn a_file_that_holds_another_store_than_the_named_one_is_not_called_sound() {
     assert_ne!(output.status.code(), Some(0));
     assert!(text(&output.stderr).contains("holds the store my-app, not other"), "{output:?}");
 }
+
+#[cfg(unix)]
+mod read_only {
+    //! Folders that can be read and not written to, as on a medium for reading only.
+
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    use std::path::{Path, PathBuf};
+    use std::process::{Command, Output};
+
+    use livestore::prelude::*;
+
+    use super::{TodoCreated, filled, schema, text};
+
+    const STORE: &str = "a store? #1 100%41";
+
+    /// A user without any rights, if the tests run as one who may do everything.
+    const NOBODY: u32 = 65_534;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Runs the command as somebody who cannot write to the folder [`STORE`] of this one.
+    fn read_only(folder: &Path, arguments: &[&str]) -> Output {
+        let (store, temporary) = (folder.join(STORE), folder.join("temporary"));
+        fs::create_dir_all(&temporary).unwrap();
+        let program = folder.join("livestore");
+        fs::copy(env!("CARGO_BIN_EXE_livestore"), &program).unwrap();
+        for entry in fs::read_dir(&store).unwrap() {
+            set_mode(&entry.unwrap().path(), 0o444);
+        }
+        set_mode(folder, 0o755);
+        set_mode(&temporary, 0o777);
+        set_mode(&store, 0o555);
+        let mut command = Command::new(program);
+        command.args(arguments).env("TMPDIR", &temporary);
+        if fs::metadata(folder).unwrap().uid() == 0 {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().unwrap();
+        set_mode(&store, 0o755);
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "something was left behind");
+        output
+    }
+
+    /// Closes a store with one more event as a process does that is killed, but for some files.
+    fn kill(folder: &Path, left: &[&str]) {
+        let (store, copy) = (folder.join(STORE), folder.join("copy"));
+        let running = Store::open(schema(), "my-app", FileAdapter::new(&store)).unwrap();
+        running.commit(TodoCreated { id: "d".into(), text: "in the log".into() }).unwrap();
+        fs::create_dir(&copy).unwrap();
+        for suffix in [""].iter().chain(left) {
+            let name = format!("my-app.livestore{suffix}");
+            fs::copy(store.join(&name), copy.join(&name)).unwrap();
+        }
+        drop(running);
+        fs::remove_dir_all(&store).unwrap();
+        fs::rename(copy, &store).unwrap();
+    }
+
+    #[test]
+    fn a_store_is_read_whatever_its_app_has_left_beside_it() {
+        for left in [&[][..], &["-wal"], &["-wal", "-shm"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = filled(&folder.path().join(STORE));
+            let (events, counted) = if left.is_empty() {
+                (3, "3 events in 2 groups")
+            } else {
+                kill(folder.path(), left);
+                (4, "4 events in 3 groups")
+            };
+            let output = read_only(folder.path(), &["verify", &store]);
+            assert!(text(&output.stdout).contains(counted), "{left:?}: {output:?}");
+            assert_eq!(output.status.code(), Some(0), "{left:?}: {output:?}");
+            let output = read_only(folder.path(), &["log", &store]);
+            // And the headings.
+            assert_eq!(text(&output.stdout).lines().count(), 1 + events, "{left:?}: {output:?}");
+            let files = fs::read_dir(folder.path().join(STORE)).unwrap();
+            let names = files.map(|entry| entry.unwrap().path());
+            let is_lock = |name: &PathBuf| name.extension().is_some_and(|ext| ext == "lock");
+            let names: Vec<_> = names.filter(|name| !is_lock(name)).collect();
+            assert_eq!(names.len(), 1 + left.len(), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_may_be_in_use_elsewhere_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = filled(&folder.path().join(STORE));
+        // Somebody has the file open, or the index was left behind.
+        kill(folder.path(), &["-shm"]);
+        let output = read_only(folder.path(), &["verify", &store]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let error = text(&output.stderr);
+        assert!(error.contains("copy the file and its -wal file to another folder"), "{error}");
+    }
+}

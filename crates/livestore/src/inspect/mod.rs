@@ -9,6 +9,7 @@
 mod backup;
 mod placing;
 mod progress;
+mod reading;
 mod recover;
 mod rows;
 mod status;
@@ -30,9 +31,10 @@ pub use recover::{
 pub use status::FileStatus;
 pub use verify::{Check, Counted, Problem, StateVerdict, VerifyError, VerifyReport, verify_file};
 
-use crate::adapter::{opening, store_files, store_path};
-use crate::eventlog::{LoggedEvent, next_page};
-use crate::replica::format::{self, FileKind, Meta};
+use self::reading::{FileCopy, Reading};
+use crate::adapter::{store_files, store_path};
+use crate::eventlog::{Listing, LoggedEvent};
+use crate::replica::format::Meta;
 use crate::replica::{DeadLetter, Quarantined, exceptions};
 use crate::{OpenError, QueryError};
 
@@ -42,6 +44,8 @@ pub struct Inspector {
     connection: Connection,
     meta: Meta,
     path: PathBuf,
+    /// What the connection reads, if it is not the file itself; it goes after the connection.
+    _copy: Option<FileCopy>,
 }
 
 /// Returns the file of a store in a folder, whether it is there or not.
@@ -61,12 +65,15 @@ impl Inspector {
     }
 
     /// Opens a store's file.
+    ///
+    /// In a folder that cannot be written to, a file that has a `-wal` file is copied to the
+    /// system's temporary folder first, together with it, and the copy is read.
     pub fn open_file(path: &Path) -> Result<Self, OpenError> {
-        let connection = open_read_only(path)?;
+        let Reading { connection, copy } = Reading::open(path)?;
         let shown = path.display().to_string();
         let meta = Meta::load(&connection)?
             .ok_or(OpenError::Damaged { path: shown, what: "its meta row" })?;
-        Ok(Self { connection, meta, path: path.into() })
+        Ok(Self { connection, meta, path: path.into(), _copy: copy })
     }
 
     /// Returns the store's id.
@@ -89,7 +96,7 @@ impl Inspector {
         after: GlobalSeqNum,
         mut each: impl FnMut(LoggedEvent) -> bool,
     ) -> Result<(), QueryError> {
-        let mut after = (after, 0);
+        let mut listing = Listing::after(after);
         loop {
             let page = self.snapshot(|| {
                 let mut meta = Meta::load(&self.connection)?.unwrap_or_else(|| self.meta.clone());
@@ -97,18 +104,11 @@ impl Inspector {
                     // The log is all there; only the state is not.
                     meta.state_head = meta.head.seq;
                 }
-                next_page(&self.connection, after, &meta)
+                listing.next_page(&self.connection, &meta)
             });
-            let (events, at_end) = page?;
-            for event in events {
-                if event.confirmed {
-                    after = event.place();
-                }
-                if !each(event) {
-                    return Ok(());
-                }
-            }
-            if at_end {
+            let page: Vec<LoggedEvent> = page?;
+            let at_end = page.is_empty();
+            if at_end || !page.into_iter().all(&mut each) {
                 return Ok(());
             }
         }
@@ -130,22 +130,6 @@ impl Inspector {
     ) -> Result<R, E> {
         snapshot(&self.connection, read)
     }
-}
-
-/// Opens a store's file for reading, if it looks like one.
-fn open_read_only(path: &Path) -> Result<Connection, OpenError> {
-    let shown = path.display().to_string();
-    let io = |source| OpenError::Io { path: shown.clone(), source };
-    std::fs::metadata(path).map_err(io)?;
-    let connection = Connection::open_read_only(path).map_err(|error| opening(path, error))?;
-    let kind = format::recognize(&connection, &shown).map_err(|error| match error {
-        OpenError::Sqlite(error) => opening(path, error),
-        other => other,
-    })?;
-    if kind == FileKind::New {
-        return Err(OpenError::NotAStore { path: shown });
-    }
-    Ok(connection)
 }
 
 /// Reads inside one transaction, so that everything is of the same moment.

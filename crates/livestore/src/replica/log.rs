@@ -5,11 +5,12 @@
 
 use livestore_core::{
     CanonicalJson, ClientId, ConfirmedGroup, Event, EventId, EventName, GlobalSeqNum, Group,
-    GroupId, LogHash, LogPosition, SessionId,
+    GroupId, LogHash, LogPosition, SeqNum, SessionId,
 };
 use livestore_sqlite::rusqlite::{self, Row, types::Type};
 use livestore_sqlite::{Connection, SqliteError, params};
 
+use super::format::Meta;
 use super::materialize::Authored;
 use crate::event::EventKind;
 
@@ -183,7 +184,7 @@ pub(crate) struct LogRow {
 
 impl LogRow {
     /// Returns where the event stands: its position, and its place behind that.
-    pub(super) fn place(&self) -> (GlobalSeqNum, u32) {
+    pub(crate) fn place(&self) -> (GlobalSeqNum, u32) {
         (GlobalSeqNum(self.at), self.client)
     }
 
@@ -254,23 +255,58 @@ pub(crate) fn rows(
     Ok(rows)
 }
 
-/// Reads all pending events; `client` is 1 for client-only ones.
+/// Reads pending events after one ordinal and up to another, each with its own; `client` is 1 for
+/// client-only ones. As many as [`rows`] reads.
 pub(crate) fn pending_rows(
     connection: &Connection,
+    after: i64,
+    up_to: i64,
+    limit: usize,
     own: &ClientId,
-) -> Result<Vec<LogRow>, SqliteError> {
-    let sql = "SELECT group_id, event_id, name, args, session_id, client_only \
-               FROM __livestore_pending ORDER BY ordinal";
-    connection.system().query(sql, [], |row| {
-        Ok(LogRow {
+) -> Result<Vec<(i64, LogRow)>, SqliteError> {
+    let sql = "SELECT group_id, event_id, name, args, session_id, client_only, ordinal \
+               FROM __livestore_pending WHERE ordinal > ? AND ordinal <= ? \
+               ORDER BY ordinal LIMIT ?";
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    connection.system().for_each(sql, params![after, up_to, limit as i64], |row| {
+        let event = event(row, 1)?;
+        bytes += event.args.as_str().len();
+        let pending = LogRow {
             at: 0,
             client: row.get(5)?,
-            event: event(row, 1)?,
+            event,
             group_id: group_id(row, 0)?,
             client_id: own.clone(),
             session_id: session_id(row, 4)?,
-        })
-    })
+        };
+        rows.push((row.get(6)?, pending));
+        Ok(bytes < SLICE_BYTES)
+    })?;
+    Ok(rows)
+}
+
+/// Returns the last ordinal of the tail; less than any if it is empty.
+pub(crate) fn last_ordinal(connection: &Connection) -> Result<i64, SqliteError> {
+    let sql = "SELECT max(ordinal) FROM __livestore_pending";
+    let last: Option<Option<i64>> = connection.system().query_one(sql, [], |row| row.get(0))?;
+    Ok(last.flatten().unwrap_or(i64::MIN))
+}
+
+/// Returns the provisional position of the last pending event up to an ordinal, or else the end of
+/// the log.
+pub(crate) fn pending_seq(
+    connection: &Connection,
+    meta: &Meta,
+    up_to: i64,
+) -> Result<SeqNum, SqliteError> {
+    let next = next_client_only(connection, meta.state_head)?;
+    let mut seq = SeqNum { global: next.seq, client: next.client - 1, generation: 0 };
+    let sql = "SELECT client_only FROM __livestore_pending WHERE ordinal <= ? ORDER BY ordinal";
+    connection.system().for_each(sql, [up_to], |row| {
+        (seq, _) = seq.next_pair(row.get(0)?, meta.generation);
+        Ok(true)
+    })?;
+    Ok(seq)
 }
 
 /// A group of either log, and where it stands.

@@ -9,6 +9,6 @@ mod recover;
 #[path = "health/recover_situations.rs"]
 mod recover_situations;
 #[path = "health/sample.rs"]
-mod sample;
+pub mod sample;
 #[path = "health/verify.rs"]
 mod verify;

@@ -520,3 +520,58 @@ fn a_client_that_is_told_to_hurry_does_not_wait() {
     net.settle();
     assert!(net.is_connected(0));
 }
+
+#[derive(Table, Clone, Debug, PartialEq)]
+#[table(name = "cells")]
+struct Cell {
+    #[column(primary_key)]
+    id: i64,
+    value: i64,
+}
+
+/// Makes some cells.
+#[derive(Event, Serialize, Deserialize, Clone, Debug)]
+#[event(name = "v1.CellsMade")]
+struct CellsMade {
+    count: i64,
+}
+
+/// Writes to all cells, and again.
+#[derive(Event, Serialize, Deserialize, Clone, Debug)]
+#[event(name = "v1.CellsWritten")]
+struct CellsWritten {
+    times: i64,
+}
+
+#[test]
+fn how_much_an_event_may_change_does_not_depend_on_what_comes_in_the_same_page() {
+    let schema = Schema::builder()
+        .table::<Cell>()
+        .event(|e: CellsMade, _| {
+            (0..e.count).map(|id| Cell::insert(Cell { id, value: 0 })).collect::<Vec<_>>()
+        })
+        .event(|e: CellsWritten, _| {
+            (1..=e.times).map(|value| Cell::update().set(Cell::value, value)).collect::<Vec<_>>()
+        });
+    let mut net = Net::new(schema.build().unwrap(), 2);
+    net.elsewhere([fact(CellsMade { count: 1_000 })]);
+    // Each of these is within the limit of a million changes; together they are not.
+    net.elsewhere([fact(CellsWritten { times: 501 })]);
+    net.elsewhere([fact(CellsWritten { times: 502 })]);
+    net.clients[1].is_reachable = false;
+    net.settle();
+    net.backend.page_events = 1;
+    net.clients[1].is_reachable = true;
+    net.settle();
+    for at in 0..2 {
+        let status = net.status(at);
+        assert_eq!((status.confirmed_head.0, status.quarantined), (3, 0), "client {at}");
+        let written = Cell::select().filter(Cell::value.eq(502)).count();
+        assert_eq!(
+            net.replica(at).connection().read().query(&written).unwrap(),
+            1_000,
+            "client {at}"
+        );
+    }
+    net.converge();
+}

@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use page::{Cell, TreePage};
-use pages::{Older, Pages};
+use pages::{Image, Key, Pages};
 use record::Layout;
 
 use crate::Value;
@@ -48,12 +48,19 @@ pub enum Damage {
     },
     /// The header of the `-wal` file makes no sense, so SQLite would not use that file.
     WalHeader,
-    /// A frame of the `-wal` file is damaged; SQLite would use nothing from there on.
+    /// A frame of the `-wal` file is damaged, or does not follow on the one before it; SQLite would
+    /// use nothing from there on.
     WalFrame {
         /// Which, counted from 0.
         frame: u32,
         /// The page that it seems to hold.
         page: Option<u32>,
+    },
+    /// Good frames of whole transactions stand behind a damaged one in the `-wal` file. They may be
+    /// newer than what is before it, or be what lost transactions have left there.
+    WalUnproven {
+        /// How many.
+        frames: u32,
     },
     /// The `-wal` file ends within a transaction: it was cut off, or was never finished.
     WalEnd {
@@ -69,7 +76,7 @@ pub struct Place {
     pub page: u32,
     cell: u16,
     /// The image of the page, if it is not the newest.
-    image: Option<Older>,
+    image: Option<Image>,
 }
 
 /// A row of a table or an entry of an index.
@@ -81,6 +88,9 @@ pub struct Entry {
     pub rowid: Option<i64>,
     /// False if something newer may have been written over it and got lost.
     pub is_current: bool,
+    /// False if it stands behind damage in the `-wal` file, so that it may be of another time than
+    /// everything that does not.
+    pub is_proven: bool,
 }
 
 /// A record's values.
@@ -168,8 +178,8 @@ impl RawDatabase {
 
     /// Visits the cells of all pages of trees of one kind, but for those that are left out.
     ///
-    /// If a page's newest image is lost with a part of the `-wal` file, what older images hold of
-    /// any page is visited as well, last.
+    /// If a part of the `-wal` file is damaged, what other images hold of any page is visited as
+    /// well: older ones, and last the unproven ones behind the damage, the newest first.
     pub fn search(
         &self,
         kind: TreeKind,
@@ -177,18 +187,19 @@ impl RawDatabase {
         visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
     ) {
         let newest = (1..=self.page_count()).filter(|page| !leave_out.contains(page));
-        let older = self.pages.older().into_iter().map(|(image, page)| (page, Some(image)));
-        for (page, image) in newest.map(|page| (page, None)).chain(older) {
+        let others = self.pages.others().into_iter().map(|(image, page)| (page, Some(image)));
+        for (page, image) in newest.map(|page| (page, None)).chain(others) {
             let Some(tree_page) = self.pages.tree_page(page, image) else { continue };
             let has_entries = tree_page.kind.is_leaf() || kind == TreeKind::Index;
             if tree_page.kind.is_table() != (kind == TreeKind::Table) || !has_entries {
                 continue;
             }
             let is_current = image.is_none() && self.pages.is_current(page);
+            let is_proven = self.pages.is_proven((page, image));
             for cell in 0..tree_page.cells() {
                 let Some(Cell { rowid, .. }) = tree_page.cell(cell) else { continue };
                 let place = Place { page, cell: cell as u16, image };
-                if visit(Entry { place, rowid, is_current }).is_break() {
+                if visit(Entry { place, rowid, is_current, is_proven }).is_break() {
                     return;
                 }
             }
@@ -198,12 +209,8 @@ impl RawDatabase {
     /// Reads the first values of the record in a cell, if it is one of so many columns.
     pub fn record(&self, at: Place, columns: usize, wanted: usize) -> Option<Record> {
         let page = self.pages.tree_page(at.page, at.image)?;
-        let mut cell = page.cell(at.cell.into())?;
-        if at.image.is_some() {
-            // The pages that it went on in may have been used for something else since.
-            cell.overflow = None;
-        }
-        let mut payload = Payload::new(&self.pages, &page, &cell);
+        let cell = page.cell(at.cell.into())?;
+        let mut payload = Payload::new(&self.pages, (at.page, at.image), &page, &cell);
         payload.read(1)?;
         let header_len = record::header_len(&payload.bytes)?;
         let layout = Layout::read(payload.read(header_len as u64)?, cell.len)?;
@@ -219,6 +226,8 @@ impl RawDatabase {
 /// A payload, of which more is read when it is needed.
 struct Payload<'a> {
     pages: &'a Pages,
+    /// Where it begins.
+    from: Key,
     bytes: Vec<u8>,
     len: u64,
     next: Option<u32>,
@@ -226,9 +235,9 @@ struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    fn new(pages: &'a Pages, page: &TreePage, cell: &Cell) -> Self {
+    fn new(pages: &'a Pages, from: Key, page: &TreePage, cell: &Cell) -> Self {
         let bytes = page.bytes()[cell.local.clone()].to_vec();
-        Self { pages, bytes, len: cell.len, next: cell.overflow, is_current: true }
+        Self { pages, from, bytes, len: cell.len, next: cell.overflow, is_current: true }
     }
 
     /// Reads on until there are so many bytes, as far as the payload has them.
@@ -240,7 +249,7 @@ impl<'a> Payload<'a> {
         }
         while (self.bytes.len() as u64) < wanted {
             let page = self.next.filter(|page| *page != 0)?;
-            let bytes = self.pages.read(page)?;
+            let bytes = self.pages.read_on(self.from, page)?;
             self.is_current &= self.pages.is_current(page);
             let rest = (self.len - self.bytes.len() as u64).min(self.pages.usable() as u64 - 4);
             self.bytes.extend_from_slice(&bytes[4..4 + rest as usize]);

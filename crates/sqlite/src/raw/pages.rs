@@ -1,4 +1,4 @@
-//! The newest image of each page, from the write-ahead log or from the database itself.
+//! The images of each page, from the write-ahead log and from the database itself.
 
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
@@ -20,17 +20,17 @@ const CACHED: usize = 64;
 /// Pages that are looked at to find out their size.
 const SAMPLED: u64 = 256;
 
-/// An image of a page that a newer one has replaced.
+/// An image of a page that is not its newest, or not proven to be one of it at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Older {
+pub(super) enum Image {
     /// In the database, while the log has a newer one.
     Database,
     /// In a frame of the log.
     Frame(u32),
 }
 
-/// A page, or an older image of it.
-type Key = (u32, Option<Older>);
+/// A page, or another image of it than the newest.
+pub(super) type Key = (u32, Option<Image>);
 
 /// The pages of a database and its write-ahead log.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Pages {
 
     /// Returns the highest page number that there may be.
     pub(super) fn count(&self) -> u32 {
-        let in_log = self.wal.as_ref().and_then(Wal::pages).unwrap_or(0);
+        let in_log = self.wal.as_ref().and_then(Wal::most_pages).unwrap_or(0);
         self.in_file.max(in_log)
     }
 
@@ -136,7 +136,14 @@ impl Pages {
         self.wal.as_ref().is_none_or(|wal| wal.is_current(page))
     }
 
-    /// Reads the newest good image of a page; `None` if there is none.
+    /// Tells whether an image belongs to the database as SQLite would read it, or once did.
+    pub(super) fn is_proven(&self, key: Key) -> bool {
+        let is_unproven = |frame| self.wal.as_ref().is_some_and(|wal| wal.is_unproven(frame));
+        !self.frame_of(key).is_some_and(is_unproven)
+    }
+
+    /// Reads the newest proven image of a page, or an unproven one if there is no other; `None` if
+    /// there is none.
     pub(super) fn read(&self, page: u32) -> Option<Rc<[u8]>> {
         self.read_in((page, None))
     }
@@ -154,30 +161,52 @@ impl Pages {
         Some(bytes)
     }
 
-    /// Reads a page, or an older image of it, as one of a b-tree.
-    pub(super) fn tree_page(&self, page: u32, image: Option<Older>) -> Option<TreePage> {
+    /// Reads a page that a record on another page goes on in, as it was when that was written;
+    /// `None` if nothing tells.
+    pub(super) fn read_on(&self, from: Key, page: u32) -> Option<Rc<[u8]>> {
+        match (self.frame_of(from), &self.wal) {
+            (Some(frame), Some(wal)) if wal.is_unproven(frame) => {
+                self.read_in((page, Some(Image::Frame(wal.as_of(frame, page)?))))
+            }
+            // It may have been used for something else since.
+            _ if from.1.is_some() => None,
+            _ => self.is_proven((page, None)).then(|| self.read(page))?,
+        }
+    }
+
+    /// Reads a page, or another image of it, as one of a b-tree.
+    pub(super) fn tree_page(&self, page: u32, image: Option<Image>) -> Option<TreePage> {
         TreePage::parse(self.read_in((page, image))?, page, self.usable)
     }
 
-    /// Lists the images of pages that newer ones have replaced, if some of the newest are damaged.
-    pub(super) fn older(&self) -> Vec<(Older, u32)> {
+    /// Lists the other images of pages, if some that are newer may be lost: first those that newer
+    /// ones have replaced, then the unproven ones.
+    pub(super) fn others(&self) -> Vec<(Image, u32)> {
         let Some(wal) = self.wal.as_ref().filter(|wal| wal.has_damage()) else {
             return Vec::new();
         };
-        let frames = wal.older().iter().map(|(frame, page)| (Older::Frame(*frame), *page));
+        let frame = |(frame, page)| (Image::Frame(frame), page);
         let replaced = (1..=self.in_file).filter(|page| wal.newest(*page).is_some());
-        frames.chain(replaced.map(|page| (Older::Database, page))).collect()
+        let replaced = replaced.map(|page| (Image::Database, page));
+        let older = wal.older().iter().copied().map(frame);
+        older.chain(replaced).chain(wal.unproven().map(frame)).collect()
     }
 
-    fn load(&self, (page, image): Key) -> Option<Vec<u8>> {
-        let newest = || self.wal.as_ref()?.newest(page);
-        let frame = match image {
-            None => newest(),
-            Some(Older::Frame(frame)) => Some(frame),
-            Some(Older::Database) => None,
-        };
+    /// Returns the frame of the log that an image stands in; `None` if it is in the database.
+    fn frame_of(&self, (page, image): Key) -> Option<u32> {
+        let wal = self.wal.as_ref()?;
+        match image {
+            None if page <= self.in_file => wal.newest(page),
+            None => wal.newest(page).or_else(|| wal.newest_unproven(page)),
+            Some(Image::Frame(frame)) => Some(frame),
+            Some(Image::Database) => None,
+        }
+    }
+
+    fn load(&self, key: Key) -> Option<Vec<u8>> {
+        let (page, _) = key;
         // A sector that cannot be read is damage like any other.
-        match frame {
+        match self.frame_of(key) {
             Some(frame) => self.wal.as_ref()?.page_in(frame).ok(),
             None if page == 0 || page > self.in_file => None,
             None => read_page(&self.file, page, self.page_size).ok(),

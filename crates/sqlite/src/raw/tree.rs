@@ -138,7 +138,9 @@ impl Walker<'_> {
             after = found.rowid.or(after);
             if is_leaf || self.kind == TreeKind::Index {
                 let place = Place { page, cell: cell as u16, image: None };
-                (self.visit)(Entry { place, rowid: found.rowid, is_current })?;
+                let is_proven = self.database.pages.is_proven((page, None));
+                let rowid = found.rowid;
+                (self.visit)(Entry { place, rowid, is_current, is_proven })?;
             }
         }
         ControlFlow::Continue(())

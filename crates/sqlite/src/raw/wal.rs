@@ -1,10 +1,14 @@
 //! The write-ahead log, frame by frame.
 //!
-//! SQLite's checksums run from frame to frame, and it stops at the first that does not fit. Each
-//! frame also holds the sum that it ends with, so a frame can be checked by what the one before it
-//! says. So the frames behind a damaged one are of use, as long as a whole transaction ends there.
+//! SQLite's checksums run from frame to frame, and it stops at the first that does not fit. What is
+//! before is *proven*: it is the database as of its last whole transaction. A frame behind can still
+//! be checked by the sum that the one before it ends with, so its page is as it was once written;
+//! but whether it was written before or after what is proven, nothing tells: in a hole that a power
+//! cut has made, new transactions may have been written since, in front of lost ones. So *unproven*
+//! frames replace nothing. They are further images of their pages, as long as a whole transaction
+//! ends behind them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
@@ -20,17 +24,32 @@ const MAGIC: u32 = 0x377f_0682;
 pub(super) struct Wal {
     file: File,
     page_size: usize,
-    /// The newest good frame of each page.
+    /// The newest proven frame of each page.
     newest: HashMap<u32, u32>,
-    /// Good frames that are not the newest of their page, each with its page.
+    /// Proven frames that are not the newest of their page, each with its page.
     older: Vec<(u32, u32)>,
-    /// Pages of which a newer frame is damaged.
+    unproven: BTreeMap<u32, Unproven>,
+    /// The unproven frames of each page, in order.
+    unproven_of: HashMap<u32, Vec<u32>>,
+    /// Pages of which there is a frame behind the proven ones, good or damaged.
     outdated: HashSet<u32>,
-    /// A damaged frame does not tell its page, so whatever is older may be out of date.
-    doubt_before: Option<u32>,
-    /// The database's size after the last transaction, in pages.
+    /// A damaged frame does not tell its page, so any page may be out of date.
+    is_in_doubt: bool,
+    /// The database's size after the last proven transaction, in pages.
     pages: Option<u32>,
+    /// The greatest size after an unproven one.
+    unproven_pages: Option<u32>,
     pub(super) damage: Vec<Damage>,
+}
+
+/// A good frame behind a damaged one.
+#[derive(Debug, Clone, Copy)]
+struct Unproven {
+    page: u32,
+    /// The first of the frames up to this one that follow on each other.
+    run: u32,
+    /// The last frame of its transaction, or of those that follow on each other.
+    last: u32,
 }
 
 /// What a frame says of itself, and whether that is so.
@@ -78,32 +97,27 @@ impl Wal {
             page_size,
             newest: HashMap::new(),
             older: Vec::new(),
+            unproven: BTreeMap::new(),
+            unproven_of: HashMap::new(),
             outdated: HashSet::new(),
-            doubt_before: None,
+            is_in_doubt: false,
             pages: None,
+            unproven_pages: None,
             damage: Vec::new(),
         };
         if header.sum.is_none() {
             wal.damage.push(Damage::WalHeader);
         }
-        let committed = frames.iter().rposition(|frame| frame.is_good && frame.commit > 0);
-        let committed = committed.map_or(0, |last| last + 1);
-        wal.pages = committed.checked_sub(1).map(|last| frames[last].commit);
-        for (index, frame) in frames[..committed].iter().enumerate() {
-            let index = index as u32;
-            if frame.is_good {
-                let before = wal.newest.insert(frame.page, index);
-                wal.older.extend(before.map(|before| (before, frame.page)));
-                wal.outdated.remove(&frame.page);
-                continue;
-            }
-            let page = frame.is_of_this_log.then_some(frame.page);
-            wal.damage.push(Damage::WalFrame { frame: index, page });
-            match page {
-                Some(page) => _ = wal.outdated.insert(page),
-                None => wal.doubt_before = Some(index),
-            }
+        let ends_here = |frame: &Frame| frame.is_good && frame.commit > 0;
+        let committed = frames.iter().rposition(ends_here).map_or(0, |last| last + 1);
+        let unbroken = frames.iter().position(|frame| !frame.is_good).unwrap_or(frames.len());
+        let proven = frames[..unbroken].iter().rposition(ends_here).map_or(0, |last| last + 1);
+        wal.pages = proven.checked_sub(1).map(|last| frames[last].commit);
+        for (index, frame) in frames[..proven].iter().enumerate() {
+            let before = wal.newest.insert(frame.page, index as u32);
+            wal.older.extend(before.map(|before| (before, frame.page)));
         }
+        wal.sort_out_unproven(&frames[..committed], proven);
         // What a power cut leaves looks the same as damage to the last transactions.
         let rest = frames[committed..].iter().filter(|frame| frame.is_of_this_log).count();
         if rest > 0 {
@@ -112,33 +126,95 @@ impl Wal {
         wal
     }
 
+    fn sort_out_unproven(&mut self, frames: &[Frame], proven: usize) {
+        let mut run = None;
+        for (index, frame) in frames.iter().enumerate().skip(proven) {
+            let (index, is_told) = (index as u32, frame.is_of_this_log);
+            if is_told {
+                self.outdated.insert(frame.page);
+            }
+            if !frame.is_good {
+                run = None;
+                self.is_in_doubt |= !is_told;
+                let page = is_told.then_some(frame.page);
+                self.damage.push(Damage::WalFrame { frame: index, page });
+                continue;
+            }
+            let run = *run.get_or_insert(index);
+            self.unproven.insert(index, Unproven { page: frame.page, run, last: index });
+            self.unproven_of.entry(frame.page).or_default().push(index);
+            if frame.commit > 0 {
+                self.unproven_pages = self.unproven_pages.max(Some(frame.commit));
+            }
+        }
+        let mut behind: Option<(u32, u32)> = None;
+        for (index, unproven) in self.unproven.iter_mut().rev() {
+            let is_end = frames[*index as usize].commit > 0;
+            let follows = behind.filter(|(run, _)| *run == unproven.run && !is_end);
+            unproven.last = follows.map_or(*index, |(_, last)| last);
+            behind = Some((unproven.run, unproven.last));
+        }
+        if !self.unproven.is_empty() {
+            self.damage.push(Damage::WalUnproven { frames: self.unproven.len() as u32 });
+        }
+    }
+
     pub(super) fn page_size(&self) -> usize {
         self.page_size
     }
 
+    /// Returns the database's size in pages, if a proven transaction tells it.
     pub(super) fn pages(&self) -> Option<u32> {
         self.pages
     }
 
-    /// Returns the newest good frame of a page.
+    /// Returns the greatest size that any transaction tells.
+    pub(super) fn most_pages(&self) -> Option<u32> {
+        self.pages.max(self.unproven_pages)
+    }
+
+    /// Returns the newest proven frame of a page.
     pub(super) fn newest(&self, page: u32) -> Option<u32> {
         self.newest.get(&page).copied()
     }
 
-    /// Tells whether a page's newest frame is damaged, or may be.
-    pub(super) fn has_damage(&self) -> bool {
-        !self.outdated.is_empty() || self.doubt_before.is_some()
+    /// Returns the last unproven frame of a page.
+    pub(super) fn newest_unproven(&self, page: u32) -> Option<u32> {
+        self.unproven_of.get(&page)?.last().copied()
     }
 
-    /// Returns the good frames that are not the newest of their page, each with its page.
+    /// Tells whether a frame stands behind a damaged one.
+    pub(super) fn is_unproven(&self, frame: u32) -> bool {
+        self.unproven.contains_key(&frame)
+    }
+
+    /// Returns the frame with a page as it was when an unproven frame's transaction was over, if
+    /// the frames in between tell: else it may be of another time.
+    pub(super) fn as_of(&self, frame: u32, page: u32) -> Option<u32> {
+        let Unproven { run, last, .. } = self.unproven.get(&frame)?;
+        let frames = self.unproven_of.get(&page)?;
+        let found = frames[..frames.partition_point(|frame| frame <= last)].last()?;
+        (found >= run).then_some(*found)
+    }
+
+    /// Tells whether there may be something newer than what is proven.
+    pub(super) fn has_damage(&self) -> bool {
+        !self.outdated.is_empty() || self.is_in_doubt
+    }
+
+    /// Returns the proven frames that are not the newest of their page, each with its page.
     pub(super) fn older(&self) -> &[(u32, u32)] {
         &self.older
     }
 
-    /// Tells whether that frame, or without one the page in the database, is the page's last state.
+    /// Walks over the unproven frames, the last first, each with its page.
+    pub(super) fn unproven(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.unproven.iter().rev().map(|(frame, unproven)| (*frame, unproven.page))
+    }
+
+    /// Tells whether the newest proven image is the page's last state.
     pub(super) fn is_current(&self, page: u32) -> bool {
-        let is_older = |doubt| self.newest(page).is_none_or(|frame| frame < doubt);
-        !self.outdated.contains(&page) && !self.doubt_before.is_some_and(is_older)
+        !self.is_in_doubt && !self.outdated.contains(&page)
     }
 
     /// Reads the page in a frame.

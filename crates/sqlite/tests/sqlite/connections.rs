@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use livestore_sqlite::{Connection, Durability, SqliteError, Table, Value, params};
 
@@ -135,4 +136,39 @@ fn system_statements_reach_every_table() {
 #[test]
 fn durability_levels_order_by_what_they_survive() {
     assert!(Durability::Memory < Durability::Normal && Durability::Normal < Durability::Full);
+}
+
+#[test]
+fn a_left_wal_is_emptied_at_once_or_left_to_whoever_reads_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let left = open_with_state(&path);
+    insert(&left, [todo("a")]);
+    let reader = Connection::open_read_only(&path).unwrap();
+    reader.system().execute_batch("BEGIN; SELECT count(*) FROM todos").unwrap();
+    // While somebody reads, closing leaves the file.
+    drop(left);
+    let wal = || std::fs::metadata(directory.path().join("state.db-wal")).unwrap().len();
+    let mut next = Connection::open_file(&path).unwrap();
+    next.watch_state(definitions()).unwrap();
+    let start = Instant::now();
+    next.empty_left_wal().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2), "it waited for {:?}", start.elapsed());
+    assert!(wal() > 0, "somebody reads it");
+    insert(&next, [todo("b")]);
+
+    reader.system().execute_batch("COMMIT").unwrap();
+    next.empty_left_wal().unwrap();
+    assert_eq!(wal(), 0);
+    // Afterwards a lock is waited for as before.
+    let other = Connection::open_file(&path).unwrap();
+    other.system().execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            other.system().execute_batch("COMMIT").unwrap();
+        });
+        insert(&next, [todo("c")]);
+    });
+    assert_eq!(read(&next, &Todo::select().count()), 3);
 }

@@ -45,7 +45,7 @@ impl Survey<'_> {
             (at.seq, hash) = (GlobalSeqNum(first as u64 - 1), None);
         }
         let mut chain = Chain { end: LogPosition::ROOT, ids: HashSet::new() };
-        let mut unproven = Vec::new();
+        let mut unproven = HashSet::new();
         while let Some((group, log_hash, standing)) = self.group_at(at.seq.next(), hash) {
             if !chain.ids.insert(group.id()) {
                 break;
@@ -54,7 +54,7 @@ impl Survey<'_> {
             writer.confirmed(&confirmed, log_hash)?;
             at = LogPosition { seq: confirmed.last(), hash: log_hash };
             hash = Some(log_hash);
-            unproven.push(confirmed.group.id());
+            unproven.insert(confirmed.group.id());
             if standing == Standing::Current || Some(at) == self.old_head() {
                 chain.end = at;
                 unproven.clear();

@@ -1,9 +1,10 @@
 //! Client-only groups: those that are surely whole.
 //!
 //! Nothing in a row tells how many events its group has. If the table is not whole, its index
-//! tells; without it, a group is known to be whole only if its neighbours on both sides are there.
+//! tells; without it, a group is known to be whole only if its neighbours on both sides are there
+//! and none of its rows had to give way to one of another group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use livestore_core::{ClientId, Event, GlobalSeqNum, Group, GroupId, SessionId};
 
@@ -48,15 +49,20 @@ impl Run {
 impl Survey<'_> {
     /// Puts the rows of the client log together.
     pub(super) fn client_only_groups(&self, client_id: &ClientId) -> ClientOnlyGroups {
-        let mut rows: BTreeMap<Place, Located> = BTreeMap::new();
+        let mut rows: BTreeMap<Place, (Located, GroupId)> = BTreeMap::new();
+        let mut displaced = HashSet::new();
         for located in &self.client_log.rows {
             let Some(row) = self.read::<ClientOnlyRow>(located) else { continue };
             // What is reached comes first, and stays.
-            rows.entry((row.seq.0, row.client)).or_insert(*located);
+            let place = (row.seq.0, row.client);
+            let (_, there) = rows.entry(place).or_insert((*located, row.group_id));
+            if *there != row.group_id {
+                displaced.insert(row.group_id);
+            }
         }
         let mut found = ClientOnlyGroups::default();
         let mut runs: Vec<Run> = Vec::new();
-        for located in rows.values() {
+        for (located, _) in rows.values() {
             let Some(row) = self.read::<ClientOnlyRow>(located) else { continue };
             match runs.last_mut() {
                 Some(run)
@@ -82,7 +88,7 @@ impl Survey<'_> {
             *parts.entry(run.id).or_default() += 1;
         }
         for run in runs {
-            let is_one = parts.get(&run.id) == Some(&1);
+            let is_one = parts.get(&run.id) == Some(&1) && !displaced.contains(&run.id);
             self.sort_out(run, is_one, &rows, client_id, &mut found);
         }
         self.add_unseen(&parts, &mut found);
@@ -93,7 +99,7 @@ impl Survey<'_> {
         &self,
         run: Run,
         is_one: bool,
-        rows: &BTreeMap<Place, Located>,
+        rows: &BTreeMap<Place, (Located, GroupId)>,
         client_id: &ClientId,
         found: &mut ClientOnlyGroups,
     ) {
@@ -110,13 +116,13 @@ impl Survey<'_> {
             && if self.client_index.is_complete {
                 is_indexed
             } else {
-                self.client_log.is_whole || has_neighbours
+                self.client_log.is_whole && run.standing != Standing::Unproven || has_neighbours
             };
         let Run { id, session_id, events, standing, .. } = run;
         let group = Group::new(id, client_id.clone(), session_id, events.clone());
         match group {
             Ok(group) if is_whole => {
-                if standing == Standing::Doubtful && !is_indexed {
+                if standing != Standing::Current && !is_indexed {
                     found.uncertain.push(Uncertain { what: "client-only group", id });
                 }
                 found.whole.push(ClientOnly { seq: GlobalSeqNum(first.0), group });

@@ -204,7 +204,7 @@ fn write(
         }
         if again.insert(behind.group.id()) && !chain.ids.contains(&behind.group.id()) {
             writer.pending(&behind.group, false)?;
-            if behind.standing == Standing::Doubtful {
+            if behind.standing != Standing::Current {
                 uncertain.push(behind.group.id());
             }
         }
@@ -233,7 +233,7 @@ fn write(
             continue;
         }
         writer.pending(&group, client_only)?;
-        if standing == Standing::Doubtful {
+        if standing != Standing::Current {
             report.uncertain.push(Uncertain { what, id: group.id() });
         }
     }
@@ -248,7 +248,7 @@ fn write(
 
 /// Reads the dead letters, each with whether it is doubtful.
 fn dead_letters(survey: &Survey<'_>) -> Vec<(DeadLetter, bool)> {
-    let read = |row: &Located| Some((survey.read(row)?, row.standing == Standing::Doubtful));
+    let read = |row: &Located| Some((survey.read(row)?, row.standing != Standing::Current));
     survey.dead_letters.rows.iter().filter_map(read).collect()
 }
 
@@ -280,7 +280,7 @@ fn write_exceptions(
         };
         last = Some(archived.id);
         writer.archived(&archived)?;
-        if row.standing == Standing::Doubtful {
+        if row.standing != Standing::Current {
             let id = archived.confirmed.group.id();
             report.uncertain.push(Uncertain { what: "archived group", id });
         }

@@ -3,10 +3,12 @@
 //! What a tree still reaches is as it was. Where a tree is broken, pages that no tree of ours
 //! reaches are searched for rows of its shape. A page that SQLite does not use any more may still
 //! hold rows that were deleted long ago, so free pages are no source; if it cannot be told which
-//! are free, what is found in this way is doubtful.
+//! are free, what is found in this way is doubtful. So is what stands behind damage in the `-wal`
+//! file, and it gives way to everything else.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 
 use livestore_core::{ClientId, GroupId};
@@ -29,6 +31,19 @@ pub(super) enum Standing {
     Current,
     /// It may have been deleted or replaced.
     Doubtful,
+    /// It stands behind damage in the `-wal` file, so it may be newer than all the rest, or have been
+    /// lost before the rest was written.
+    Unproven,
+}
+
+impl Standing {
+    fn new(is_proven: bool, is_current: bool) -> Self {
+        match (is_proven, is_current) {
+            (false, _) => Self::Unproven,
+            (true, false) => Self::Doubtful,
+            (true, true) => Self::Current,
+        }
+    }
 }
 
 /// A row that was found.
@@ -59,6 +74,23 @@ impl Found {
         let from = self.rows.partition_point(|row| row.key < key);
         let rest = &self.rows[from..];
         &rest[..rest.partition_point(|row| row.key == key)]
+    }
+}
+
+/// Rows that no tree reaches. Many images of one page may hold a row; it counts once.
+#[derive(Debug, Default)]
+struct Strays {
+    rows: Vec<Located>,
+    seen: HashSet<u64>,
+}
+
+impl Strays {
+    fn push(&mut self, row: Located, values: &[Value]) {
+        let mut hasher = DefaultHasher::new();
+        values.hash(&mut hasher);
+        if self.seen.insert(hasher.finish()) {
+            self.rows.push(row);
+        }
     }
 }
 
@@ -152,12 +184,18 @@ impl<'a> Survey<'a> {
     }
 
     fn parse<T: StoredRow>(&self, place: Place, key: i64) -> Result<(T, bool), Option<Flaw>> {
-        let record = self.raw.record(place, T::STORED, T::COLUMNS.len()).ok_or(None)?;
+        let (values, is_current) = self.values::<T>(place, key).ok_or(None)?;
+        Ok((T::from_values(&values)?, is_current))
+    }
+
+    /// Reads a row's values, and whether they are all as they were last written.
+    fn values<T: StoredRow>(&self, place: Place, key: i64) -> Option<(Vec<Value>, bool)> {
+        let record = self.raw.record(place, T::STORED, T::COLUMNS.len())?;
         let mut values = record.values;
         if T::KIND == TreeKind::Table {
             values[0] = Value::Integer(key);
         }
-        Ok((T::from_values(&values)?, record.is_current))
+        Some((values, record.is_current))
     }
 
     /// Visits what a table's tree reaches.
@@ -170,18 +208,18 @@ impl<'a> Survey<'a> {
             return found;
         };
         let mut flawed = Vec::new();
-        let walk = self.raw.walk(root, T::KIND, &mut |Entry { place, rowid, is_current }| {
-            let key = rowid.unwrap_or(0);
-            match self.parse::<T>(place, key) {
-                Ok((_, is_whole)) => {
-                    let is_current = is_current && is_whole;
-                    let standing = if is_current { Standing::Current } else { Standing::Doubtful };
-                    found.rows.push(Located { key, standing, place });
+        let walk =
+            self.raw.walk(root, T::KIND, &mut |Entry { place, rowid, is_current, is_proven }| {
+                let key = rowid.unwrap_or(0);
+                match self.parse::<T>(place, key) {
+                    Ok((_, is_whole)) => {
+                        let standing = Standing::new(is_proven, is_current && is_whole);
+                        found.rows.push(Located { key, standing, place });
+                    }
+                    Err(flaw) => flawed.push((place, rowid, flaw)),
                 }
-                Err(flaw) => flawed.push((place, rowid, flaw)),
-            }
-            self.go_on(place)
-        });
+                self.go_on(place)
+            });
         let has_flaws = !flawed.is_empty();
         for (place, rowid, flaw) in flawed {
             let key = rowid.map_or(String::new(), |key| format!(", {} {key}", T::COLUMNS[0]));
@@ -296,27 +334,27 @@ impl<'a> Survey<'a> {
         let is_known = free.is_some();
         if log || pending || archive {
             let [mut found_log, mut found_pending, mut found_archive] =
-                [(); 3].map(|()| Vec::new());
+                [(); 3].map(|()| Strays::default());
             self.raw.search(TreeKind::Table, &leave_out, &mut |entry| {
                 _ = log && self.stray::<ConfirmedRow>(entry, is_known, &mut found_log)
                     || pending && self.stray::<PendingRow>(entry, is_known, &mut found_pending)
                     || archive && self.stray::<ArchivedRow>(entry, is_known, &mut found_archive);
                 self.go_on(entry.place)
             });
-            self.log.rows.append(&mut found_log);
-            self.pending.rows.append(&mut found_pending);
-            self.archive.rows.append(&mut found_archive);
+            self.log.rows.append(&mut found_log.rows);
+            self.pending.rows.append(&mut found_pending.rows);
+            self.archive.rows.append(&mut found_archive.rows);
         }
         if client_log || letters {
-            let [mut found_client_log, mut found_letters] = [(); 2].map(|()| Vec::new());
+            let [mut found_client_log, mut found_letters] = [(); 2].map(|()| Strays::default());
             self.raw.search(TreeKind::Index, &leave_out, &mut |entry| {
                 _ = client_log
                     && self.stray::<ClientOnlyRow>(entry, is_known, &mut found_client_log)
                     || letters && self.stray::<DeadLetter>(entry, is_known, &mut found_letters);
                 self.go_on(entry.place)
             });
-            self.client_log.rows.append(&mut found_client_log);
-            self.dead_letters.rows.append(&mut found_letters);
+            self.client_log.rows.append(&mut found_client_log.rows);
+            self.dead_letters.rows.append(&mut found_letters.rows);
         }
         for found in [&mut self.log, &mut self.pending, &mut self.archive] {
             found.rows.sort_by_key(|row| (row.key, row.standing));
@@ -324,14 +362,16 @@ impl<'a> Survey<'a> {
         self.reached = leave_out;
     }
 
-    /// Takes a row of the right shape that no tree reaches.
-    fn stray<T: StoredRow>(&self, entry: Entry, is_known: bool, found: &mut Vec<Located>) -> bool {
-        let Entry { place, rowid, is_current } = entry;
+    /// Takes a row of the right shape that no tree reaches, unless a surer one is the same.
+    fn stray<T: StoredRow>(&self, entry: Entry, is_known: bool, found: &mut Strays) -> bool {
+        let Entry { place, rowid, is_current, is_proven } = entry;
         let key = rowid.unwrap_or(0);
-        let Ok((_, is_whole)) = self.parse::<T>(place, key) else { return false };
-        let is_current = is_known && is_current && is_whole;
-        let standing = if is_current { Standing::Current } else { Standing::Doubtful };
-        found.push(Located { key, standing, place });
+        let Some((values, is_whole)) = self.values::<T>(place, key) else { return false };
+        if T::from_values(&values).is_err() {
+            return false;
+        }
+        let standing = Standing::new(is_proven, is_known && is_current && is_whole);
+        found.push(Located { key, standing, place }, &values);
         true
     }
 
@@ -367,7 +407,8 @@ impl<'a> Survey<'a> {
             self.damaged(format!("page {page}"), Some(table), what, bytes);
         }
         if !walk.is_current {
-            let what = "something newer was in a damaged part of the -wal file".into();
+            let what =
+                "something newer may be in a damaged part of the -wal file, or behind it".into();
             self.damaged("the -wal file".into(), Some(table), what, 0);
         }
     }
@@ -388,9 +429,17 @@ impl<'a> Survey<'a> {
                     let page = page.map_or(String::new(), |page| format!(", page {page}"));
                     (
                         format!("frame {frame} of the -wal file{page}"),
-                        "it is damaged".into(),
+                        "it is damaged, or does not follow on the frames before it".into(),
                         page_size,
                     )
+                }
+                Damage::WalUnproven { frames } => {
+                    let what = format!(
+                        "{frames} frames stand behind a damaged one; they may be newer than the \
+                         rest, or be left from transactions that were lost, so what only they \
+                         hold is uncertain"
+                    );
+                    ("the -wal file".into(), what, 0)
                 }
                 Damage::WalEnd { frames } => {
                     let what = format!(

@@ -61,7 +61,7 @@ impl Survey<'_> {
                 _ if self.pending_index.is_complete && !self.pending.is_complete => continue,
                 _ => standing,
             };
-            if standing == Standing::Doubtful && settled.contains(&group.id()) {
+            if standing != Standing::Current && settled.contains(&group.id()) {
                 continue;
             }
             let client_only = row.client_only;
@@ -122,7 +122,7 @@ impl Survey<'_> {
             let is_known = self.pending_index.groups.contains_key(&id);
             let is_old = !is_known
                 && (self.pending_index.is_complete
-                    || located.standing == Standing::Doubtful && settled.contains(&id));
+                    || located.standing != Standing::Current && settled.contains(&id));
             if whole.contains(&id) || is_old {
                 continue;
             }

@@ -25,8 +25,9 @@ use serde::Serialize;
 pub use state::StateVerdict;
 pub(super) use structure::expected_objects;
 
+use super::reading::Reading;
 use super::rows::{MetaRow, StoredRow};
-use super::{Inspector, Progress, Work, open_read_only, snapshot};
+use super::{Inspector, Progress, Work, snapshot};
 use crate::{OpenError, QueryError};
 
 /// Problems of one kind that are listed; more are only counted.
@@ -208,8 +209,8 @@ impl VerifyReport {
 pub fn verify_file(path: &Path, progress: &Progress) -> Result<VerifyReport, VerifyError> {
     progress.begin(Work::Starting, 0);
     // An `Inspector` would want a meta row that makes sense.
-    match open_read_only(path) {
-        Ok(mut connection) => verify(&mut connection, path, progress),
+    match Reading::open(path) {
+        Ok(mut reading) => verify(&mut reading.connection, path, progress),
         Err(error) => {
             let mut report = VerifyReport::new(path);
             let check = match &error {

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use livestore::GroupId;
 use livestore::inspect::{Author, Inspector, RecoverError, RecoverOptions};
 use livestore::prelude::*;
 use livestore_core::Group;
@@ -13,7 +14,7 @@ use super::judge::{
     Known, PAGE, assert_all_named, assert_nothing_invented, assert_readable_kept, assert_syncs,
     fill, recovered, try_recover,
 };
-use super::sample::{Content, Files, Sample, schema};
+use super::sample::{Content, Files, Sample, noted, schema};
 use crate::app::assert_state_is_replay;
 use crate::properties::cases;
 
@@ -244,6 +245,110 @@ fn a_damaged_frame_costs_no_more_than_its_page() {
     }
     assert!(whole > frames / 2, "{whole} of {frames} were recovered whole");
     assert!(saved > frames, "{saved} groups more than SQLite finds");
+}
+
+/// A store that lost a frame of its `-wal` file in a power cut, and to which another program has
+/// written since, over the hole and a part of what followed it.
+fn after_a_hole(files: &Files, hole: usize, write: impl FnOnce(&Connection)) -> Files {
+    let mut files = files.clone();
+    let begin = 32 + hole * (PAGE + 24);
+    files.wal[begin..begin + PAGE + 24].fill(0);
+    let folder = tempfile::tempdir().unwrap();
+    let path = files.write(folder.path());
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
+    write(&connection);
+    Files::read(&path)
+}
+
+#[test]
+fn frames_of_lost_transactions_behind_newer_ones_replace_nothing() {
+    let sample = Sample::with(12, false);
+    let frames = (sample.files.wal.len() - 32) / (PAGE + 24);
+    let new = GroupId::from_slice(&[7; 16]).unwrap();
+    let mut more = 0;
+    for hole in (0..frames).step_by(3) {
+        let files = after_a_hole(&sample.files, hole, |connection| {
+            let sql = "INSERT INTO __livestore_pending SELECT coalesce(max(ordinal), 0) + 1, \
+                       ?1, 0, 1, 0, ?1, 'v1.TodoCreated', '{\"id\":\"new\",\"text\":\"new\"}', \
+                       'session', NULL FROM __livestore_pending";
+            connection.execute(sql, [new.as_bytes()]).unwrap();
+        });
+        let sqlite = as_sqlite_reads(&files).expect("SQLite has written it");
+        let recovered = recovered(&files);
+        let content = &recovered.content;
+        assert_eq!(content.confirmed, sqlite.confirmed, "hole {hole}");
+        for (group, client_only) in &sqlite.pending {
+            let is_kept = content.pending.contains(&(group.clone(), *client_only));
+            assert!(is_kept, "hole {hole}: {} is lost", group.id());
+        }
+        // What only the lost transactions held is kept as well, as it was, and named.
+        let uncertain: HashSet<_> = recovered.report.uncertain.iter().map(|u| u.id).collect();
+        for (group, client_only) in &content.pending {
+            let was = sample.content.pending.iter().find(|(was, _)| was.id() == group.id());
+            let is_as_it_was = was.is_some_and(|was| was == &(group.clone(), *client_only));
+            assert!(is_as_it_was || group.id() == new, "hole {hole}: {} is made up", group.id());
+            let is_proven = sqlite.pending.iter().any(|(proven, _)| proven == group);
+            assert!(is_proven || uncertain.contains(&group.id()), "hole {hole}: not named");
+            more += usize::from(!is_proven);
+        }
+        assert_state_is_replay(&recovered.open());
+    }
+    assert!(more > 50, "{more} groups more than SQLite finds");
+}
+
+#[test]
+fn a_frame_that_is_damaged_after_a_checkpoint_costs_nothing() {
+    // The database holds everything already, but SQLite would take old images from the log.
+    let sample = Sample::with(12, false);
+    let folder = tempfile::tempdir().unwrap();
+    let path = sample.files.write(folder.path());
+    let connection = Connection::open(&path).unwrap();
+    let pragma = "PRAGMA wal_checkpoint(PASSIVE)";
+    connection.query_row(pragma, [], |_| Ok(())).unwrap();
+    let files = Files::read(&path);
+    assert!(files.wal == sample.files.wal && files.database != sample.files.database);
+    for frame in (0..(files.wal.len() - 32) / (PAGE + 24)).step_by(5) {
+        let mut files = files.clone();
+        let begin = 32 + frame * (PAGE + 24);
+        files.wal[begin + 24..begin + PAGE].fill(0x99);
+        let recovered = recovered(&files);
+        assert_nothing_invented(&sample.content, &recovered);
+        assert_all_named(&sample.content, &recovered);
+        assert_eq!(recovered.content, sample.content, "frame {frame}: {:?}", recovered.report);
+    }
+}
+
+#[test]
+fn a_client_only_group_of_a_lost_transaction_is_not_kept_in_part() {
+    let mut net = crate::backend::Net::on_disk(schema(), 1);
+    net.commit(0, noted("before"));
+    net.checkpoint(0, false);
+    for number in 0..30 {
+        net.commit(0, [0, 1, 2].map(|part| noted(&format!("note-{number}-{part}"))));
+    }
+    let whole = Files::read(net.clients[0].file());
+    let was = Content::read(&whole.write(tempfile::tempdir().unwrap().path())).client_only;
+    assert_eq!(was.len(), 31);
+    let id = GroupId::from_slice(&[7; 16]).unwrap();
+    let mut named = 0;
+    for hole in 0..(whole.wal.len() - 32) / (PAGE + 24) {
+        let files = after_a_hole(&whole, hole, |connection| {
+            let sql = "INSERT INTO __livestore_client_log \
+                       SELECT 0, max(client) + 1, ?1, ?1, 'v1.Noted', '{\"id\":\"new\"}', 'session' \
+                       FROM __livestore_client_log";
+            connection.execute(sql, [id.as_bytes()]).unwrap();
+        });
+        let sqlite = as_sqlite_reads(&files).expect("SQLite has written it");
+        let recovered = recovered(&files);
+        let kept = &recovered.content.client_only;
+        assert!(sqlite.client_only.iter().all(|group| kept.contains(group)), "hole {hole}");
+        let is_whole = |group: &Group| group.id() == id || was.contains(group);
+        assert!(kept.iter().all(is_whole), "hole {hole}: a group is not as it was");
+        named += recovered.report.lost.len();
+        assert_state_is_replay(&recovered.open());
+    }
+    assert!(named > 30, "{named} groups are named as lost");
 }
 
 #[test]

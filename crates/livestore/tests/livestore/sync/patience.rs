@@ -62,6 +62,37 @@ fn a_rebuild_that_was_cut_short_goes_on_where_it_was() {
     net.converge();
 }
 
+#[test]
+fn merging_pages_that_waited_does_not_forgive_the_answer_to_a_push() {
+    let mut net = clients(1);
+    // As many events are gathered as the tail is long.
+    for number in 0..5 {
+        net.commit(0, todo(&format!("mine-{number}")));
+    }
+    net.poll(0);
+    // The push is on its way, and two pages come first.
+    net.backend.page_events = 1;
+    net.elsewhere([fact(todo("theirs"))]);
+    net.elsewhere([fact(todo("theirs too"))]);
+    assert!(net.send_page(0) && net.send_page(0));
+    net.now_ms += 1_000;
+    net.replica(0).more_messages_wait(true);
+    assert!(net.reach_client(0).is_some());
+    assert!(net.reach_client(0).is_some());
+    let count =
+        |net: &mut Net| net.replica(0).connection().read().query(&Todo::select().count()).unwrap();
+    assert_eq!(count(&mut net), 5, "the pages are not merged yet");
+    net.replica(0).more_messages_wait(false);
+    net.poll(0);
+    assert_eq!(count(&mut net), 7);
+    let timeout = net.replica(0).next_timeout().expect("an answer is still awaited");
+    assert!(timeout <= net.now_ms + 30_000);
+    net.now_ms = timeout;
+    net.poll(0);
+    assert!(!net.is_connected(0), "the backend does not answer");
+    net.converge();
+}
+
 fn poisoned(options: StoreOptions) -> (Served, Store) {
     let backend = Served::new();
     let adapter = MemoryAdapter::new().sync(backend.clone());
