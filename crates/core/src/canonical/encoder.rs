@@ -84,7 +84,7 @@ impl Encoder {
     /// Strings need the escapes of RFC 8785 section 3.2.2.2: the two-letter ones, and `\u00xx`
     /// with lower-case digits for the other control characters.
     fn string(&mut self, text: &str) {
-        let is_special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+        let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
         self.out.push('"');
         // Most texts have nothing to escape, and without a way out the loop is vectorized.
         if !text.bytes().fold(false, |any, byte| any | is_special(byte)) {

@@ -265,6 +265,13 @@ pub(super) struct PendingRow {
     pub(super) session_id: SessionId,
 }
 
+impl PendingRow {
+    /// Tells whether it is its group's first.
+    pub(super) fn is_first(&self) -> bool {
+        self.event_index == 0
+    }
+}
+
 impl StoredRow for PendingRow {
     const TABLE: &'static str = "__livestore_pending";
     /// Undo data comes last and is not read here.

@@ -12,6 +12,7 @@ use livestore_sqlite::{Connection, SqliteError, params};
 
 use super::format::Meta;
 use super::materialize::Authored;
+use super::pending::Tail;
 use crate::event::EventKind;
 
 /// Where a client-only event stands in the log.
@@ -200,16 +201,21 @@ impl LogRow {
     }
 }
 
-/// Reads which groups of a client stand behind a position.
-pub(crate) fn groups_of(
+/// Finds the groups behind a position that are pending as well.
+pub(crate) fn pending_groups_after(
     connection: &Connection,
-    client: &ClientId,
     after: GlobalSeqNum,
+    tail: &Tail,
 ) -> Result<Vec<GroupId>, SqliteError> {
-    let sql = "SELECT group_id FROM __livestore_eventlog \
-               WHERE seq > ? AND client_id = ? AND log_hash IS NOT NULL";
-    let params = params![after.0 as i64, client.as_str()];
-    connection.system().query(sql, params, |row| group_id(row, 0))
+    let sql = "SELECT group_id FROM __livestore_eventlog AS log \
+               WHERE seq > ?1 AND log_hash IS NOT NULL AND EXISTS \
+               (SELECT 1 FROM __livestore_pending_group AS own \
+               WHERE own.group_id = log.group_id) \
+               UNION ALL SELECT own.group_id FROM __livestore_pending AS own \
+               CROSS JOIN __livestore_eventlog AS log ON log.group_id = own.group_id \
+               WHERE own.ordinal > ?2 AND own.event_index = 0 \
+               AND log.seq > ?1 AND log.log_hash IS NOT NULL";
+    connection.system().query(sql, [after.0 as i64, tail.indexed], |row| group_id(row, 0))
 }
 
 /// Bytes of payloads after which a slice of the log, or of the tail, ends.

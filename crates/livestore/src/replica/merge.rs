@@ -9,12 +9,12 @@ use std::collections::{HashMap, HashSet};
 use livestore_core::merge::merge;
 use livestore_core::mutant::{self, Mutant};
 use livestore_core::{ConfirmedGroup, GlobalSeqNum, GroupId, LogHash, LogPosition};
-use livestore_sqlite::{Preimages, SqliteError};
+use livestore_sqlite::Preimages;
 
 use super::exceptions::{self, DeadLetter, DeadLetterReason};
 use super::log::SLICE_BYTES;
 use super::materialize::{Authored, Place};
-use super::pending::{self, Found, PendingGroup, Tail};
+use super::pending::{self, Found, PendingGroup};
 use super::step::{Next, events_in};
 use super::{Fate, PoisonAnswer, Replica, ReplicaError, log};
 
@@ -225,27 +225,12 @@ impl Replica {
         next: &Next,
     ) -> Result<HashMap<GroupId, Fate>, ReplicaError> {
         let mut taken = HashMap::new();
-        for id in self.pending_in_log(after, &next.tail)? {
+        for id in log::pending_groups_after(&self.connection, after, &next.tail)? {
             if let Some((first, last)) = log::positions(&self.connection, id)? {
                 taken.insert(id, Fate::Confirmed { first, last });
             }
         }
         Ok(taken)
-    }
-
-    /// Finds the groups behind a position of the log that are pending as well.
-    pub(super) fn pending_in_log(
-        &self,
-        after: GlobalSeqNum,
-        tail: &Tail,
-    ) -> Result<Vec<GroupId>, SqliteError> {
-        let mut pending = Vec::new();
-        for id in log::groups_of(&self.connection, &self.meta.client_id, after)? {
-            if pending::find(&self.connection, tail, id)?.is_some() {
-                pending.push(id);
-            }
-        }
-        Ok(pending)
     }
 
     /// Takes a pending group that the backend will never accept out of the tail.

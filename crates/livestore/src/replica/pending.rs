@@ -70,22 +70,23 @@ impl Tail {
     }
 
     pub(crate) fn add(&mut self, client_only: bool, events: u64) {
-        if client_only {
-            self.client_only_groups += 1;
-            self.client_only_events += events;
-        } else {
-            self.groups += 1;
-            self.events += events;
-        }
+        let (all_groups, all_events) = self.counts(client_only);
+        *all_groups += 1;
+        *all_events += events;
     }
 
     pub(crate) fn remove(&mut self, client_only: bool, events: u64) {
+        let (all_groups, all_events) = self.counts(client_only);
+        // Only in a damaged file the index can have told too few; `livestore verify` says so.
+        *all_groups = all_groups.saturating_sub(1);
+        *all_events = all_events.saturating_sub(events);
+    }
+
+    fn counts(&mut self, client_only: bool) -> (&mut u64, &mut u64) {
         if client_only {
-            self.client_only_groups -= 1;
-            self.client_only_events -= events;
+            (&mut self.client_only_groups, &mut self.client_only_events)
         } else {
-            self.groups -= 1;
-            self.events -= events;
+            (&mut self.groups, &mut self.events)
         }
     }
 }

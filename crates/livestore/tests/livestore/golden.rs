@@ -204,7 +204,7 @@ fn check_content(store: &Store) {
     assert_eq!((status.pending_groups, status.pending_events), (4, 4));
     assert_eq!(status.groups_in_doubt, 1);
     assert_eq!((status.dead_letters, status.quarantined, status.archived), (2, 1, 1));
-    assert_eq!(status.last_synced_ms, Some(1_000_177));
+    assert_eq!(status.last_synced_ms, Some(1_000_125));
 
     let letters = store.dead_letters().unwrap();
     let names = |letter: &livestore::DeadLetter| letter.group.events()[0].args.to_string();

@@ -29,7 +29,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use livestore_core::{ClientId, GlobalSeqNum, GroupId, LogPosition, StoreId};
-use livestore_sqlite::raw::RawDatabase;
+use livestore_sqlite::raw::{Gap, RawDatabase};
 use livestore_sqlite::{FileLock, SqliteError};
 
 pub use report::{Author, DamagedPlace, Kept, LostGroup, LostStretch, RecoverReport, Uncertain};
@@ -285,15 +285,24 @@ fn write_exceptions(
             report.uncertain.push(Uncertain { what: "archived group", id });
         }
     }
+    // The index names what else was in the tail.
+    let is_untold = |gap: &&Gap| !gap.up_to.is_some_and(|last| survey.pending_index.covers(last));
+    let of_tail = survey.pending.gaps.iter().filter(is_untold);
+    report.lost_rows.extend(of_tail.map(|gap| untold("pending groups", gap)));
     for (table, name) in
         [(&survey.dead_letters, "dead letters"), (&survey.archive, "archived groups")]
     {
-        report.lost_rows.extend(table.gaps.iter().map(|gap| match gap.page {
-            0 => format!("{name}: nothing tells how many there were"),
-            page => format!("{name}: those on page {page}; nothing tells how many there were"),
-        }));
+        report.lost_rows.extend(table.gaps.iter().map(|gap| untold(name, gap)));
     }
     Ok(())
+}
+
+/// Says that rows may be lost which nothing names.
+fn untold(name: &str, gap: &Gap) -> String {
+    match gap.page {
+        0 => format!("{name}: nothing tells how many there were"),
+        page => format!("{name}: those on page {page}; nothing tells how many there were"),
+    }
 }
 
 /// Notes which confirmed events are not in the new file.

@@ -101,12 +101,34 @@ pub(super) struct Indexed<T> {
     pub(super) is_complete: bool,
 }
 
+/// The index of the tail, which lacks the newest groups.
+#[derive(Debug)]
+pub(super) struct TailIndex {
+    pub(super) groups: HashMap<GroupId, IndexedGroup>,
+    pub(super) is_complete: bool,
+    /// The last ordinal of a group in it.
+    end: i64,
+}
+
+impl TailIndex {
+    /// Tells whether a group of the tail that has this ordinal would have to be in the index.
+    pub(super) fn covers(&self, ordinal: i64) -> bool {
+        self.is_complete && ordinal <= self.end
+    }
+}
+
 /// What the index of the tail says of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct IndexedGroup {
     pub(super) client_only: bool,
     pub(super) events: u64,
     pub(super) first: i64,
+}
+
+impl IndexedGroup {
+    fn last(self) -> i64 {
+        self.first.saturating_add_unsigned(self.events).saturating_sub(1)
+    }
 }
 
 /// Everything that was found.
@@ -119,7 +141,7 @@ pub(super) struct Survey<'a> {
     pub(super) pending: Found,
     pub(super) dead_letters: Found,
     pub(super) archive: Found,
-    pub(super) pending_index: Indexed<IndexedGroup>,
+    pub(super) pending_index: TailIndex,
     /// The places of a group's events.
     pub(super) client_index: Indexed<Vec<(u64, u32)>>,
     /// How many groups the log's index has, if it is whole.
@@ -145,7 +167,7 @@ impl<'a> Survey<'a> {
             pending: Found::default(),
             dead_letters: Found::default(),
             archive: Found::default(),
-            pending_index: Indexed { groups: HashMap::new(), is_complete: false },
+            pending_index: TailIndex { groups: HashMap::new(), is_complete: false, end: i64::MIN },
             client_index: Indexed { groups: HashMap::new(), is_complete: false },
             log_index: None,
             damage: Vec::new(),
@@ -254,6 +276,8 @@ impl<'a> Survey<'a> {
             groups.insert(id, IndexedGroup { client_only, events, first: *first });
             true
         });
+        let ends = groups.values().map(|group| group.last());
+        self.pending_index.end = ends.max().unwrap_or(i64::MIN);
         self.pending_index.groups = groups;
         let mut groups: HashMap<GroupId, Vec<(u64, u32)>> = HashMap::new();
         let name = "__livestore_client_log_group";
@@ -307,18 +331,27 @@ impl<'a> Survey<'a> {
             });
             self.log.is_complete = self.log_index == Some(ends.count() as u64);
         }
+        // Of a table and its index, the one that lacks something of the other is not whole.
         if self.pending_index.is_complete && self.pending.is_complete {
-            let mut first_rows = 0;
-            for row in &self.pending.rows {
-                let row: Option<PendingRow> = self.read(row);
-                first_rows += usize::from(row.is_some_and(|row| row.event_index == 0));
-            }
-            self.pending.is_complete = first_rows == self.pending_index.groups.len();
+            let rows = self.pending.rows.iter();
+            let firsts = rows.filter_map(|row| self.read(row).filter(PendingRow::is_first));
+            let covered = firsts.filter(|row| self.pending_index.covers(row.ordinal));
+            let found: HashSet<GroupId> = covered.map(|row| row.group_id).collect();
+            let index = &self.pending_index.groups;
+            self.pending.is_complete = index.keys().all(|id| found.contains(id));
+            self.pending_index.is_complete = found.iter().all(|id| index.contains_key(id));
         }
         if self.client_index.is_complete && self.client_log.is_complete {
-            let indexed = self.client_index.groups.values().map(Vec::len).sum::<usize>();
-            self.client_log.is_complete = indexed == self.client_log.rows.len();
+            let rows = self.client_log.rows.iter().filter_map(|row| self.read(row));
+            let found: HashSet<(GroupId, (u64, u32))> =
+                rows.map(|row: ClientOnlyRow| (row.group_id, (row.seq.0, row.client))).collect();
+            let places = self.client_index.groups.iter();
+            let mut indexed = places.flat_map(|(id, places)| places.iter().map(|at| (*id, *at)));
+            self.client_log.is_complete = indexed.all(|place| found.contains(&place));
             self.client_log.is_whole = self.client_log.is_complete;
+            self.client_index.is_complete = found.iter().all(|(id, at)| {
+                self.client_index.groups.get(id).is_some_and(|places| places.contains(at))
+            });
         }
     }
 

@@ -1,9 +1,10 @@
 //! The pending tail: whole groups, and what is known of the others.
 //!
 //! A group's first row tells how many events it has, so a whole group is known to be whole. The
-//! tail's index lists its groups, so it tells which of the groups that old pages still hold are
-//! pending. Without it they are kept, under their old ids, and named as uncertain: what the
-//! backend has already is then settled by its id, while a group that was left out would be lost.
+//! tail's index lists its groups but for the newest, so it tells which of the groups that old pages
+//! still hold are pending. Where it does not they are kept, under their old ids, and named as
+//! uncertain: what the backend has already is then settled by its id, while a group that was left
+//! out would be lost.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -48,8 +49,7 @@ impl Survey<'_> {
         let mut found = TailGroups::default();
         let mut whole: Vec<(i64, WholeGroup)> = Vec::new();
         for located in &self.pending.rows {
-            let Some(row) = self.read::<PendingRow>(located).filter(|row| row.event_index == 0)
-            else {
+            let Some(row) = self.read(located).filter(PendingRow::is_first) else {
                 continue;
             };
             let Some((group, standing)) = self.assemble_pending(&row, located, client_id) else {
@@ -58,7 +58,9 @@ impl Survey<'_> {
             let standing = match self.pending_index.groups.get(&group.id()) {
                 Some(indexed) if indexed.first == row.ordinal => Standing::Current,
                 // It was pending once; only an old page still holds it.
-                _ if self.pending_index.is_complete && !self.pending.is_complete => continue,
+                _ if self.pending_index.covers(row.ordinal) && !self.pending.is_complete => {
+                    continue;
+                }
                 _ => standing,
             };
             if standing != Standing::Current && settled.contains(&group.id()) {
@@ -121,7 +123,7 @@ impl Survey<'_> {
             let id = row.group_id;
             let is_known = self.pending_index.groups.contains_key(&id);
             let is_old = !is_known
-                && (self.pending_index.is_complete
+                && (self.pending_index.covers(row.ordinal)
                     || located.standing != Standing::Current && settled.contains(&id));
             if whole.contains(&id) || is_old {
                 continue;

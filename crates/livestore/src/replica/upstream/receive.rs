@@ -192,7 +192,8 @@ impl Replica {
     fn known_doubts(&self) -> Result<InDoubt, ReplicaError> {
         let mut known = self.upstream.accepted.clone();
         if self.has_backlog() {
-            known.extend(self.pending_in_log(self.meta.state_head, &self.tail)?);
+            let after = self.meta.state_head;
+            known.extend(log::pending_groups_after(&self.connection, after, &self.tail)?);
         }
         Ok(InDoubt::These(known))
     }
@@ -314,6 +315,9 @@ impl Replica {
             ];
             self.take_in(before, more_to_come, redo)?;
             self.take_in(&halves[..1], more_to_come, redo)?;
+            // The log refuses a second end of the group.
+            let sql = "UPDATE __livestore_eventlog SET log_hash = NULL WHERE seq = ?";
+            self.connection.system().execute(sql, [confirmed.first.0 as i64])?;
             return self.take_in(&halves[1..], more_to_come, redo);
         }
         self.take_in(incoming, more_to_come, redo)

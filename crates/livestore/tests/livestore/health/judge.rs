@@ -155,10 +155,10 @@ pub fn assert_all_named(sample: &Content, recovered: &Recovered) {
     let names_table = |table: &str| {
         report.damage.iter().any(|place| place.table.is_some_and(|name| name.ends_with(table)))
     };
+    let lost_rows = |what: &str| report.lost_rows.iter().any(|lost| lost.starts_with(what));
     for (group, _) in &sample.pending {
         let id = group.id();
-        let is_named =
-            lost.contains(&id) || names_table("_pending") && names_table("_pending_group");
+        let is_named = lost.contains(&id) || lost_rows("pending groups");
         assert!(pending.contains(&id) || confirmed.contains(&id) || is_named, "{id} is lost");
     }
     for group in &sample.client_only {
@@ -174,7 +174,6 @@ pub fn assert_all_named(sample: &Content, recovered: &Recovered) {
         let last = sample.confirmed.last().unwrap().last();
         assert!(missing.last.is_none_or(|told| told == last), "{missing:?}, not {last}");
     }
-    let lost_rows = |what: &str| report.lost_rows.iter().any(|lost| lost.starts_with(what));
     assert!(content.dead_letters.len() == sample.dead_letters.len() || lost_rows("dead letters"));
     assert!(content.archived.len() == sample.archived.len() || lost_rows("archived groups"));
     if report.is_complete() {

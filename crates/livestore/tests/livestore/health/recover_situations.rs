@@ -46,6 +46,39 @@ fn groups_that_were_confirmed_long_ago_do_not_become_pending_again() {
     assert_eq!(recovered(&damaged).content.pending, []);
 }
 
+#[test]
+fn the_index_names_the_groups_of_a_long_tail_whose_pages_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(schema(), "test", FileAdapter::new(folder.path())).unwrap();
+    let commit = |number: u32| store.commit(todo(&number.to_string())).unwrap().group_id();
+    let groups: Vec<_> = (0..300).map(commit).collect();
+    store.shutdown().unwrap();
+    let files = Files::read(&folder.path().join("test.livestore"));
+    let raw = RawDatabase::open(&folder.path().join("test.livestore")).unwrap();
+    let root = raw.schema().iter().find(|o| o.name == "__livestore_pending").unwrap().root;
+    let mut leaves = Vec::new();
+    raw.walk(root, TreeKind::Table, &mut |entry| {
+        leaves.push(entry.place.page as usize - 1);
+        ControlFlow::Continue(())
+    });
+    leaves.dedup();
+
+    let (first, last) = (leaves[0], *leaves.last().unwrap());
+    let Recovered { content, report, .. } = recovered(&fill(&files, first, 0));
+    let lost: Vec<_> = report.lost.iter().map(|lost| lost.id).collect();
+    assert_eq!(content.pending.len() + lost.len(), 300);
+    assert_eq!(lost, groups[..lost.len()]);
+    assert_eq!(report.lost_rows, [""; 0]);
+
+    // The newest groups are not in the index; then it says that there may have been more.
+    let Recovered { content, report, .. } = recovered(&fill(&files, last, 0));
+    let kept: HashSet<_> = content.pending.iter().map(|(group, _)| group.id()).collect();
+    assert!(kept.len() < 300 && groups[..256].iter().all(|group| kept.contains(group)));
+    let told = format!("pending groups: those on page {}", last + 1);
+    assert!(report.lost_rows[0].starts_with(&told), "{:?}", report.lost_rows);
+    assert!(!report.is_complete());
+}
+
 /// A store in which a page in the middle of the log is gone.
 fn with_a_gap(sample: &Sample, sql: &str) -> Files {
     let folder = tempfile::tempdir().unwrap();
