@@ -137,9 +137,11 @@ impl Run {
         loop {
             let store = self.store.upgrade().ok_or(Closed)?;
             let now_ms = clock::now_ms();
+            let start = Instant::now();
             let (action, barrier, timeout_ms) = store
                 .write(|replica| {
                     let action = replica.poll_upstream(now_ms);
+                    replica.step_took(start.elapsed());
                     let barrier = match &action {
                         Ok(None) => replica.poll_barrier(),
                         _ => None,
@@ -215,9 +217,12 @@ impl Run {
                 tokio::task::yield_now().await;
                 let link = self.conversation.as_ref();
                 let more_waits = link.is_some_and(|link| !link.end.incoming.is_empty());
+                let start = Instant::now();
                 store.write(|replica| {
                     replica.more_messages_wait(more_waits);
-                    replica.receive_upstream(message, now_ms)
+                    let taken = replica.receive_upstream(message, now_ms);
+                    replica.step_took(start.elapsed());
+                    taken
                 })
             }
             None => {
@@ -228,8 +233,6 @@ impl Run {
                 return self.hang_up(&store, &reason);
             }
         };
-        let took_ms = clock::now_ms().saturating_sub(now_ms);
-        store.write(|replica| replica.answer_may_take_longer(took_ms)).map_err(|_| Closed)?;
         match taken.map_err(|_| Closed)? {
             Ok(()) => Ok(()),
             Err(error) => {

@@ -104,36 +104,53 @@ impl Replica {
         on_poison: PoisonAnswer,
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
-        // Hardly any event fails, and a savepoint for each costs about as much as the event.
-        if !self.apply_together(events.clone(), next)? {
-            for (place, authored) in events {
-                self.apply(place, authored, on_poison, next)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Applies all events or, if one of them fails, none.
-    fn apply_together<'e>(
-        &self,
-        events: impl Iterator<Item = (Place, Authored<'e>)>,
-        next: &mut Next,
-    ) -> Result<bool, ReplicaError> {
         let mut changed = ChangedTables::default();
-        let applied = self.connection.savepoint(|| {
-            for (place, authored) in events {
+        let all_applied = self.together(|| {
+            for (place, authored) in events.clone() {
                 self.materialize_whole([authored], EventKind::of(place.1 > 0))?;
                 // Nobody undoes a confirmed event.
                 changed.extend(&self.connection.discard_changes());
             }
             Ok(())
-        });
-        match applied {
-            Ok(()) => next.changed.extend(&changed),
-            Err(End::Failed(..)) => return Ok(false),
-            Err(End::Replica(error)) => return Err(error),
+        })?;
+        if all_applied {
+            next.changed.extend(&changed);
+            return Ok(());
         }
-        Ok(true)
+        for (place, authored) in events {
+            self.apply(place, authored, on_poison, next)?;
+        }
+        Ok(())
+    }
+
+    /// Applies pending groups again, as far as they are to be applied, and does something else with
+    /// each; nothing has happened if one of them fails, which is told.
+    pub(super) fn try_together<'g>(
+        &self,
+        groups: impl Iterator<Item = (&'g PendingGroup, bool)>,
+        mut done: impl FnMut(&PendingGroup) -> Result<(), ReplicaError>,
+    ) -> Result<bool, ReplicaError> {
+        self.together(|| {
+            for (own, is_applied) in groups {
+                if is_applied {
+                    let kind = EventKind::of(own.client_only);
+                    self.materialize_whole(Authored::of(&own.group), kind)?;
+                }
+                done(own).map_err(End::Replica)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs at one savepoint what hardly ever fails; tells whether all of it, or nothing, was done.
+    ///
+    /// A savepoint for each event costs about as much as the event.
+    fn together(&self, run: impl FnOnce() -> Result<(), End>) -> Result<bool, ReplicaError> {
+        match self.connection.savepoint(run) {
+            Ok(()) => Ok(true),
+            Err(End::Failed(..)) => Ok(false),
+            Err(End::Replica(error)) => Err(error),
+        }
     }
 
     /// Applies events of one group up to the first that fails.
@@ -148,33 +165,6 @@ impl Replica {
             verdict.map_err(|skipped| End::Failed(index, skipped))?;
         }
         Ok(())
-    }
-
-    /// Does something with each pending group, after applying it; none of it is done if one of
-    /// them fails.
-    pub(super) fn try_together<'g>(
-        &self,
-        groups: impl Iterator<Item = &'g PendingGroup>,
-        mut done: impl FnMut(&PendingGroup) -> Result<(), ReplicaError>,
-        is_applied: impl Fn(&PendingGroup) -> bool,
-    ) -> Result<bool, ReplicaError> {
-        let applied = self.connection.savepoint(|| {
-            for own in groups {
-                if is_applied(own) {
-                    self.materialize_whole(
-                        Authored::of(&own.group),
-                        EventKind::of(own.client_only),
-                    )?;
-                }
-                done(own).map_err(End::Replica)?;
-            }
-            Ok(())
-        });
-        match applied {
-            Ok(()) => Ok(true),
-            Err(End::Failed(..)) => Ok(false),
-            Err(End::Replica(error)) => Err(error),
-        }
     }
 
     /// Applies one event of the log, or notes that it was skipped.

@@ -317,8 +317,8 @@ impl Replica {
             Some(fate) => self.leave(own, fate.clone(), &mut after),
             None => self.redone(own, &mut after),
         };
-        let is_applied = |own: &PendingGroup| !taken.contains_key(&own.group.id());
-        if self.try_together(chunk.iter(), done, is_applied)? {
+        let groups = chunk.iter().map(|own| (own, !taken.contains_key(&own.group.id())));
+        if self.try_together(groups, done)? {
             *next = after;
             return Ok(());
         }

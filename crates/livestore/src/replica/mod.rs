@@ -16,6 +16,8 @@ mod status;
 mod step;
 mod upstream;
 
+use std::time::Duration;
+
 use livestore_core::mutant::{self, Mutant};
 use livestore_core::{
     BackendId, ClientId, ConfirmedGroup, Event as StoredEvent, Group, GroupId, IdGenerator,
@@ -81,6 +83,9 @@ pub struct Replica {
     barriers: Barriers,
     /// The time of the last sync as the file has it.
     stored_synced_at_ms: Option<u64>,
+    /// How many rebases there were when the time of one was last told, and that time.
+    timed_rebases: u64,
+    last_rebase: Option<Duration>,
     changes: ChangedTables,
     fates: Vec<(GroupId, Fate)>,
     dead_letters_changed: bool,
@@ -128,6 +133,8 @@ impl Replica {
             on_poison: config.on_poison,
             on_history_diverged: config.on_history_diverged,
             stored_synced_at_ms: meta.synced_at_ms,
+            timed_rebases: meta.rebases,
+            last_rebase: None,
             meta,
             tail,
             counts,
@@ -406,6 +413,7 @@ impl Replica {
             last_error: self.upstream.last_error().map(Into::into),
             last_synced_ms: self.meta.synced_at_ms,
             rebases: self.meta.rebases,
+            last_rebase: self.last_rebase,
             dead_letters: self.counts.dead_letters,
             quarantined: self.counts.quarantined,
             archived: self.counts.archived,

@@ -1,5 +1,7 @@
 //! What a replica tells about itself and about what was committed to it.
 
+use std::time::Duration;
+
 use livestore_core::{BackendId, EventId, EventName, GlobalSeqNum, GroupId, SeqNum};
 use livestore_sqlite::SqliteError;
 
@@ -75,6 +77,8 @@ pub struct SyncStatus {
     pub last_synced_ms: Option<u64>,
     /// Rebases since the store was created.
     pub rebases: u64,
+    /// How long the last rebase of this opening took; nothing could be committed meanwhile.
+    pub last_rebase: Option<Duration>,
     /// Groups in the dead letters.
     pub dead_letters: u64,
     /// Confirmed events that could not be materialized and were skipped.

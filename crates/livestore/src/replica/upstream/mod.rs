@@ -9,6 +9,7 @@ mod push;
 mod receive;
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 
 use livestore_core::limits::MAX_ATTEMPTED_GROUPS;
 use livestore_core::protocol::{ClientMessage, Hello, PROTOCOL_VERSION};
@@ -268,10 +269,17 @@ impl Replica {
         self.upstream.more_waits = more_waits;
     }
 
-    /// Grants the backend as much more time for its answer as we have taken ourselves.
-    pub fn answer_may_take_longer(&mut self, by_ms: u64) {
+    /// Tells how long the last call took, which has no clock of its own.
+    ///
+    /// The backend gets as much more time for its answer as we have taken ourselves, and the status
+    /// tells how long a rebase has held up the app.
+    pub fn step_took(&mut self, time: Duration) {
         if let Some(since_ms) = &mut self.upstream.waiting_since_ms {
-            *since_ms += by_ms;
+            *since_ms += time.as_millis() as u64;
+        }
+        if self.timed_rebases < self.meta.rebases {
+            self.timed_rebases = self.meta.rebases;
+            self.last_rebase = Some(time);
         }
     }
 

@@ -195,6 +195,23 @@ fn the_time_that_a_step_of_ours_takes_is_not_counted_as_the_backend_s_silence() 
     net.commit(0, todo("a"));
     net.poll(0);
     let timeout = net.replica(0).next_timeout().expect("an answer is awaited");
-    net.replica(0).answer_may_take_longer(10_000);
+    net.replica(0).step_took(Duration::from_secs(10));
     assert_eq!(net.replica(0).next_timeout(), Some(timeout + 10_000));
+}
+
+#[test]
+fn the_status_tells_how_long_the_last_rebase_took() {
+    let mut net = clients(2);
+    net.clients[0].is_reachable = false;
+    net.commit(0, todo("mine"));
+    net.commit(1, todo("theirs"));
+    net.settle();
+    net.replica(0).step_took(Duration::from_secs(7));
+    assert_eq!(net.status(0).last_rebase, None);
+    net.clients[0].is_reachable = true;
+    net.settle();
+    assert_eq!(net.status(0).rebases, 1);
+    net.replica(0).step_took(Duration::from_millis(30));
+    net.replica(0).step_took(Duration::from_millis(1));
+    assert_eq!(net.status(0).last_rebase, Some(Duration::from_millis(30)));
 }
