@@ -7,7 +7,7 @@ use std::time::Duration;
 use livestore::{Durability, PoisonAnswer, StoreOptions};
 
 use super::*;
-use crate::backend::{Served, foreign_group};
+use crate::backend::{Served, fact, foreign_group};
 
 #[test]
 fn a_backend_that_never_answers_is_given_up_after_a_while() {
@@ -201,15 +201,12 @@ fn the_time_that_a_step_of_ours_takes_is_not_counted_as_the_backend_s_silence() 
 
 #[test]
 fn the_status_tells_how_long_the_last_rebase_took() {
-    let mut net = clients(2);
-    net.clients[0].is_reachable = false;
+    let mut net = clients(1);
     net.commit(0, todo("mine"));
-    net.commit(1, todo("theirs"));
-    net.settle();
+    net.elsewhere([fact(todo("theirs"))]);
     net.replica(0).step_took(Duration::from_secs(7));
     assert_eq!(net.status(0).last_rebase, None);
-    net.clients[0].is_reachable = true;
-    net.settle();
+    deliver_page(&mut net, 0);
     assert_eq!(net.status(0).rebases, 1);
     net.replica(0).step_took(Duration::from_millis(30));
     net.replica(0).step_took(Duration::from_millis(1));
