@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 
-use crate::column::decode;
+use crate::column_value::decode;
 use crate::{ColumnValue, DecodeError, SqliteError, Value};
 
 /// The rows of a running query.

@@ -1,0 +1,143 @@
+//! The Rust types that columns hold.
+
+use livestore_core::CanonicalJson;
+use rusqlite::types::ValueRef;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{ColumnType, DecodeError, Value, ValueError};
+
+/// A Rust type that a column can hold.
+pub trait ColumnValue: Sized {
+    /// The column type that it needs.
+    const TYPE: ColumnType;
+    /// True if the column may be null.
+    const NULLABLE: bool = false;
+
+    /// Turns the value into what SQLite stores; `column` is for the message.
+    fn into_value(self, column: &str) -> Result<Value, ValueError>;
+
+    /// Reads the value; `None` if it is of another kind or out of range.
+    fn from_sql(value: ValueRef<'_>) -> Option<Self>;
+}
+
+pub(crate) fn decode<V: ColumnValue>(
+    value: ValueRef<'_>,
+    column: impl FnOnce() -> String,
+) -> Result<V, DecodeError> {
+    V::from_sql(value).ok_or_else(|| DecodeError {
+        column: column(),
+        expected: std::any::type_name::<V>(),
+        found: Value::from_sql(value).kind().into(),
+    })
+}
+
+macro_rules! integer_column {
+    ($($type:ty),*) => {$(
+        impl ColumnValue for $type {
+            const TYPE: ColumnType = ColumnType::Integer;
+
+            fn into_value(self, _column: &str) -> Result<Value, ValueError> {
+                Ok(Value::Integer(self.into()))
+            }
+
+            fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+                value.as_i64().ok()?.try_into().ok()
+            }
+        }
+    )*};
+}
+integer_column!(i8, i16, i32, i64, u8, u16, u32);
+
+impl ColumnValue for bool {
+    const TYPE: ColumnType = ColumnType::Boolean;
+
+    fn into_value(self, _column: &str) -> Result<Value, ValueError> {
+        Ok(self.into())
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        match value {
+            ValueRef::Integer(0) => Some(false),
+            ValueRef::Integer(1) => Some(true),
+            _ => None,
+        }
+    }
+}
+
+impl ColumnValue for f64 {
+    const TYPE: ColumnType = ColumnType::Real;
+
+    fn into_value(self, column: &str) -> Result<Value, ValueError> {
+        if self.is_nan() {
+            return Err(ValueError::NotANumber { column: column.into() });
+        }
+        Ok(Value::Real(self))
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        match value {
+            ValueRef::Real(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl ColumnValue for String {
+    const TYPE: ColumnType = ColumnType::Text;
+
+    fn into_value(self, _column: &str) -> Result<Value, ValueError> {
+        Ok(self.into())
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        value.as_str().ok().map(Into::into)
+    }
+}
+
+impl ColumnValue for Vec<u8> {
+    const TYPE: ColumnType = ColumnType::Blob;
+
+    fn into_value(self, _column: &str) -> Result<Value, ValueError> {
+        Ok(self.into())
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        value.as_blob().ok().map(Into::into)
+    }
+}
+
+impl<V: ColumnValue> ColumnValue for Option<V> {
+    const TYPE: ColumnType = V::TYPE;
+    const NULLABLE: bool = true;
+
+    fn into_value(self, column: &str) -> Result<Value, ValueError> {
+        self.map_or(Ok(Value::Null), |value| value.into_value(column))
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        match value {
+            ValueRef::Null => Some(None),
+            value => V::from_sql(value).map(Some),
+        }
+    }
+}
+
+/// Holds any `serde` type in a JSON column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize + DeserializeOwned> ColumnValue for Json<T> {
+    const TYPE: ColumnType = ColumnType::Json;
+
+    fn into_value(self, column: &str) -> Result<Value, ValueError> {
+        CanonicalJson::encode(&self.0)
+            .map(|json| json.as_str().into())
+            .map_err(|source| ValueError::Json { column: column.into(), source })
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        let text = value.as_str().ok()?;
+        CanonicalJson::trusted(text).decode().ok().map(Json)
+    }
+}
