@@ -153,13 +153,14 @@ impl Replica {
         }
         let events_in = |(confirmed, _): &(ConfirmedGroup, LogHash)| confirmed.group.event_count();
         let many: u64 = incoming.iter().map(events_in).sum::<u64>() + REDO_EVENTS as u64;
-        let (mut events, mut counted) = (0, 0);
+        let (mut events, mut synced, mut counted) = (0, 0, 0);
         let enough = |groups: &[PendingGroup]| {
-            let new = groups[counted..].iter();
-            events += new.map(|own| own.group.event_count()).sum::<u64>();
+            for own in &groups[counted..] {
+                events += own.group.event_count();
+                synced += usize::from(!own.client_only);
+            }
             counted = groups.len();
-            // The next group of ours is not this one, or there would be more incoming ones.
-            groups.len() >= 2 * incoming.len() || events >= 2 * many
+            synced >= incoming.len() || events >= 2 * many
         };
         let own = pending::groups(&self.connection, i64::MIN, &next.meta.client_id, enough)?;
         let synced: Vec<_> = own.iter().filter(|own| !own.client_only).collect();

@@ -1,8 +1,11 @@
 //! The three kinds of events, and the scopes of the tables that they lead to.
 
 use livestore::prelude::*;
+use livestore::protocol::ServerMessage;
+use livestore::replica::GroupState;
 use livestore::{
-    CommitError, Durability, LoggedEvent, MaterializeError, ReceiptError, SeqNum, SyncProvider,
+    CommitError, Durability, Fate, GlobalSeqNum, LoggedEvent, MaterializeError, ReceiptError,
+    SeqNum, SyncProvider,
 };
 use serde::{Deserialize, Serialize};
 
@@ -227,4 +230,31 @@ fn client_only_events_that_stood_behind_a_rejected_group_are_settled_without_it(
     let local_head = SeqNum { client: 0, ..status.local_head };
     assert_eq!(local_head.to_string(), "e1");
     assert_drafts_are_a_replay(&mut net);
+}
+
+#[test]
+fn an_answer_to_a_push_does_not_pass_pages_of_it_that_wait_to_be_merged() {
+    let mut net = Net::new(schema(), 1);
+    net.settle();
+    net.commit(0, todo("a"));
+    for id in ["d", "e", "f", "g"] {
+        net.commit(0, draft(id, "between groups of one page"));
+    }
+    let [b, c] = ["b", "c"].map(|id| net.commit(0, todo(id)));
+    net.poll(0);
+    assert!(net.take(0), "the push reaches the backend");
+    net.backend.page_events = 2;
+    assert!(net.send_page(0) && net.answer(0));
+    net.replica(0).more_messages_wait(true);
+    assert!(matches!(net.reach_client(0), Some(ServerMessage::Page(_))));
+    assert!(matches!(net.reach_client(0), Some(ServerMessage::PushAccepted(_))));
+    let fate = |at: u64| {
+        let at = GlobalSeqNum(at);
+        GroupState::Ended(Fate::Confirmed { first: at, last: at })
+    };
+    assert_eq!(net.replica(0).group_state(b.group_id).unwrap(), fate(2));
+    assert_eq!(net.replica(0).group_state(c.group_id).unwrap(), fate(3));
+    assert_eq!(net.status(0).pending_groups, 0);
+    net.assert_state_is_replay(0);
+    net.converge();
 }

@@ -13,7 +13,8 @@ use livestore_core::{ConfirmedGroup, Event, GlobalSeqNum, Group, GroupId, LogHas
 use super::push::InFlight;
 use super::{Phase, Replica, StopReason};
 use crate::replica::exceptions::DeadLetterReason;
-use crate::replica::merge::{InDoubt, Redo};
+use crate::replica::merge::{InDoubt, InPlace, Redo};
+use crate::replica::pending::PendingGroup;
 use crate::replica::{ReplicaError, log, pending};
 
 /// How much older than the truth the stored time of the last sync may be.
@@ -64,7 +65,7 @@ impl Replica {
             ServerMessage::Located(located) => self.receive_located(&located, now_ms),
             ServerMessage::Welcome(welcome) => self.receive_welcome(welcome, now_ms),
             ServerMessage::Page(page) => self.receive_page(page, now_ms),
-            ServerMessage::PushAccepted(accepted) => self.receive_accepted(&accepted),
+            ServerMessage::PushAccepted(accepted) => self.receive_accepted(&accepted, now_ms),
             ServerMessage::AlreadyAccepted(already) => self.receive_already(&already),
             ServerMessage::ServerAhead(ahead) => self.receive_ahead(ahead, now_ms),
             ServerMessage::GroupRejected(rejected) => self.receive_rejected(rejected, now_ms),
@@ -327,7 +328,7 @@ impl Replica {
         self.upstream.backend_head = self.upstream.backend_head.max(Some(head));
     }
 
-    fn receive_accepted(&mut self, accepted: &PushAccepted) -> Result<(), Trouble> {
+    fn receive_accepted(&mut self, accepted: &PushAccepted, now_ms: u64) -> Result<(), Trouble> {
         let in_flight = self.answered(accepted.request)?;
         if accepted.first != in_flight.base.seq.next() {
             let (first, base) = (accepted.first, in_flight.base.seq);
@@ -350,9 +351,34 @@ impl Replica {
         if at != head && log::log_hash(&self.connection, at.seq)? != Some(at.hash) {
             return Err(violation("a push was accepted where pages say that others are"));
         }
-        self.confirm_in_place(rest)?;
+        if self.has_backlog() {
+            // Pages have brought some of the groups, and are not merged yet; the others stand behind.
+            let incoming = self.as_confirmed(rest, at.seq)?;
+            let in_doubt = self.known_doubts()?;
+            self.take_in(&incoming, false, Redo { in_doubt: &in_doubt, now_ms })?;
+        } else {
+            self.confirm_in_place(rest)?;
+        }
         self.learn_backend_head(accepted.end.seq);
         Ok(())
+    }
+
+    /// Reads pending groups as what stands in the log after a position.
+    fn as_confirmed(
+        &self,
+        groups: &[InPlace],
+        after: GlobalSeqNum,
+    ) -> Result<Vec<(ConfirmedGroup, LogHash)>, ReplicaError> {
+        let mut incoming: Vec<(ConfirmedGroup, LogHash)> = Vec::with_capacity(groups.len());
+        for InPlace { ordinals, hash, .. } in groups {
+            let is_read = |read: &[PendingGroup]| !read.is_empty();
+            let client_id = &self.meta.client_id;
+            for own in pending::groups(&self.connection, ordinals.0, client_id, is_read)? {
+                let first = incoming.last().map_or(after, |(before, _)| before.last()).next();
+                incoming.push((ConfirmedGroup { first, group: own.group }, *hash));
+            }
+        }
+        Ok(incoming)
     }
 
     fn receive_already(&mut self, already: &AlreadyAccepted) -> Result<(), Trouble> {
