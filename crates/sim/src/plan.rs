@@ -92,6 +92,14 @@ pub struct Sizes {
     /// Pages that a client's connection keeps in memory; with a few, its disk may fail anywhere.
     #[serde(default = "usual_cache_pages")]
     pub cache_pages: u32,
+    /// Pending events of a client after which it brings its tail's index up to date.
+    #[serde(default = "usual_index_events")]
+    pub index_events: u32,
+}
+
+/// What is longer than nearly every tail here.
+fn usual_index_events() -> u32 {
+    256
 }
 
 /// SQLite's own choice.
@@ -171,6 +179,7 @@ impl Plan {
                 checkpoint_pages: *rng.pick(&[15, 60, 60, 1000]),
                 page_bytes: *rng.pick(&[512, 1024, 1024, 4096]),
                 cache_pages: *rng.pick(&[12, 10_000, 10_000, 10_000]),
+                index_events: *rng.pick(&[1, 2, 5, 256]),
             },
             latency_ms,
             commit_gap_ms,

@@ -86,6 +86,8 @@ pub struct Replica {
     /// How many rebases there were when the time of one was last told, and that time.
     timed_rebases: u64,
     last_rebase: Option<Duration>,
+    /// Pending events after which the index of the tail is brought up to date.
+    index_events: u32,
     changes: ChangedTables,
     fates: Vec<(GroupId, Fate)>,
     dead_letters_changed: bool,
@@ -140,6 +142,7 @@ impl Replica {
             counts,
             upstream: Upstream::new(config.has_upstream),
             barriers: Barriers::new(),
+            index_events: pending::INDEX_EVENTS,
             changes: ChangedTables::default(),
             fates: Vec::new(),
             dead_letters_changed: false,
@@ -267,7 +270,7 @@ impl Replica {
         tail.add(client_only, group.event_count());
         let undo = Some(preimages.encode());
         pending::append(&self.connection, group, first, client_only, undo.as_deref())?;
-        Ok(pending::index_newest(&self.connection, tail)?)
+        Ok(pending::index_newest(&self.connection, tail, self.index_events)?)
     }
 
     fn materialize_all(&self, group: &Group, kind: EventKind) -> Result<(), CommitError> {
@@ -277,6 +280,12 @@ impl Replica {
             })?;
         }
         Ok(())
+    }
+
+    /// Sets after how many pending events the index of the tail by group id is brought up to date;
+    /// 256 by default. Fewer make commits slower, more make it slower to find a group.
+    pub fn set_index_events(&mut self, events: u32) {
+        self.index_events = events;
     }
 
     /// Hands out the tables that changed since the last call.

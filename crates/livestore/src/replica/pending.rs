@@ -61,8 +61,8 @@ pub(crate) struct Tail {
     pub(crate) indexed: i64,
 }
 
-/// Events that may stand behind the index.
-const UNINDEXED_EVENTS: i64 = 256;
+/// Events that usually may stand behind the index.
+pub(crate) const INDEX_EVENTS: u32 = 256;
 
 impl Tail {
     pub(crate) fn is_empty(&self) -> bool {
@@ -141,8 +141,12 @@ pub(crate) fn tail(connection: &Connection) -> Result<Tail, SqliteError> {
 }
 
 /// Brings the newest groups into the index, once they are many.
-pub(crate) fn index_newest(connection: &Connection, tail: &mut Tail) -> Result<(), SqliteError> {
-    if tail.last - tail.indexed < UNINDEXED_EVENTS {
+pub(crate) fn index_newest(
+    connection: &Connection,
+    tail: &mut Tail,
+    events: u32,
+) -> Result<(), SqliteError> {
+    if tail.last - tail.indexed < i64::from(events) {
         return Ok(());
     }
     let sql = "INSERT INTO __livestore_pending_group \

@@ -169,6 +169,7 @@ impl Replica {
             after = group.end;
         }
         next.tail.last = next.tail.last.max(ordinal - 1);
+        next.tail.indexed = next.tail.indexed.max(ordinal - 1);
         log::truncate(&self.connection, common)?;
         Ok(())
     }

@@ -115,3 +115,31 @@ fn a_group_that_no_longer_applies_in_the_new_history_becomes_a_dead_letter() {
     assert!(matches!(net.clients[0].fates[..], [(id, Fate::Rejected { .. })] if id == mine));
     net.converge();
 }
+
+#[test]
+fn a_long_tail_can_follow_groups_that_are_pending_again() {
+    let mut net = clients(1);
+    net.settle();
+    let backup = net.backend.clone();
+    let own: Vec<_> = (0..5).map(|n| net.commit(0, todo(&format!("again {n}"))).group_id).collect();
+    net.settle();
+    assert_eq!(net.status(0).pending_groups, 0);
+    go_offline(&mut net, 0);
+    net.backend = backup;
+    net.is_restored = true;
+    net.elsewhere([fact(todo("new"))]);
+    net.clients[0].is_reachable = true;
+    net.settle();
+    let now_ms = net.now_ms;
+    assert!(net.replica(0).rebase_pending(now_ms).unwrap());
+    go_offline(&mut net, 0);
+    // Enough for the index of the tail to be filled.
+    for number in 0..600 {
+        net.commit(0, todo(&number.to_string()));
+    }
+    for group in own {
+        assert_eq!(net.replica(0).group_state(group).unwrap(), GroupState::Pending);
+    }
+    net.converge();
+    assert_eq!(todos(&mut net, 0).len(), 606);
+}

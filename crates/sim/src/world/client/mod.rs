@@ -129,7 +129,10 @@ impl Client {
             },
             seed,
         };
-        Replica::open(connection, config, "the simulated disk", now_ms, &mut |_| ())
+        let path = "the simulated disk";
+        let mut replica = Replica::open(connection, config, path, now_ms, &mut |_| ())?;
+        replica.set_index_events(sizes.index_events);
+        Ok(replica)
     }
 }
 
