@@ -66,6 +66,8 @@ pub(crate) struct Journal {
     changes: Vec<Preimage>,
     /// The memory tables that changed, each once, in the order of their first changes.
     memory: Vec<u16>,
+    /// How many of the changes were looked at for references that lead nowhere.
+    recounted: usize,
     overflown: bool,
     silent: bool,
 }
@@ -86,6 +88,7 @@ impl Journal {
     pub(crate) fn truncate(&mut self, to: JournalMark) {
         self.changes.truncate(to.changes);
         self.memory.truncate(to.memory);
+        self.recounted = self.recounted.min(self.changes.len());
         self.overflown &= self.changes.len() >= MAX_CHANGES;
     }
 
@@ -98,7 +101,7 @@ impl Journal {
 
     /// Empties the journal into the undo data of what it holds.
     pub(crate) fn take(&mut self) -> Preimages {
-        self.overflown = false;
+        (self.overflown, self.recounted) = (false, 0);
         let memory = self.take_memory();
         if self.changes.len() < 2 {
             return Preimages { rows: std::mem::take(&mut self.changes), memory };
@@ -110,12 +113,23 @@ impl Journal {
         Preimages { rows, memory }
     }
 
+    /// Returns the keys that were captured since the last call, with their tables, and the memory
+    /// tables that it names.
+    pub(crate) fn since_recount(&mut self) -> (Vec<(u16, Box<[Value]>)>, ChangedTables) {
+        let written = self.changes.iter().skip(self.recounted);
+        let written = written.map(|change| (change.table, change.key.clone())).collect();
+        self.recounted = self.changes.len();
+        let mut memory = ChangedTables::default();
+        self.memory.iter().for_each(|table| memory.insert(*table));
+        (written, memory)
+    }
+
     /// Empties the journal and tells which tables it named.
     pub(crate) fn discard(&mut self) -> ChangedTables {
         let mut tables = self.take_memory();
         let changes = self.changes.drain(..).filter(|change| change.table != SEQUENCES);
         changes.for_each(|change| tables.insert(change.table));
-        self.overflown = false;
+        (self.overflown, self.recounted) = (false, 0);
         tables
     }
 

@@ -51,6 +51,8 @@ pub struct Connection {
     pub(crate) tables: Vec<TableDef>,
     /// For the tables on disk, which are the first among all.
     pub(crate) undo_sql: Vec<UndoSql>,
+    /// For all tables, see [`crate::enforcement`].
+    pub(crate) recounts: Vec<Option<String>>,
     /// Pages in the `-wal` file as of the last commit.
     wal_pages: Arc<AtomicI32>,
     wal_limit: i32,
@@ -122,9 +124,16 @@ impl Connection {
         // Without it SQLite plans a statement anew whenever its LIMIT is bound.
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let authorizer = Authorizer::install(&mut raw)?;
-        let (capture, tables, undo_sql) = (Capture::default(), Vec::new(), Vec::new());
-        let wal_pages = Arc::default();
-        Ok(Self { raw, authorizer, capture, tables, undo_sql, wal_pages, wal_limit: WAL_LIMIT })
+        Ok(Self {
+            raw,
+            authorizer,
+            capture: Capture::default(),
+            tables: Vec::new(),
+            undo_sql: Vec::new(),
+            recounts: Vec::new(),
+            wal_pages: Arc::default(),
+            wal_limit: WAL_LIMIT,
+        })
     }
 
     pub(crate) fn raw(&self) -> &rusqlite::Connection {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::authorizer::{Mode, OWN_PREFIX};
+use crate::enforcement::recounts;
 use crate::undo::UndoSql;
 use crate::{ChangedTables, Connection, Scope, SqliteError, TableDef, check_tables};
 
@@ -110,6 +111,7 @@ impl Connection {
         self.authorizer.set_state_tables(&tables);
         let on_disk = tables.iter().take_while(|table| table.scope().is_on_disk());
         self.undo_sql = on_disk.map(UndoSql::new).collect();
+        self.recounts = recounts(&tables);
         self.tables = tables;
     }
 
