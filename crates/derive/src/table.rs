@@ -90,6 +90,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
                     ::livestore::TableSql::new(
                         <Self as ::livestore::Table>::NAME,
                         <Self as ::livestore::Table>::COLUMNS,
+                        <Self as ::livestore::Table>::WRITTEN,
                     )
                 })
             }

@@ -37,10 +37,11 @@ pub use livestore_core::{
 pub use livestore_derive::{Event, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
-    Column, ColumnDef, ColumnType, ColumnValue, Count, DecodeError, Delete, Durability, Expr,
-    First, Insert, Json, Query, Row, RowCursor, RowRef, Rows, Scope, Select, Sql, SqliteError,
-    StateHash, Table, TableAccess, TableDef, TableError, TableSql, TableWrite, TableWriteError,
-    Update, Value, ValueError, Write,
+    Action, Column, ColumnDef, ColumnType, ColumnValue, Count, DateTime, DateTimeError,
+    DateTimeMillis, DecodeError, Delete, Durability, Expr, First, ForeignKey, ForeignKeyProblem,
+    Generated, IndexDef, Insert, Json, Query, Row, RowCursor, RowRef, Rows, Scope, Select, Sql,
+    SqliteError, StateHash, Table, TableAccess, TableDef, TableError, TableSql, TableWrite,
+    TableWriteError, Update, Value, ValueError, Write, jiff,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
 pub use options::StoreOptions;

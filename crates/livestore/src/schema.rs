@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use livestore_core::{CanonicalJson, EventName, EventNameError};
-use livestore_sqlite::{Scope, Table, TableDef, TableError};
+use livestore_sqlite::{Scope, Table, TableDef, TableError, check_tables};
 
 use crate::Event;
 use crate::event::EventKind;
@@ -163,6 +163,7 @@ impl SchemaBuilder {
         if let Some(pair) = lower.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(SchemaError::DuplicateTable { name: pair[0].clone() });
         }
+        check_tables(&tables)?;
         let mut events = HashMap::new();
         for (name, kind, materializer) in self.events {
             let name = EventName::new(name)?;

@@ -325,6 +325,7 @@ impl State {
             AuthAction::Update { table_name, .. } => (table_name, TableAccess::Update),
             AuthAction::Delete { table_name } => (table_name, TableAccess::Delete),
             AuthAction::Function { function_name: CAPTURE }
+            | AuthAction::Read { table_name: "sqlite_sequence", .. }
                 if context.accessor.is_some_and(is_own) =>
             {
                 return None;

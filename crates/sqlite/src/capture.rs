@@ -1,8 +1,12 @@
-//! Change capture: TEMP triggers tell a function of ours what happened to which row.
+//! Change capture: TEMP triggers tell a function of ours what is about to happen to which row.
 //!
-//! One TEMP trigger for each table and operation calls [`FUNCTION`] with the row before the change
-//! and the key after it. Triggers need no special build of SQLite and see what `REPLACE`, cascades
-//! and other triggers do.
+//! Before a row is changed or deleted, a trigger calls [`FUNCTION`] with the whole row. After one
+//! is inserted, and before one moves to a key that no row has, it is called with the key. Triggers
+//! need no special build of SQLite and see what `REPLACE`, cascades and other triggers do.
+//!
+//! What comes first in the journal is what was there before, so a row is captured *before* it
+//! changes: with foreign keys that lead back to their table, one change can cascade to the very
+//! same row, and triggers that fire afterwards would tell the second change first.
 //!
 //! Of a change in a memory table they tell the table alone: memory events are never undone, so
 //! their rows cannot get into undo data, whoever asks for it and when.
@@ -12,8 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::functions::{Context, FunctionFlags};
 
-use crate::undo::{Preimage, Preimages};
-use crate::{SqliteError, TableDef, Value};
+use crate::table::quoted;
+use crate::undo::{Preimage, Preimages, SEQUENCES};
+use crate::{ColumnDef, SqliteError, TableDef, Value};
 
 pub(crate) const FUNCTION: &str = "__livestore_capture";
 
@@ -22,9 +27,10 @@ pub(crate) const FUNCTION: &str = "__livestore_capture";
 /// Their undo data is held in memory until the commit is done.
 const MAX_CHANGES: usize = 1_000_000;
 
-const INSERT: i64 = 0;
-const UPDATE: i64 = 1;
-const DELETE: i64 = 2;
+/// No row has the key that follows.
+const ABSENT: i64 = 0;
+/// The row that follows is there.
+const PRESENT: i64 = 1;
 
 /// The tables that a step changed, by index among [`Connection::tables`](crate::Connection::tables).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +66,8 @@ pub(crate) struct Journal {
     changes: Vec<Preimage>,
     /// The memory tables that changed, each once, in the order of their first changes.
     memory: Vec<u16>,
+    /// How many of the changes were looked at for references that lead nowhere.
+    recounted: usize,
     overflown: bool,
     silent: bool,
 }
@@ -80,6 +88,7 @@ impl Journal {
     pub(crate) fn truncate(&mut self, to: JournalMark) {
         self.changes.truncate(to.changes);
         self.memory.truncate(to.memory);
+        self.recounted = self.recounted.min(self.changes.len());
         self.overflown &= self.changes.len() >= MAX_CHANGES;
     }
 
@@ -92,7 +101,7 @@ impl Journal {
 
     /// Empties the journal into the undo data of what it holds.
     pub(crate) fn take(&mut self) -> Preimages {
-        self.overflown = false;
+        (self.overflown, self.recounted) = (false, 0);
         let memory = self.take_memory();
         if self.changes.len() < 2 {
             return Preimages { rows: std::mem::take(&mut self.changes), memory };
@@ -104,11 +113,23 @@ impl Journal {
         Preimages { rows, memory }
     }
 
+    /// Returns the keys that were captured since the last call, with their tables, and the memory
+    /// tables that it names.
+    pub(crate) fn since_recount(&mut self) -> (Vec<(u16, Box<[Value]>)>, ChangedTables) {
+        let written = self.changes.iter().skip(self.recounted);
+        let written = written.map(|change| (change.table, change.key.clone())).collect();
+        self.recounted = self.changes.len();
+        let mut memory = ChangedTables::default();
+        self.memory.iter().for_each(|table| memory.insert(*table));
+        (written, memory)
+    }
+
     /// Empties the journal and tells which tables it named.
     pub(crate) fn discard(&mut self) -> ChangedTables {
         let mut tables = self.take_memory();
-        self.changes.drain(..).for_each(|change| tables.insert(change.table));
-        self.overflown = false;
+        let changes = self.changes.drain(..).filter(|change| change.table != SEQUENCES);
+        changes.for_each(|change| tables.insert(change.table));
+        (self.overflown, self.recounted) = (false, 0);
         tables
     }
 
@@ -182,28 +203,19 @@ impl Capture {
         let argument = |index| Value::from_sql(context.get_raw(index));
         let number = |index| context.get_raw(index).as_i64().unwrap_or(-1);
         let table = number(0) as u16;
-        let Some(Shape { columns, key }) = shapes.get(usize::from(table)) else {
+        let values = |count: usize| (2..2 + count).map(argument).collect::<Box<[Value]>>();
+        let sequence = Shape { columns: 2, key: vec![0] };
+        let shape =
+            if table == SEQUENCES { Some(&sequence) } else { shapes.get(usize::from(table)) };
+        let Some(Shape { columns, key }) = shape else {
             return journal.note_memory(table);
         };
-        let from = |start: usize, count: usize| (start..start + count).map(argument).collect();
-        let key_of = |row: &[Value]| key.iter().map(|index| row[*index].clone()).collect();
-        match number(1) {
-            INSERT => journal.push(table, from(2, key.len()), None),
-            DELETE => {
-                let old: Box<[Value]> = from(2, *columns);
-                journal.push(table, key_of(&old), Some(old));
-            }
-            _ => {
-                let old: Box<[Value]> = from(2, *columns);
-                let old_key: Box<[Value]> = key_of(&old);
-                let new_key: Box<[Value]> = from(2 + columns, key.len());
-                let moved = old_key != new_key;
-                journal.push(table, old_key, Some(old));
-                if moved {
-                    journal.push(table, new_key, None);
-                }
-            }
+        if number(1) == ABSENT {
+            return journal.push(table, values(key.len()), None);
         }
+        let row = values(*columns);
+        let key = key.iter().map(|index| row[*index].clone()).collect();
+        journal.push(table, key, Some(row));
     }
 }
 
@@ -216,32 +228,63 @@ struct Shape {
 
 impl Shape {
     fn new(table: &TableDef) -> Self {
-        Self { columns: table.columns().len(), key: table.key().collect() }
+        Self { columns: table.written().count(), key: table.key().collect() }
     }
 }
 
 fn triggers(index: usize, table: &TableDef) -> String {
-    let list = |row: &str, columns: &mut dyn Iterator<Item = usize>| {
-        columns.fold(String::new(), |list, column| {
-            format!("{list}, {row}.\"{}\"", table.columns()[column].name())
-        })
-    };
-    let old = list("OLD", &mut (0..table.columns().len()));
-    let new_key = list("NEW", &mut table.key());
     let (name, scope) = (table.name(), table.scope());
     let database = scope.database();
-    let trigger = |operation: &str, code: i64, arguments: &str| {
-        let row = if scope.is_on_disk() { format!(", {code}{arguments}") } else { String::new() };
-        format!(
-            "CREATE TEMP TRIGGER \"{FUNCTION}_{operation}_{name}\" \
-             AFTER {operation} ON {database}.\"{name}\" \
-             BEGIN SELECT {FUNCTION}({index}{row}); END;"
-        )
+    let trigger = |what: &str, when: &str, body: &str| {
+        format!("CREATE TEMP TRIGGER \"{FUNCTION}_{what}_{name}\" {when} BEGIN SELECT {body}; END;")
     };
-    [
-        trigger("INSERT", INSERT, &new_key),
-        trigger("UPDATE", UPDATE, &format!("{old}{new_key}")),
-        trigger("DELETE", DELETE, &old),
-    ]
-    .concat()
+    let on = format!("ON {database}.\"{name}\"");
+    let mut sql = String::new();
+    if table.auto_increment() {
+        // Such an insert fails on the table's CHECK, but under OR IGNORE it would use up all numbers
+        // nevertheless, and SQLite then says that the disk is full.
+        let greatest = i64::MAX;
+        let id = list("NEW", table.key_names());
+        sql += &trigger(
+            "LIMIT",
+            &format!("BEFORE INSERT {on} WHEN {id} = {greatest}"),
+            &format!(
+                "RAISE(ABORT, 'CHECK constraint failed: {name} cannot have the key {greatest}')"
+            ),
+        );
+    }
+    if !scope.is_on_disk() {
+        for operation in ["INSERT", "UPDATE", "DELETE"] {
+            let call = format!("{FUNCTION}({index})");
+            sql += &trigger(operation, &format!("AFTER {operation} {on}"), &call);
+        }
+        return sql;
+    }
+    if table.auto_increment() {
+        // SQLite reads the sequence when an INSERT begins, and writes it when all rows are in.
+        let call = format!(
+            "{FUNCTION}({SEQUENCES}, max(seq) IS NOT NULL, '{name}', max(seq)) \
+             FROM {database}.sqlite_sequence WHERE name = '{name}'"
+        );
+        sql += &trigger("SEQUENCE", &format!("BEFORE INSERT {on}"), &call);
+    }
+    let old = list("OLD", table.written().map(ColumnDef::name));
+    let new_key = list("NEW", table.key_names());
+    let absent = format!("{FUNCTION}({index}, {ABSENT}, {new_key})");
+    let present = format!("{FUNCTION}({index}, {PRESENT}, {old})");
+    let same: Vec<_> = table.key_names().map(|key| format!("\"{key}\" = NEW.\"{key}\"")).collect();
+    let is_free =
+        format!("NOT EXISTS (SELECT 1 FROM {database}.\"{name}\" WHERE {})", same.join(" AND "));
+    let move_on = format!("BEFORE UPDATE OF {} {on} WHEN {is_free}", quoted(table.key_names()));
+    sql += &trigger("INSERT", &format!("AFTER INSERT {on}"), &absent);
+    sql += &trigger("MOVE", &move_on, &absent);
+    sql += &trigger("UPDATE", &format!("BEFORE UPDATE {on}"), &present);
+    sql += &trigger("DELETE", &format!("BEFORE DELETE {on}"), &present);
+    sql
+}
+
+/// Lists columns of the old or the new row.
+fn list<'a>(row: &str, columns: impl Iterator<Item = &'a str>) -> String {
+    let columns: Vec<_> = columns.map(|column| format!("{row}.\"{column}\"")).collect();
+    columns.join(", ")
 }

@@ -5,7 +5,7 @@ use rusqlite::types::ValueRef;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{ColumnType, DecodeError, Value, ValueError};
+use crate::{ColumnType, DateTime, DateTimeMillis, DecodeError, Value, ValueError};
 
 /// A Rust type that a column can hold.
 pub trait ColumnValue: Sized {
@@ -49,6 +49,19 @@ macro_rules! integer_column {
 }
 integer_column!(i8, i16, i32, i64, u8, u16, u32);
 
+impl ColumnValue for u64 {
+    const TYPE: ColumnType = ColumnType::Integer;
+
+    fn into_value(self, column: &str) -> Result<Value, ValueError> {
+        let too_large = |_| ValueError::IntegerTooLarge { column: column.into(), value: self };
+        i64::try_from(self).map(Value::Integer).map_err(too_large)
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        value.as_i64().ok()?.try_into().ok()
+    }
+}
+
 impl ColumnValue for bool {
     const TYPE: ColumnType = ColumnType::Boolean;
 
@@ -80,6 +93,45 @@ impl ColumnValue for f64 {
             ValueRef::Real(value) => Some(value),
             _ => None,
         }
+    }
+}
+
+impl ColumnValue for f32 {
+    const TYPE: ColumnType = ColumnType::Real;
+
+    fn into_value(self, column: &str) -> Result<Value, ValueError> {
+        f64::from(self).into_value(column)
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        let wide = f64::from_sql(value)?;
+        let narrow = wide as Self;
+        // What it cannot hold exactly it would change.
+        (f64::from(narrow).to_bits() == wide.to_bits()).then_some(narrow)
+    }
+}
+
+impl ColumnValue for DateTime {
+    const TYPE: ColumnType = ColumnType::DateTime;
+
+    fn into_value(self, _column: &str) -> Result<Value, ValueError> {
+        Ok(self.to_string().into())
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        value.as_str().ok()?.parse().ok()
+    }
+}
+
+impl ColumnValue for DateTimeMillis {
+    const TYPE: ColumnType = ColumnType::DateTimeMillis;
+
+    fn into_value(self, _column: &str) -> Result<Value, ValueError> {
+        Ok(self.millis().into())
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        Self::from_millis(value.as_i64().ok()?).ok()
     }
 }
 

@@ -10,10 +10,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{CachedStatement, OpenFlags, Params, params_from_iter};
 
-use crate::authorizer::{Authorizer, Mode, OWN_PREFIX};
+use crate::authorizer::{Authorizer, Mode};
 use crate::capture::{Capture, JournalMark};
 use crate::row::RowCursor;
-use crate::undo::Preimages;
+use crate::undo::{Preimages, UndoSql};
 use crate::{ChangedTables, Query, Scope, SqliteError, TableDef, Write, sql};
 
 /// Prepared statements that a connection keeps.
@@ -45,42 +45,17 @@ pub enum Durability {
 /// One SQLite database with its authorizer and change capture.
 #[derive(Debug)]
 pub struct Connection {
-    raw: rusqlite::Connection,
-    authorizer: Authorizer,
-    capture: Capture,
-    tables: Vec<TableDef>,
+    pub(crate) raw: rusqlite::Connection,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) capture: Capture,
+    pub(crate) tables: Vec<TableDef>,
     /// For the tables on disk, which are the first among all.
-    undo_sql: Vec<UndoSql>,
+    pub(crate) undo_sql: Vec<UndoSql>,
+    /// For all tables, see [`crate::enforcement`].
+    pub(crate) recounts: Vec<Option<String>>,
     /// Pages in the `-wal` file as of the last commit.
     wal_pages: Arc<AtomicI32>,
     wal_limit: i32,
-}
-
-#[derive(Debug)]
-struct UndoSql {
-    delete: String,
-    insert: String,
-    columns: usize,
-    key: Vec<usize>,
-}
-
-impl UndoSql {
-    fn new(table: &TableDef) -> Self {
-        let name = table.name();
-        let columns: Vec<_> = table.columns().iter().map(|c| format!("\"{}\"", c.name())).collect();
-        let key: Vec<_> = table.key().collect();
-        let equal: Vec<_> = key.iter().map(|index| format!("{} = ?", columns[*index])).collect();
-        let marks = vec!["?"; columns.len()].join(", ");
-        Self {
-            delete: format!("DELETE FROM main.\"{name}\" WHERE {}", equal.join(" AND ")),
-            insert: format!(
-                "INSERT INTO main.\"{name}\" ({}) VALUES ({marks})",
-                columns.join(", ")
-            ),
-            columns: columns.len(),
-            key,
-        }
-    }
 }
 
 impl Connection {
@@ -149,9 +124,16 @@ impl Connection {
         // Without it SQLite plans a statement anew whenever its LIMIT is bound.
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let authorizer = Authorizer::install(&mut raw)?;
-        let (capture, tables, undo_sql) = (Capture::default(), Vec::new(), Vec::new());
-        let wal_pages = Arc::default();
-        Ok(Self { raw, authorizer, capture, tables, undo_sql, wal_pages, wal_limit: WAL_LIMIT })
+        Ok(Self {
+            raw,
+            authorizer,
+            capture: Capture::default(),
+            tables: Vec::new(),
+            undo_sql: Vec::new(),
+            recounts: Vec::new(),
+            wal_pages: Arc::default(),
+            wal_limit: WAL_LIMIT,
+        })
     }
 
     pub(crate) fn raw(&self) -> &rusqlite::Connection {
@@ -174,83 +156,6 @@ impl Connection {
             return Err(explain(error));
         }
         Ok(statement)
-    }
-
-    /// Returns the state tables, in the order of [`TableDef::cmp_place`].
-    pub fn tables(&self) -> &[TableDef] {
-        &self.tables
-    }
-
-    /// Drops all state tables on disk, of whatever schema, and creates those of this one.
-    ///
-    /// Run it inside a transaction; [`Self::watch_state`] comes afterwards, and creates the memory
-    /// tables.
-    pub fn recreate_state(&self, tables: &[TableDef]) -> Result<(), SqliteError> {
-        let mut statement = self.raw.prepare(
-            "SELECT name FROM main.sqlite_schema WHERE type = 'table' \
-             AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, ?) <> ?",
-        )?;
-        let names = statement
-            .query_map((OWN_PREFIX.len() as i64, OWN_PREFIX), |row| row.get(0))?
-            .collect::<Result<Vec<String>, _>>()?;
-        drop(statement);
-        for name in names {
-            self.raw
-                .execute_batch(&format!("DROP TABLE main.\"{}\"", name.replace('"', "\"\"")))?;
-        }
-        tables.iter().filter(|table| table.scope().is_on_disk()).try_for_each(|t| self.create(t))
-    }
-
-    fn create(&self, table: &TableDef) -> Result<(), SqliteError> {
-        let ddl = table.ddl();
-        self.authorizer.with_mode(Mode::Define, || {
-            let explain = |error| self.authorizer.explain(Mode::Define, error, &ddl);
-            self.raw.execute_batch(&ddl).map_err(explain)
-        })
-    }
-
-    /// Creates the memory tables, starts to capture changes of all the given tables, and admits
-    /// materializers to them; once for a connection.
-    pub fn watch_state(&mut self, mut tables: Vec<TableDef>) -> Result<(), SqliteError> {
-        tables.sort_by(TableDef::cmp_place);
-        let memory = tables.partition_point(|table| table.scope().is_on_disk());
-        self.create_memory_tables(&tables[memory..])?;
-        self.capture.install(&self.raw, &tables)?;
-        self.set_tables(tables);
-        Ok(())
-    }
-
-    fn create_memory_tables(&self, tables: &[TableDef]) -> Result<(), SqliteError> {
-        if tables.is_empty() {
-            return Ok(());
-        }
-        let mut same_name = self.raw.prepare(
-            "SELECT 1 FROM main.sqlite_schema WHERE type IN ('table', 'view') \
-             AND name = ? COLLATE NOCASE",
-        )?;
-        for table in tables {
-            // SQLite looks for a name in the main database first.
-            if same_name.exists([table.name()])? {
-                return Err(SqliteError::HidesMemoryTable { table: table.name().into() });
-            }
-        }
-        let database = Scope::Memory.database();
-        self.raw.execute_batch(&format!("ATTACH ':memory:' AS {database}"))?;
-        tables.iter().try_for_each(|table| self.create(table))
-    }
-
-    /// Empties all state tables on disk, without capturing it; run it inside a transaction.
-    pub fn clear_state(&self) -> Result<ChangedTables, SqliteError> {
-        let mut cleared = ChangedTables::default();
-        self.capture.silently(|| {
-            for (index, table) in self.tables.iter().enumerate() {
-                if table.scope().is_on_disk() {
-                    self.system().execute(&format!("DELETE FROM main.\"{}\"", table.name()), [])?;
-                    cleared.insert(index as u16);
-                }
-            }
-            Ok(cleared)
-        })
     }
 
     /// Sets how long the `-wal` file may grow, in pages; 1,000 by default.
@@ -319,23 +224,6 @@ impl Connection {
         Ok(self.raw.progress_handler(STEPS_BETWEEN_CHECKS, Some(check))?)
     }
 
-    /// Names the state tables without watching them, for a connection that only reads.
-    ///
-    /// Memory tables are left out: they live in the connection that watches them, so here a query
-    /// of one fails, rather than find it empty.
-    pub fn admit_state(&mut self, mut tables: Vec<TableDef>) {
-        tables.retain(|table| table.scope().is_on_disk());
-        tables.sort_by(TableDef::cmp_place);
-        self.set_tables(tables);
-    }
-
-    fn set_tables(&mut self, tables: Vec<TableDef>) {
-        self.authorizer.set_state_tables(&tables);
-        let on_disk = tables.iter().take_while(|table| table.scope().is_on_disk());
-        self.undo_sql = on_disk.map(UndoSql::new).collect();
-        self.tables = tables;
-    }
-
     /// Returns the view that runs queries.
     pub fn read(&self) -> StateRead<'_> {
         StateRead { connection: self, mode: Mode::Read, mark: sql::READ_MARK }
@@ -393,38 +281,6 @@ impl Connection {
     /// tables included.
     pub fn discard_changes(&self) -> ChangedTables {
         self.capture.journal().discard()
-    }
-
-    /// Brings every row back to what it was; run it inside a transaction. Memory tables stay.
-    ///
-    /// State tables have no foreign keys so far, so no delete can cascade to rows that were there
-    /// before; when they get them, enforcement has to be off here.
-    pub fn undo(&self, preimages: &Preimages) -> Result<ChangedTables, SqliteError> {
-        let undo_sql = |table: u16| {
-            let at = 0;
-            self.undo_sql.get(usize::from(table)).ok_or(SqliteError::DamagedUndo { at })
-        };
-        self.capture.silently(|| {
-            for preimage in &preimages.rows {
-                let sql = &undo_sql(preimage.table)?.delete;
-                self.system().execute(sql, params_from_iter(preimage.key.iter()))?;
-            }
-            for preimage in &preimages.rows {
-                if let Some(row) = &preimage.row {
-                    let sql = &undo_sql(preimage.table)?.insert;
-                    self.system().execute(sql, params_from_iter(row.iter()))?;
-                }
-            }
-            Ok(preimages.undone_tables())
-        })
-    }
-
-    /// Reads undo data that [`Preimages::encode`] wrote for the same tables.
-    pub fn decode_undo(&self, bytes: &[u8]) -> Result<Preimages, SqliteError> {
-        Preimages::decode(bytes, |table| {
-            let UndoSql { columns, key, .. } = self.undo_sql.get(usize::from(table))?;
-            Some((*columns, &key[..]))
-        })
     }
 }
 
@@ -487,9 +343,7 @@ impl StateRead<'_> {
                 })
             });
         prepared.map_err(|error| connection.authorizer.explain(mode, error, &text))?;
-        let tables = connection.tables.iter().enumerate();
-        let is_read = |table: &TableDef| names.contains(&table.name().to_ascii_lowercase());
-        Ok(tables.filter(|(_, table)| is_read(table)).map(|(index, _)| index).collect())
+        Ok(connection.state_tables_named(&names))
     }
 }
 

@@ -1,65 +1,6 @@
 //! What can go wrong below the store.
 
-use crate::{ColumnType, Scope, TableAccess};
-
-/// A table definition that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TableError {
-    /// The name is not a plain identifier.
-    #[error(
-        "{name:?} cannot name a table or column; use letters, digits and _, starting with a \
-         letter, at most 64, and neither sqlite_ nor __livestore in front"
-    )]
-    InvalidName {
-        /// The name.
-        name: String,
-    },
-    /// The table has no column, or too many.
-    #[error("table {table} has {count} columns; expected 1 to {max}")]
-    ColumnCount {
-        /// The table.
-        table: String,
-        /// How many it has.
-        count: usize,
-        /// How many it may have.
-        max: usize,
-    },
-    /// Two columns differ in nothing but case, if at all.
-    #[error("table {table} has two columns named {column}")]
-    DuplicateColumn {
-        /// The table.
-        table: String,
-        /// The repeated name.
-        column: String,
-    },
-    /// Undo, sync and live queries find rows by key.
-    #[error("table {table} has no primary key; mark a column with #[column(primary_key)]")]
-    NoPrimaryKey {
-        /// The table.
-        table: String,
-    },
-    /// A key column that could be null, or whose equality is not that of its bytes.
-    #[error("column {table}.{column} cannot be part of the primary key: {reason}")]
-    InvalidKey {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// The default does not fit the column.
-    #[error("the default of {table}.{column} is not a {expected:?} literal")]
-    InvalidDefault {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-        /// The column's type.
-        expected: ColumnType,
-    },
-}
+use crate::{Scope, TableAccess, TableError};
 
 /// A Rust value that has no SQLite form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +11,14 @@ pub enum ValueError {
     NotANumber {
         /// The column.
         column: String,
+    },
+    /// An unsigned integer that is greater than every integer of SQLite.
+    #[error("{value} is too large for integer column {column}, which ends at 2^63 - 1")]
+    IntegerTooLarge {
+        /// The column.
+        column: String,
+        /// The value.
+        value: u64,
     },
     /// A value of a JSON column without canonical JSON.
     #[error("the value of JSON column {column} cannot be encoded: {source}")]
@@ -143,6 +92,18 @@ pub enum SqliteError {
     HidesMemoryTable {
         /// The name.
         table: String,
+    },
+    /// The tables cannot be what their definitions say.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// An event's writes are done, and a row refers to one that is not there.
+    #[error(
+        "FOREIGN KEY constraint failed: {} refers to a row that is not there; write that one in \
+         the same event, or refer to it later", .table.as_deref().unwrap_or("a row")
+    )]
+    ForeignKey {
+        /// The table of such a row, and the table it refers to.
+        table: Option<String>,
     },
     /// A stored value does not fit the type that a query reads.
     #[error(transparent)]

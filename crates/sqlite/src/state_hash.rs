@@ -3,13 +3,15 @@
 use std::fmt;
 
 use crate::codec::write_value;
-use crate::{Connection, Scope, SqliteError, Value};
+use crate::table::quoted;
+use crate::{ColumnDef, Connection, Scope, SqliteError, Value};
 
 /// BLAKE3 over all synced tables, rows in key order, values in canonical form.
 ///
 /// Two states of the same schema have equal hashes exactly if they hold the same rows there,
 /// whatever the order in which these were written and however SQLite laid them out. Client and
-/// memory tables differ between clients, so they are left out.
+/// memory tables differ between clients, so they are left out, and so are generated columns, which
+/// follow from the others.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateHash([u8; 32]);
 
@@ -38,13 +40,8 @@ impl Connection {
         let mut hasher = blake3::Hasher::new();
         let mut bytes = Vec::new();
         for table in self.tables().iter().filter(|table| table.scope() == Scope::Synced) {
-            let names = |indexes: &mut dyn Iterator<Item = usize>| {
-                let names: Vec<_> =
-                    indexes.map(|i| format!("\"{}\"", table.columns()[i].name())).collect();
-                names.join(", ")
-            };
-            let columns = names(&mut (0..table.columns().len()));
-            let key = names(&mut table.key());
+            let columns = quoted(table.written().map(ColumnDef::name));
+            let key = quoted(table.key_names());
             let sql = format!("SELECT {columns} FROM main.\"{}\" ORDER BY {key}", table.name());
             bytes.clear();
             write_value(&mut bytes, &table.name().into());
@@ -55,7 +52,7 @@ impl Connection {
                 // A byte in front of each row keeps "no more rows" apart from any row.
                 bytes.clear();
                 bytes.push(1);
-                for index in 0..table.columns().len() {
+                for index in 0..table.written().count() {
                     write_value(&mut bytes, &Value::from_sql(row.get_ref(index)?));
                 }
                 hasher.update(&bytes);

@@ -1,9 +1,18 @@
 //! Undo: what every touched row was before, and how to bring that back.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+
+use rusqlite::{params, params_from_iter};
 
 use crate::codec::{Reader, write_values, write_varint};
-use crate::{ChangedTables, SqliteError, Value};
+use crate::table::quoted;
+use crate::{ChangedTables, ColumnDef, Connection, SqliteError, TableDef, Value};
+
+/// Stands in a preimage for `sqlite_sequence`, in place of the index of a table.
+///
+/// Its rows are those of any table: the key is the name of a table whose rows SQLite numbers, and
+/// the row has the greatest number given out so far besides.
+pub(crate) const SEQUENCES: u16 = u16::MAX;
 
 /// A row as it was before a step touched it, or the fact that it was not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +27,8 @@ pub(crate) struct Preimage {
 /// It does not tell how the row changed, or how often. Undoing deletes all touched rows, then
 /// writes back those that were there; so neither the order of changes nor uniqueness constraints
 /// between them matter.
+///
+/// Of tables whose rows SQLite numbers it also tells how far that had come.
 ///
 /// Of memory tables it holds the names alone, since what memory events did is never undone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +53,8 @@ impl Preimages {
     /// Returns the tables in which undoing it changes rows.
     pub(crate) fn undone_tables(&self) -> ChangedTables {
         let mut tables = ChangedTables::default();
-        self.rows.iter().for_each(|preimage| tables.insert(preimage.table));
+        let rows = self.rows.iter().filter(|preimage| preimage.table != SEQUENCES);
+        rows.for_each(|preimage| tables.insert(preimage.table));
         tables
     }
 
@@ -89,7 +101,8 @@ impl Preimages {
         let read = (|| {
             let mut last = None;
             for _ in 0..reader.varint()? {
-                last = last.max(Some(u16::try_from(reader.varint()?).ok()?));
+                let table = u16::try_from(reader.varint()?).ok()?;
+                last = last.max((table != SEQUENCES).then_some(table));
                 if reader.byte()? > 1 || reader.values()?.is_empty() {
                     return None;
                 }
@@ -126,5 +139,120 @@ impl Preimages {
             reader.is_at_end().then_some(Self { rows, memory })
         })();
         read.ok_or(SqliteError::DamagedUndo { at: reader.at() })
+    }
+}
+
+/// The statements that undo changes of one table on disk.
+#[derive(Debug)]
+pub(crate) struct UndoSql {
+    delete: String,
+    insert: String,
+    /// Columns of a whole row, as undo data has it: without those that are generated.
+    columns: usize,
+    key: Vec<usize>,
+}
+
+impl UndoSql {
+    pub(crate) fn new(table: &TableDef) -> Self {
+        let name = table.name();
+        let columns = table.written().count();
+        let equal: Vec<_> = table.key_names().map(|key| format!("\"{key}\" = ?")).collect();
+        let marks = vec!["?"; columns].join(", ");
+        Self {
+            delete: format!("DELETE FROM main.\"{name}\" WHERE {}", equal.join(" AND ")),
+            insert: format!(
+                "INSERT INTO main.\"{name}\" ({}) VALUES ({marks})",
+                quoted(table.written().map(ColumnDef::name))
+            ),
+            columns,
+            key: table.key().collect(),
+        }
+    }
+}
+
+impl Connection {
+    /// Brings every row back to what it was; run it inside a transaction. Memory tables stay.
+    ///
+    /// Foreign keys are not enforced meanwhile, since a row that is deleted to be written back
+    /// would take others with it that refer to it.
+    pub fn undo(&self, preimages: &Preimages) -> Result<ChangedTables, SqliteError> {
+        let tables = preimages.undone_tables();
+        let bring_back = || {
+            let sequences = self.sequences_before(preimages, &tables)?;
+            let rows = preimages.rows.iter().filter(|preimage| preimage.table != SEQUENCES);
+            for preimage in rows.clone() {
+                let sql = &self.undo_sql_of(preimage.table)?.delete;
+                self.system().execute(sql, params_from_iter(preimage.key.iter()))?;
+            }
+            for preimage in rows {
+                if let Some(row) = &preimage.row {
+                    let sql = &self.undo_sql_of(preimage.table)?.insert;
+                    self.system().execute(sql, params_from_iter(row.iter()))?;
+                }
+            }
+            sequences.iter().try_for_each(|(name, last)| self.set_sequence(name, *last))
+        };
+        self.capture.silently(|| self.without_foreign_keys(bring_back))?;
+        Ok(tables)
+    }
+
+    fn undo_sql_of(&self, table: u16) -> Result<&UndoSql, SqliteError> {
+        self.undo_sql.get(usize::from(table)).ok_or(SqliteError::DamagedUndo { at: 0 })
+    }
+
+    /// Returns how far SQLite had come with numbering the rows of each table that is undone.
+    fn sequences_before<'a>(
+        &'a self,
+        preimages: &'a Preimages,
+        undone: &ChangedTables,
+    ) -> Result<BTreeMap<&'a str, Option<i64>>, SqliteError> {
+        let mut sequences = BTreeMap::new();
+        for index in undone.iter() {
+            // Writing rows back can move it, so it is set also where no insert had.
+            if let Some(table) = self.tables.get(index).filter(|table| table.auto_increment()) {
+                sequences.insert(table.name(), self.sequence(table.name())?);
+            }
+        }
+        for Preimage { key, row, .. } in preimages.rows.iter().filter(|p| p.table == SEQUENCES) {
+            let (name, last) = match (&**key, row.as_deref()) {
+                ([Value::Text(name)], None) => (name, None),
+                ([Value::Text(name)], Some([_, Value::Integer(last)])) => (name, Some(*last)),
+                _ => return Err(SqliteError::DamagedUndo { at: 0 }),
+            };
+            sequences.insert(name, last);
+        }
+        Ok(sequences)
+    }
+
+    fn sequence(&self, table: &str) -> Result<Option<i64>, SqliteError> {
+        let sql = "SELECT seq FROM main.sqlite_sequence WHERE name = ?";
+        self.system().query_one(sql, [table], |row| row.get(0))
+    }
+
+    /// Sets the greatest number that SQLite has given to a row of a table on disk; the next gets
+    /// one more.
+    pub(crate) fn set_sequence(&self, table: &str, last: Option<i64>) -> Result<(), SqliteError> {
+        let Some(last) = last else {
+            let sql = "DELETE FROM main.sqlite_sequence WHERE name = ?";
+            return self.system().execute(sql, [table]).map(drop);
+        };
+        let update = "UPDATE main.sqlite_sequence SET seq = ? WHERE name = ?";
+        if self.system().execute(update, params![last, table])? == 0 {
+            let insert = "INSERT INTO main.sqlite_sequence (seq, name) VALUES (?, ?)";
+            self.system().execute(insert, params![last, table])?;
+        }
+        Ok(())
+    }
+
+    /// Reads undo data that [`Preimages::encode`] wrote for the same tables.
+    pub fn decode_undo(&self, bytes: &[u8]) -> Result<Preimages, SqliteError> {
+        let is_numbered = self.tables.iter().any(TableDef::auto_increment);
+        Preimages::decode(bytes, |table| match table {
+            SEQUENCES => is_numbered.then_some((2, &[0][..])),
+            _ => {
+                let UndoSql { columns, key, .. } = self.undo_sql.get(usize::from(table))?;
+                Some((*columns, &key[..]))
+            }
+        })
     }
 }

@@ -15,5 +15,6 @@ mod sqlite {
     mod transactions;
     mod undo;
     mod undo_damage;
+    mod undo_relations;
     mod writes;
 }

@@ -45,7 +45,7 @@ pub(super) fn materialize(
     for statement in materializer.run(&context)? {
         write.execute(&statement)?;
     }
-    Ok(())
+    Ok(connection.check_foreign_keys()?)
 }
 
 /// Separates failures of the event from failures of the machine, which stop the step.

@@ -223,7 +223,7 @@ mod forged {
             TableDef::new("forged", [])
         }
         fn sql() -> &'static TableSql {
-            Box::leak(Box::new(TableSql::new(INSERT_INTO.get(), &["x"])))
+            Box::leak(Box::new(TableSql::new(INSERT_INTO.get(), &["x"], &["x"])))
         }
         fn from_row(_: RowRef<'_>) -> Result<Self, DecodeError> {
             Ok(Self)

@@ -48,7 +48,7 @@ macro_rules! state_table {
                 static SQL: ::std::sync::OnceLock<::livestore_sqlite::TableSql> =
                     ::std::sync::OnceLock::new();
                 SQL.get_or_init(|| {
-                    ::livestore_sqlite::TableSql::new(Self::NAME, Self::COLUMNS)
+                    ::livestore_sqlite::TableSql::new(Self::NAME, Self::COLUMNS, Self::WRITTEN)
                 })
             }
 

@@ -1,0 +1,124 @@
+//! The state tables of a connection: created, watched, emptied.
+
+use std::collections::BTreeSet;
+
+use crate::authorizer::{Mode, OWN_PREFIX};
+use crate::enforcement::recounts;
+use crate::undo::UndoSql;
+use crate::{ChangedTables, Connection, Scope, SqliteError, TableDef, check_tables};
+
+impl Connection {
+    /// Returns the state tables, in the order of [`TableDef::cmp_place`].
+    pub fn tables(&self) -> &[TableDef] {
+        &self.tables
+    }
+
+    /// Drops all state tables on disk, of whatever schema, and creates those of this one.
+    ///
+    /// Run it inside a transaction; [`Self::watch_state`] comes afterwards, and creates the memory
+    /// tables.
+    pub fn recreate_state(&self, tables: &[TableDef]) -> Result<(), SqliteError> {
+        check_tables(tables)?;
+        // Else a table that others refer to would be emptied row by row before it goes.
+        self.without_foreign_keys(|| self.drop_state())?;
+        tables.iter().filter(|table| table.scope().is_on_disk()).try_for_each(|t| self.create(t))
+    }
+
+    fn drop_state(&self) -> Result<(), SqliteError> {
+        let mut statement = self.raw.prepare(
+            "SELECT name FROM main.sqlite_schema WHERE type = 'table' \
+             AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, ?) <> ?",
+        )?;
+        let names = statement
+            .query_map((OWN_PREFIX.len() as i64, OWN_PREFIX), |row| row.get(0))?
+            .collect::<Result<Vec<String>, _>>()?;
+        drop(statement);
+        for name in names {
+            self.raw
+                .execute_batch(&format!("DROP TABLE main.\"{}\"", name.replace('"', "\"\"")))?;
+        }
+        Ok(())
+    }
+
+    fn create(&self, table: &TableDef) -> Result<(), SqliteError> {
+        let ddl = table.ddl();
+        self.authorizer.with_mode(Mode::Define, || {
+            let explain = |error| self.authorizer.explain(Mode::Define, error, &ddl);
+            self.raw.execute_batch(&ddl).map_err(explain)
+        })
+    }
+
+    /// Creates the memory tables, starts to capture changes of all the given tables, and admits
+    /// materializers to them; once for a connection.
+    pub fn watch_state(&mut self, mut tables: Vec<TableDef>) -> Result<(), SqliteError> {
+        check_tables(&tables)?;
+        tables.sort_by(TableDef::cmp_place);
+        let memory = tables.partition_point(|table| table.scope().is_on_disk());
+        self.create_memory_tables(&tables[memory..])?;
+        self.capture.install(&self.raw, &tables)?;
+        self.set_tables(tables);
+        Ok(())
+    }
+
+    fn create_memory_tables(&self, tables: &[TableDef]) -> Result<(), SqliteError> {
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let mut same_name = self.raw.prepare(
+            "SELECT 1 FROM main.sqlite_schema WHERE type IN ('table', 'view') \
+             AND name = ? COLLATE NOCASE",
+        )?;
+        for table in tables {
+            // SQLite looks for a name in the main database first.
+            if same_name.exists([table.name()])? {
+                return Err(SqliteError::HidesMemoryTable { table: table.name().into() });
+            }
+        }
+        let database = Scope::Memory.database();
+        self.raw.execute_batch(&format!("ATTACH ':memory:' AS {database}"))?;
+        tables.iter().try_for_each(|table| self.create(table))
+    }
+
+    /// Empties all state tables on disk, without capturing it; run it inside a transaction.
+    pub fn clear_state(&self) -> Result<ChangedTables, SqliteError> {
+        let mut cleared = ChangedTables::default();
+        let clear = || {
+            for (index, table) in self.tables.iter().enumerate() {
+                if table.scope().is_on_disk() {
+                    self.system().execute(&format!("DELETE FROM main.\"{}\"", table.name()), [])?;
+                    if table.auto_increment() {
+                        self.set_sequence(table.name(), None)?;
+                    }
+                    cleared.insert(index as u16);
+                }
+            }
+            Ok(cleared)
+        };
+        self.capture.silently(|| self.without_foreign_keys(clear))
+    }
+
+    /// Names the state tables without watching them, for a connection that only reads.
+    ///
+    /// Memory tables are left out: they live in the connection that watches them, so here a query
+    /// of one fails, rather than find it empty.
+    pub fn admit_state(&mut self, mut tables: Vec<TableDef>) {
+        tables.retain(|table| table.scope().is_on_disk());
+        tables.sort_by(TableDef::cmp_place);
+        self.set_tables(tables);
+    }
+
+    fn set_tables(&mut self, tables: Vec<TableDef>) {
+        self.authorizer.set_state_tables(&tables);
+        let on_disk = tables.iter().take_while(|table| table.scope().is_on_disk());
+        self.undo_sql = on_disk.map(UndoSql::new).collect();
+        self.recounts = recounts(&tables);
+        self.tables = tables;
+    }
+
+    /// Returns the state tables among those of these names, in lower case, by index.
+    pub(crate) fn state_tables_named(&self, names: &BTreeSet<String>) -> Vec<usize> {
+        let tables = self.tables.iter().enumerate();
+        let is_named = |table: &TableDef| names.contains(&table.name().to_ascii_lowercase());
+        tables.filter(|(_, table)| is_named(table)).map(|(index, _)| index).collect()
+    }
+}
