@@ -37,10 +37,13 @@ pub use livestore_core::{
 pub use livestore_derive::{Event, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
-    Column, ColumnDef, ColumnType, ColumnValue, Count, DecodeError, Delete, Durability, Expr,
-    First, Insert, Json, Query, Row, RowCursor, RowRef, Rows, Scope, Select, Sql, SqliteError,
-    StateHash, Table, TableAccess, TableDef, TableError, TableSql, TableWrite, TableWriteError,
-    Update, Value, ValueError, Write,
+    Assignment, Collation, Column, ColumnDef, ColumnType, ColumnValue, ConflictColumns, Contains,
+    Correlated, Count, DecodeError, Delete, Durability, DynSelect, Expr, First, FirstOr,
+    FirstOrError, FromRow, InScopeOf, Insert, IntoExpr, IntoOrder, Join, Json, Matches, Number,
+    OnConflict, Operand, Order, Outputs, Query, QueryAs, ResultColumn, Row, RowColumns, RowCursor,
+    RowQuery, RowRef, Rows, Scope, Select, Slot, Source, Sources, Sql, SqliteError, StateHash,
+    StatementError, Table, TableAccess, TableDef, TableError, TableSql, TableWrite, Update, Value,
+    ValueError, Write, alias, ast, count_rows, excluded, query_as, value,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
 pub use options::StoreOptions;

@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use crate::row::RowRef;
-use crate::{ColumnDef, ColumnType, Delete, Insert, Select, TableError, Update, Value, ValueError};
-use crate::{DecodeError, Scope, sql};
+use crate::{
+    Assignment, ColumnDef, ColumnType, DecodeError, Delete, Insert, Scope, Select, TableError,
+    Update, Value, ValueError, sql,
+};
 
 /// Most columns that a table may have.
 ///
@@ -216,12 +218,18 @@ pub trait Table: Sized + Send + Sync + 'static {
 
     /// Selects all rows; narrow it with [`Select::filter`].
     fn select() -> Select<Self> {
-        Select::new()
+        Select::of_table()
     }
 
     /// Inserts one row.
     fn insert(row: Self) -> Insert<Self> {
         Insert::new(row)
+    }
+
+    /// Inserts one row of which some columns are given, such as `Todo::id.set("a")`; the others get
+    /// their default.
+    fn insert_columns(columns: impl IntoIterator<Item = Assignment<Self>>) -> Insert<Self> {
+        Insert::of_columns(columns)
     }
 
     /// Updates rows; name columns with [`Update::set`] and rows with [`Update::filter`].

@@ -1,0 +1,44 @@
+//! Parts of JSON columns.
+
+use super::{Column, Expr, Operand};
+use crate::query::{Contains, Source};
+use crate::{Json, ast};
+
+macro_rules! paths {
+    ($($of:tt)*) => {
+        /// The part of the JSON at a path such as `$.address.street` or `$.tags[0]`; null if there
+        /// is none.
+        ///
+        /// Texts, numbers and booleans are read as such; an array or object as its JSON text.
+        pub fn path<W, $($of)*>(self, path: impl Into<String>) -> Expr<S, Option<W>> {
+            let (json, path) = (self.into_ast().into(), path.into());
+            Expr::new(ast::Expr::Path { json, path })
+        }
+    };
+}
+
+impl<T: Source, V> Column<T, V> {
+    paths!(S: Contains<T, I>, I,);
+}
+
+impl<S, V> Expr<S, V> {
+    paths!();
+}
+
+macro_rules! arrays {
+    ($($array:ty),*) => {$(
+        impl<T: Source, E> Column<T, $array> {
+            /// Holds where the JSON array has such an element.
+            ///
+            /// To SQLite, true is the number 1 and false 0.
+            pub fn contains<S: Contains<T, I>, I, J>(
+                self,
+                element: impl Operand<S, E, J>,
+            ) -> Expr<S> {
+                let element = element.into_operand(self.name()).into();
+                Expr::new(ast::Expr::Contains { json: self.into_ast().into(), element })
+            }
+        }
+    )*};
+}
+arrays!(Json<Vec<E>>, Option<Json<Vec<E>>>);
