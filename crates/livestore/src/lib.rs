@@ -34,7 +34,7 @@ pub use livestore_core::{
     BackendId, CanonicalJson, ClientId, EventId, EventName, GlobalSeqNum, GroupId, JsonError,
     SeqNum, SessionId, StoreId, protocol,
 };
-pub use livestore_derive::{Event, Table};
+pub use livestore_derive::{Event, FromRow, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
     Assignment, Collation, Column, ColumnDef, ColumnType, ColumnValue, ConflictColumns, Contains,
@@ -79,7 +79,8 @@ pub fn new_id() -> String {
 /// Everything that most apps need: `use livestore::prelude::*`.
 pub mod prelude {
     pub use crate::{
-        CommitReceipt, Event, FileAdapter, Json, LiveQuery, MaterializeError, MemoryAdapter, Query,
-        Rows, Schema, Sql, Store, Subscription, Table, new_id,
+        CommitReceipt, Event, FileAdapter, FromRow, Json, LiveQuery, MaterializeError,
+        MemoryAdapter, Query, Rows, Schema, Sql, Store, Subscription, Table, count_rows, excluded,
+        new_id, query_as,
     };
 }

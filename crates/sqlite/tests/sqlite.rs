@@ -7,6 +7,7 @@ mod sqlite {
     mod definitions;
     mod memory_tables;
     mod queries;
+    mod query_builder;
     mod raw_files;
     mod read_dependencies;
     mod scopes;
@@ -15,5 +16,6 @@ mod sqlite {
     mod transactions;
     mod undo;
     mod undo_damage;
+    mod upserts;
     mod writes;
 }

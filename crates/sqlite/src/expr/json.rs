@@ -4,25 +4,27 @@ use super::{Column, Expr, Operand};
 use crate::query::{Contains, Source};
 use crate::{Json, ast};
 
-macro_rules! paths {
-    ($($of:tt)*) => {
-        /// The part of the JSON at a path such as `$.address.street` or `$.tags[0]`; null if there
-        /// is none.
-        ///
-        /// Texts, numbers and booleans are read as such; an array or object as its JSON text.
-        pub fn path<W, $($of)*>(self, path: impl Into<String>) -> Expr<S, Option<W>> {
-            let (json, path) = (self.into_ast().into(), path.into());
-            Expr::new(ast::Expr::Path { json, path })
-        }
-    };
+fn path<S, W>(json: ast::Expr, path: String) -> Expr<S, Option<W>> {
+    Expr::new(ast::Expr::Path { json: json.into(), path })
 }
 
 impl<T: Source, V> Column<T, V> {
-    paths!(S: Contains<T, I>, I,);
+    /// The part of the JSON at a path such as `$.address.street` or `$.tags[0]`; null if there is
+    /// none.
+    ///
+    /// Texts, numbers and booleans are read as such; an array or object as its JSON text. The type
+    /// follows from what it is compared with, or is named: `path::<String>("$.city")`. In a query
+    /// over several tables, [`lift`](Expr::lift) it.
+    pub fn path<W>(self, path: impl Into<String>) -> Expr<T, Option<W>> {
+        self::path(self.into_ast(), path.into())
+    }
 }
 
 impl<S, V> Expr<S, V> {
-    paths!();
+    /// The part of the JSON at a path, see [`Column::path`].
+    pub fn path<W>(self, path: impl Into<String>) -> Expr<S, Option<W>> {
+        self::path(self.into_ast(), path.into())
+    }
 }
 
 macro_rules! arrays {
