@@ -5,7 +5,9 @@ mod sqlite {
     mod change_capture;
     mod connections;
     mod definitions;
+    mod expression_laws;
     mod memory_tables;
+    mod plain_statements;
     mod queries;
     mod query_builder;
     mod raw_files;
