@@ -1,4 +1,4 @@
-//! `#[derive(Event)]` and `#[derive(Table)]`.
+//! `#[derive(Event)]`, `#[derive(Table)]` and `#[derive(FromRow)]`.
 //!
 //! The macros only translate a struct into what could be written by hand with the run-time API;
 //! they hold no rules of their own. Use them through the `livestore` crate, which the generated
@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod event;
+mod row;
 mod table;
 
 use proc_macro::TokenStream;
@@ -44,4 +45,14 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 pub fn derive_table(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     table::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a struct a row of a raw query, whose columns are found by the names of the fields.
+///
+/// `#[row(name = "other")]` names the column other than the field. A field of type `Option<T>` may
+/// be null. The query may have more columns than the struct has fields.
+#[proc_macro_derive(FromRow, attributes(row))]
+pub fn derive_from_row(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    row::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -9,7 +9,7 @@ use syn::{Data, DeriveInput, Error, Expr, Field, Fields, Ident, LitStr, Result, 
 /// The functions of a table that apps call by the struct's name.
 ///
 /// A column's handle of the same name would come before them.
-const TABLE_FUNCTIONS: [&str; 4] = ["select", "insert", "update", "delete"];
+const TABLE_FUNCTIONS: [&str; 5] = ["select", "insert", "insert_columns", "update", "delete"];
 
 /// What the struct's own attribute says.
 struct TableOptions {
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_field_that_would_hide_a_function_of_the_table_is_refused() {
-        for name in ["select", "insert", "update", "delete", "r#select"] {
+        for name in ["select", "insert", "insert_columns", "update", "delete", "r#select"] {
             let plain = name.trim_start_matches("r#");
             assert_eq!(
                 error(r#"#[table(name = "t")]"#, &format!("{name}: bool")),

@@ -4,5 +4,6 @@
 extern crate livestore_sqlite as livestore;
 
 mod derive {
+    mod rows;
     mod tables;
 }

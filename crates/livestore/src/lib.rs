@@ -34,14 +34,17 @@ pub use livestore_core::{
     BackendId, CanonicalJson, ClientId, EventId, EventName, GlobalSeqNum, GroupId, JsonError,
     SeqNum, SessionId, StoreId, protocol,
 };
-pub use livestore_derive::{Event, Table};
+pub use livestore_derive::{Event, FromRow, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
-    Action, Column, ColumnDef, ColumnType, ColumnValue, Count, DateTime, DateTimeError,
-    DateTimeMillis, DecodeError, Delete, Durability, Expr, First, ForeignKey, ForeignKeyProblem,
-    Generated, IndexDef, Insert, Json, Query, Row, RowCursor, RowRef, Rows, Scope, Select, Sql,
-    SqliteError, StateHash, Table, TableAccess, TableDef, TableError, TableSql, TableWrite,
-    TableWriteError, Update, Value, ValueError, Write, jiff,
+    Action, Assignment, Collation, Column, ColumnDef, ColumnType, ColumnValue, ConflictColumns,
+    Contains, Correlated, Count, DateTime, DateTimeError, DateTimeMillis, DecodeError, Delete,
+    Durability, DynSelect, Expr, First, FirstOr, FirstOrError, ForeignKey, ForeignKeyProblem,
+    FromRow, Generated, InScopeOf, IndexDef, Insert, IntoExpr, IntoOrder, Join, Json, Matches,
+    Number, OnConflict, Operand, Order, Outputs, Query, QueryAs, ResultColumn, Row, RowColumns,
+    RowCursor, RowQuery, RowRef, Rows, Scope, Select, Slot, Source, Sources, Sql, SqliteError,
+    StateHash, StatementError, Table, TableAccess, TableDef, TableError, TableSql, TableWrite,
+    Update, Value, ValueError, Write, alias, ast, count_rows, excluded, jiff, query_as, value,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
 pub use options::StoreOptions;
@@ -77,7 +80,8 @@ pub fn new_id() -> String {
 /// Everything that most apps need: `use livestore::prelude::*`.
 pub mod prelude {
     pub use crate::{
-        CommitReceipt, Event, FileAdapter, Json, LiveQuery, MaterializeError, MemoryAdapter, Query,
-        Rows, Schema, Sql, Store, Subscription, Table, new_id,
+        CommitReceipt, Event, FileAdapter, FromRow, Json, LiveQuery, MaterializeError,
+        MemoryAdapter, Query, Rows, Schema, Sql, Store, Subscription, Table, count_rows, excluded,
+        new_id, query_as,
     };
 }

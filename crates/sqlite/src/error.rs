@@ -34,6 +34,12 @@ pub enum ValueError {
         /// The table.
         table: String,
     },
+    /// Expressions stand inside each other too deep for SQLite.
+    #[error("an expression is more than {max} levels deep; split it, or use one list of many")]
+    TooDeep {
+        /// The limit.
+        max: usize,
+    },
 }
 
 /// A stored value that does not fit the type it is read as.
@@ -111,6 +117,12 @@ pub enum SqliteError {
     /// A value to be written has no SQLite form.
     #[error(transparent)]
     Value(#[from] ValueError),
+    /// A query that has to find a row found none.
+    #[error("no row was found (in: {sql}); use `first` if there may be none")]
+    NoRow {
+        /// The query.
+        sql: Box<str>,
+    },
     /// One group changed more rows than undo data is kept for.
     #[error("more than {max} row changes in one commit; split it into smaller commits")]
     TooManyChanges {

@@ -19,6 +19,7 @@
 // not tell; nothing else needs unsafe code.
 #![deny(unsafe_code)]
 
+pub mod ast;
 mod authorizer;
 mod capture;
 mod codec;
@@ -43,33 +44,38 @@ mod sql;
 mod state_hash;
 mod state_tables;
 mod table;
-mod typed_column;
 mod unchanging;
 mod undo;
 mod value;
 mod write;
 
+pub use ast::{Collation, Direction, Nulls, StatementError};
 pub use capture::ChangedTables;
 pub use column::{ColumnDef, ColumnType, Generated};
 pub use column_value::{ColumnValue, Json};
 pub use connection::{Connection, Durability, StateRead, StateWrite, System};
 pub use date_time::{DateTime, DateTimeError, DateTimeMillis};
 pub use error::{DecodeError, SqliteError, ValueError};
-pub use expr::{Direction, Expr, Order};
+pub use expr::{
+    Column, Expr, IntoExpr, IntoOrder, Matches, Number, Operand, Order, count_rows, value,
+};
 pub use file_lock::FileLock;
 pub use foreign_key::{Action, ForeignKey};
 pub use index::IndexDef;
 /// The library behind [`DateTime`].
 pub use jiff;
-pub use query::{Count, First, Query, Select};
-pub use row::{Row, RowCursor, RowRef, Rows};
+pub use query::{
+    Contains, Correlated, Count, DynSelect, First, FirstOr, FirstOrError, InScopeOf, Join, Outputs,
+    Query, QueryAs, ResultColumn, RowQuery, Select, Slot, Source, Sources, Sql, query_as,
+};
+pub use row::{FromRow, Row, RowColumns, RowCursor, RowRef, Rows};
 /// The binding and row types of [`System`] statements.
 pub use rusqlite::{self, params};
 pub use scope::{Scope, TableAccess};
-pub use sql::Sql;
 pub use state_hash::StateHash;
 pub use table::{ForeignKeyProblem, Table, TableDef, TableError, TableSql, check_tables};
-pub use typed_column::{Column, Operand};
 pub use undo::Preimages;
 pub use value::Value;
-pub use write::{Assignments, Delete, Insert, TableWrite, TableWriteError, Update, Write};
+pub use write::{
+    Assignment, ConflictColumns, Delete, Insert, OnConflict, TableWrite, Update, Write, excluded,
+};

@@ -1,11 +1,9 @@
-//! SQL text: literals, marks, and the raw read-only query.
+//! SQL text: literals and marks.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::query::Query;
-use crate::row::{Row, RowCursor};
-use crate::{Scope, SqliteError, Value, ValueError};
+use crate::{Scope, Value};
 
 /// Stands in front of statements prepared for [`StateRead`](crate::StateRead).
 ///
@@ -16,7 +14,7 @@ pub(crate) const READ_MARK: &str = "/*read*/ ";
 const SYNCED_READ_MARK: &str = "/*read for synced*/ ";
 const CLIENT_READ_MARK: &str = "/*read for client*/ ";
 const MEMORY_READ_MARK: &str = "/*read for memory*/ ";
-const SYNCED_WRITE_MARK: &str = "/*write synced*/ ";
+pub(crate) const SYNCED_WRITE_MARK: &str = "/*write synced*/ ";
 const CLIENT_WRITE_MARK: &str = "/*write client*/ ";
 const MEMORY_WRITE_MARK: &str = "/*write memory*/ ";
 
@@ -83,48 +81,5 @@ pub(crate) fn literal(value: &Value) -> String {
             text.push('\'');
             text
         }
-    }
-}
-
-/// A raw SQL query with bound values; it can read every state table and write nothing.
-///
-/// ```
-/// # use livestore_sqlite::Sql;
-/// let busiest = Sql::new("SELECT path, count(*) AS changes FROM files GROUP BY path LIMIT ?").bind(10);
-/// ```
-#[derive(Debug, Clone)]
-pub struct Sql {
-    text: String,
-    binds: Vec<Value>,
-}
-
-impl Sql {
-    /// Wraps the text of one statement; `?` stands for a bound value.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), binds: Vec::new() }
-    }
-
-    /// Binds the next `?`.
-    #[must_use]
-    pub fn bind(mut self, value: impl Into<Value>) -> Self {
-        self.binds.push(value.into());
-        self
-    }
-}
-
-impl Query for Sql {
-    type Output = Vec<Row>;
-
-    fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
-        Ok((self.text.clone(), self.binds.clone()))
-    }
-
-    fn collect(&self, mut rows: RowCursor<'_>) -> Result<Vec<Row>, SqliteError> {
-        let mut out = Vec::new();
-        let columns = rows.column_names();
-        while let Some(row) = rows.next()? {
-            out.push(row.to_row(&columns));
-        }
-        Ok(out)
     }
 }

@@ -5,8 +5,11 @@ mod sqlite {
     mod change_capture;
     mod connections;
     mod definitions;
+    mod expression_laws;
     mod memory_tables;
+    mod plain_statements;
     mod queries;
+    mod query_builder;
     mod raw_files;
     mod read_dependencies;
     mod scopes;
@@ -16,5 +19,6 @@ mod sqlite {
     mod undo;
     mod undo_damage;
     mod undo_relations;
+    mod upserts;
     mod writes;
 }

@@ -9,8 +9,8 @@ use std::cmp::Ordering;
 
 use crate::row::RowRef;
 use crate::{
-    ColumnDef, DecodeError, Delete, ForeignKey, IndexDef, Insert, Scope, Select, Update, Value,
-    ValueError, sql,
+    Assignment, ColumnDef, DecodeError, Delete, ForeignKey, IndexDef, Insert, Scope, Select,
+    Update, Value, ValueError, sql,
 };
 
 pub(crate) use ddl::quoted;
@@ -218,12 +218,18 @@ pub trait Table: Sized + Send + Sync + 'static {
 
     /// Selects all rows; narrow it with [`Select::filter`].
     fn select() -> Select<Self> {
-        Select::new()
+        Select::of_table()
     }
 
     /// Inserts one row.
     fn insert(row: Self) -> Insert<Self> {
         Insert::new(row)
+    }
+
+    /// Inserts one row of which some columns are given, such as `Todo::id.set("a")`; the others get
+    /// their default.
+    fn insert_columns(columns: impl IntoIterator<Item = Assignment<Self>>) -> Insert<Self> {
+        Insert::of_columns(columns)
     }
 
     /// Updates rows; name columns with [`Update::set`] and rows with [`Update::filter`].

@@ -1,5 +1,5 @@
 use livestore_sqlite::{
-    Json, Scope, SqliteError, Table, TableWrite, TableWriteError, Value, ValueError, Write,
+    Json, Scope, SqliteError, StatementError, Table, TableWrite, Value, ValueError, Write,
 };
 
 use super::support::{
@@ -147,7 +147,7 @@ fn a_column_that_the_table_does_not_have_is_refused() {
         for refusal in refusals {
             let (table, columns) = ("counters".into(), "id, name, count".into());
             let column = name.into();
-            assert_eq!(refusal, TableWriteError::UnknownColumn { table, column, columns });
+            assert_eq!(refusal, StatementError::UnknownColumn { table, column, columns });
         }
     }
 }
@@ -156,7 +156,7 @@ fn a_column_that_the_table_does_not_have_is_refused() {
 fn a_run_time_update_that_sets_nothing_is_refused() {
     let table = Counter::definition().unwrap();
     let refused = TableWrite::update(&table, [], columns([("id", 1.into())])).unwrap_err();
-    assert_eq!(refused, TableWriteError::NothingToSet { table: "counters".into() });
+    assert_eq!(refused, StatementError::NothingToSet { table: "counters".into() });
     assert_eq!(
         refused.to_string(),
         "an update of counters sets no column; set one, or leave the update out"

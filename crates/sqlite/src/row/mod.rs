@@ -1,5 +1,7 @@
 //! Rows: borrowed while a query runs, owned and shared afterwards.
 
+mod from_row;
+
 use std::ops::Index;
 use std::sync::Arc;
 
@@ -7,6 +9,8 @@ use rusqlite::types::ValueRef;
 
 use crate::column_value::decode;
 use crate::{ColumnValue, DecodeError, SqliteError, Value};
+
+pub use from_row::{FromRow, RowColumns};
 
 /// The rows of a running query.
 pub struct RowCursor<'a> {
@@ -23,7 +27,12 @@ impl<'a> RowCursor<'a> {
     #[expect(clippy::should_implement_trait, reason = "a row borrows the cursor")]
     pub fn next(&mut self) -> Result<Option<RowRef<'_>>, SqliteError> {
         let row = self.rows.next().map_err(|error| SqliteError::new(error, self.sql))?;
-        Ok(row.map(RowRef))
+        Ok(row.map(|row| RowRef { row, start: 0, places: None }))
+    }
+
+    /// Returns the statement's text, for messages.
+    pub(crate) fn sql(&self) -> &'a str {
+        crate::sql::without_mark(self.sql)
     }
 
     /// Returns the names of the result's columns.
@@ -35,17 +44,45 @@ impl<'a> RowCursor<'a> {
 
 /// One row of a running query.
 #[derive(Clone, Copy)]
-pub struct RowRef<'a>(&'a rusqlite::Row<'a>);
+pub struct RowRef<'a> {
+    row: &'a rusqlite::Row<'a>,
+    /// Columns of the row that come before its first.
+    start: usize,
+    /// Where its columns stand, if not one after the other.
+    places: Option<&'a [usize]>,
+}
 
-impl RowRef<'_> {
+impl<'a> RowRef<'a> {
     /// Reads a column by index; `name` is for the message.
     pub fn get<V: ColumnValue>(self, index: usize, name: &str) -> Result<V, DecodeError> {
-        let value = self.0.get_ref(index).unwrap_or(ValueRef::Null);
-        decode(value, || name.into())
+        decode(self.value(index), || name.into())
+    }
+
+    fn value(self, index: usize) -> ValueRef<'a> {
+        let index = match self.places {
+            None => self.start + index,
+            Some(places) => places.get(index).copied().unwrap_or(usize::MAX),
+        };
+        self.row.get_ref(index).unwrap_or(ValueRef::Null)
+    }
+
+    /// Leaves out the first columns.
+    pub(crate) fn skip(self, columns: usize) -> Self {
+        Self { start: self.start + columns, ..self }
+    }
+
+    /// Takes the columns at these places instead, if there are any.
+    pub(crate) fn by_places(self, places: &'a [usize]) -> Self {
+        Self { places: (!places.is_empty()).then_some(places), ..self }
+    }
+
+    /// Tells whether the first columns are all null.
+    pub(crate) fn is_null(self, columns: usize) -> bool {
+        (0..columns).all(|index| matches!(self.value(index), ValueRef::Null))
     }
 
     pub(crate) fn to_row(self, columns: &Arc<[Box<str>]>) -> Row {
-        let value = |index| Value::from_sql(self.0.get_ref(index).unwrap_or(ValueRef::Null));
+        let value = |index| Value::from_sql(self.value(index));
         Row { columns: columns.clone(), values: (0..columns.len()).map(value).collect() }
     }
 }

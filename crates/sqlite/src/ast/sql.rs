@@ -1,0 +1,395 @@
+//! Writes statements as SQL.
+//!
+//! Names stand in double quotes, as they are: whoever writes has checked them. Columns are always
+//! written with their table. Values become parameters, in the order in which they are written.
+
+use super::{
+    Aggregate, Column, ConflictAction, Delete, Expr, Insert, Join, JoinKind, Nulls, Order, Output,
+    Select, Set, Source, Statement, Update,
+};
+use crate::ast::{Comparison, Direction};
+use crate::{Value, ValueError};
+
+/// Most expressions inside each other; SQLite's own limit is 1,000.
+const MAX_DEPTH: u16 = 200;
+
+/// SQL text in the making, with the values for its `?`.
+#[derive(Debug, Default)]
+pub(crate) struct SqlWriter {
+    sql: String,
+    binds: Vec<Value>,
+    depth: u16,
+}
+
+impl SqlWriter {
+    pub(crate) fn new(start: &str) -> Self {
+        let mut sql = String::with_capacity(start.len() + 96);
+        sql.push_str(start);
+        Self { sql, binds: Vec::new(), depth: 0 }
+    }
+
+    pub(crate) fn finish(self) -> (String, Vec<Value>) {
+        (self.sql, self.binds)
+    }
+
+    fn push(&mut self, sql: &str) {
+        self.sql.push_str(sql);
+    }
+
+    fn name(&mut self, name: &str) {
+        self.sql.push('"');
+        self.sql.push_str(name);
+        self.sql.push('"');
+    }
+
+    fn bind(&mut self, value: Value) {
+        self.sql.push('?');
+        self.binds.push(value);
+    }
+
+    fn list<'a, T: 'a>(
+        &mut self,
+        items: impl IntoIterator<Item = &'a T>,
+        separator: &str,
+        mut item: impl FnMut(&mut Self, &'a T) -> Result<(), ValueError>,
+    ) -> Result<(), ValueError> {
+        for (index, each) in items.into_iter().enumerate() {
+            if index > 0 {
+                self.push(separator);
+            }
+            item(self, each)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn select(&mut self, select: &Select) -> Result<(), ValueError> {
+        self.push(if select.distinct { "SELECT DISTINCT " } else { "SELECT " });
+        if select.columns.is_empty() {
+            self.push("*");
+        }
+        self.list(&select.columns, ", ", Self::output)?;
+        self.push(" FROM ");
+        self.source(&select.from);
+        self.after_from(select)
+    }
+
+    /// Writes what comes after the first table.
+    pub(crate) fn after_from(&mut self, select: &Select) -> Result<(), ValueError> {
+        for Join { kind, source, on } in &select.joins {
+            self.push(match kind {
+                JoinKind::Inner => " JOIN ",
+                JoinKind::Left => " LEFT JOIN ",
+            });
+            self.source(source);
+            self.push(" ON ");
+            self.expr(on)?;
+        }
+        self.filter(select.filter.as_ref())?;
+        if !select.group_by.is_empty() {
+            self.push(" GROUP BY ");
+            self.list(&select.group_by, ", ", Self::operand)?;
+        }
+        if let Some(having) = &select.having {
+            self.push(" HAVING ");
+            self.expr(having)?;
+        }
+        if !select.order.is_empty() {
+            self.push(" ORDER BY ");
+            self.list(&select.order, ", ", Self::order)?;
+        }
+        if select.limit.is_some() || select.offset > 0 {
+            // SQLite has no OFFSET without LIMIT; -1 is its word for "no limit".
+            self.push(" LIMIT ");
+            self.bind(select.limit.map_or(-1, i64::from).into());
+        }
+        if select.offset > 0 {
+            self.push(" OFFSET ");
+            self.bind(i64::from(select.offset).into());
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, output: &Output) -> Result<(), ValueError> {
+        self.expr(&output.expr)?;
+        if let Some(name) = &output.name {
+            self.push(" AS ");
+            self.name(name);
+        }
+        Ok(())
+    }
+
+    fn source(&mut self, source: &Source) {
+        self.name(&source.table);
+        if let Some(alias) = &source.alias {
+            self.push(" AS ");
+            self.name(alias);
+        }
+    }
+
+    fn order(&mut self, order: &Order) -> Result<(), ValueError> {
+        // A bound value would be taken for a number of a column; in brackets it is a value.
+        self.operand(&order.expr)?;
+        if let Some(collation) = order.collation {
+            self.push(" COLLATE ");
+            self.push(collation.sql());
+        }
+        if order.direction == Direction::Descending {
+            self.push(" DESC");
+        }
+        self.push(match order.nulls {
+            None => "",
+            Some(Nulls::First) => " NULLS FIRST",
+            Some(Nulls::Last) => " NULLS LAST",
+        });
+        Ok(())
+    }
+
+    fn filter(&mut self, filter: Option<&Expr>) -> Result<(), ValueError> {
+        filter.map_or(Ok(()), |filter| {
+            self.push(" WHERE ");
+            self.expr(filter)
+        })
+    }
+
+    /// Writes an expression that stands beside an operator: in brackets, unless it is one word.
+    fn operand(&mut self, expr: &Expr) -> Result<(), ValueError> {
+        let is_closed = matches!(
+            expr,
+            Expr::Column(_)
+                | Expr::Value(_)
+                | Expr::Invalid(_)
+                | Expr::Path { .. }
+                | Expr::Call { .. }
+                | Expr::Aggregate(_)
+                | Expr::Scalar(_)
+        );
+        if is_closed {
+            return self.expr(expr);
+        }
+        self.push("(");
+        self.expr(expr)?;
+        self.push(")");
+        Ok(())
+    }
+
+    fn pair(&mut self, left: &Expr, operator: &str, right: &Expr) -> Result<(), ValueError> {
+        self.operand(left)?;
+        self.push(" ");
+        self.push(operator);
+        self.push(" ");
+        self.operand(right)
+    }
+
+    fn expr(&mut self, expr: &Expr) -> Result<(), ValueError> {
+        if self.depth == MAX_DEPTH {
+            return Err(ValueError::TooDeep { max: MAX_DEPTH.into() });
+        }
+        self.depth += 1;
+        self.expr_inside(expr)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn expr_inside(&mut self, expr: &Expr) -> Result<(), ValueError> {
+        match expr {
+            Expr::Column(Column { of, name }) => {
+                if let Some(table) = of {
+                    self.name(table);
+                    self.push(".");
+                }
+                self.name(name);
+            }
+            Expr::Value(value) => self.bind(value.clone()),
+            Expr::Invalid(error) => return Err(error.clone()),
+            Expr::Compare { operator, left, right } => {
+                let is_null = |side: &Expr| matches!(side, Expr::Value(Value::Null));
+                let operator = match operator {
+                    Comparison::Equal if is_null(left) || is_null(right) => "IS",
+                    operator => operator.sql(),
+                };
+                self.pair(left, operator, right)?;
+            }
+            Expr::Calculate { operator, left, right } => self.pair(left, operator.sql(), right)?,
+            Expr::And(all) if all.is_empty() => self.push("1"),
+            Expr::And(all) => self.list(all, " AND ", Self::operand)?,
+            Expr::Or(any) if any.is_empty() => self.push("0"),
+            Expr::Or(any) => self.list(any, " OR ", Self::operand)?,
+            Expr::Not(condition) => match &**condition {
+                Expr::IsNull(expr) => {
+                    self.operand(expr)?;
+                    self.push(" IS NOT NULL");
+                }
+                // SQL's NOT would leave out rows for which the condition is null.
+                condition => {
+                    self.operand(condition)?;
+                    self.push(" IS NOT TRUE");
+                }
+            },
+            Expr::IsNull(expr) => {
+                self.operand(expr)?;
+                self.push(" IS NULL");
+            }
+            Expr::In { expr, list } => {
+                self.operand(expr)?;
+                self.push(" IN (");
+                self.list(list, ",", Self::operand)?;
+                self.push(")");
+                // SQL's IN never finds null.
+                if list.contains(&Expr::Value(Value::Null)) {
+                    self.push(" OR ");
+                    self.operand(expr)?;
+                    self.push(" IS NULL");
+                }
+            }
+            Expr::InSelect { expr, select } => {
+                self.operand(expr)?;
+                self.push(" IN (");
+                self.select(select)?;
+                self.push(")");
+            }
+            Expr::Between { expr, low, high } => {
+                self.pair(expr, "BETWEEN", low)?;
+                self.push(" AND ");
+                self.operand(high)?;
+            }
+            Expr::Path { json, path } => {
+                self.push("json_extract(");
+                self.expr(json)?;
+                self.push(", ");
+                self.bind(path.as_str().into());
+                self.push(")");
+            }
+            Expr::Contains { json, element } => {
+                self.push("EXISTS (SELECT 1 FROM json_each(");
+                self.expr(json)?;
+                self.push(") WHERE json_each.value IS ");
+                self.operand(element)?;
+                self.push(")");
+            }
+            Expr::Call { function, arguments } => {
+                self.push(function.sql());
+                self.push("(");
+                self.list(arguments, ", ", Self::expr)?;
+                self.push(")");
+            }
+            Expr::Aggregate(aggregate) => self.aggregate(aggregate)?,
+            Expr::Collate { expr, collation } => {
+                self.operand(expr)?;
+                self.push(" COLLATE ");
+                self.push(collation.sql());
+            }
+            Expr::Exists(select) => {
+                self.push("EXISTS (");
+                self.select(select)?;
+                self.push(")");
+            }
+            Expr::Scalar(select) => {
+                self.push("(");
+                self.select(select)?;
+                self.push(")");
+            }
+        }
+        Ok(())
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<(), ValueError> {
+        self.push(aggregate.function.sql());
+        self.push(if aggregate.distinct { "(DISTINCT " } else { "(" });
+        match &aggregate.argument {
+            Some(argument) => self.expr(argument)?,
+            None => self.push("*"),
+        }
+        if let Some(separator) = &aggregate.separator {
+            self.push(", ");
+            self.bind(separator.as_str().into());
+        }
+        self.push(")");
+        Ok(())
+    }
+
+    pub(crate) fn statement(&mut self, statement: &Statement) -> Result<(), ValueError> {
+        match statement {
+            Statement::Insert(insert) => self.insert(insert),
+            Statement::Update(update) => self.update(update),
+            Statement::Delete(delete) => self.delete(delete),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, insert: &Insert) -> Result<(), ValueError> {
+        let is_replacing_any = insert.conflict.as_ref().is_some_and(|conflict| {
+            conflict.columns.is_empty() && conflict.action == ConflictAction::Replace
+        });
+        self.push(if is_replacing_any { "INSERT OR REPLACE INTO " } else { "INSERT INTO " });
+        self.name(&insert.table);
+        if insert.values.is_empty() {
+            if insert.conflict.is_some() && !is_replacing_any {
+                return Err(ValueError::NothingToSet { table: insert.table.to_string() });
+            }
+            self.push(" DEFAULT VALUES");
+            return Ok(());
+        }
+        self.push(" (");
+        self.list(&insert.values, ", ", |writer, set| {
+            writer.name(&set.column);
+            Ok(())
+        })?;
+        self.push(") VALUES (");
+        self.list(&insert.values, ", ", |writer, set| writer.operand(&set.value))?;
+        self.push(")");
+        let Some(conflict) = insert.conflict.as_ref().filter(|_| !is_replacing_any) else {
+            return Ok(());
+        };
+        self.push(" ON CONFLICT ");
+        if !conflict.columns.is_empty() {
+            self.push("(");
+            self.list(&conflict.columns, ", ", |writer, column| {
+                writer.name(column);
+                Ok(())
+            })?;
+            self.push(") ");
+        }
+        match &conflict.action {
+            ConflictAction::Ignore => self.push("DO NOTHING"),
+            ConflictAction::Update(set) => {
+                self.push("DO UPDATE SET ");
+                self.list(set, ", ", Self::set)?;
+            }
+            ConflictAction::Replace => {
+                let others = insert.values.iter().map(|set| &set.column);
+                let mut others = others.filter(|name| !conflict.columns.contains(name)).peekable();
+                if others.peek().is_none() {
+                    self.push("DO NOTHING");
+                    return Ok(());
+                }
+                self.push("DO UPDATE SET ");
+                self.list(others, ", ", |writer, column| {
+                    writer.name(column);
+                    writer.push(" = excluded.");
+                    writer.name(column);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, set: &Set) -> Result<(), ValueError> {
+        self.name(&set.column);
+        self.push(" = ");
+        self.operand(&set.value)
+    }
+
+    pub(crate) fn update(&mut self, update: &Update) -> Result<(), ValueError> {
+        self.push("UPDATE ");
+        self.name(&update.table);
+        self.push(" SET ");
+        self.list(&update.set, ", ", Self::set)?;
+        self.filter(update.filter.as_ref())
+    }
+
+    pub(crate) fn delete(&mut self, delete: &Delete) -> Result<(), ValueError> {
+        self.push("DELETE FROM ");
+        self.name(&delete.table);
+        self.filter(delete.filter.as_ref())
+    }
+}

@@ -1,0 +1,34 @@
+//! Operators of Rust on columns and expressions of one table.
+
+use std::ops::{Add, Div, Mul, Rem, Sub};
+
+use super::{Column, Expr, Operand};
+use crate::ast::Arithmetic;
+use crate::query::Source;
+
+macro_rules! operators {
+    ($($operator:ident $method:ident $arithmetic:ident,)*) => {$(
+        impl<T: Source, V, O: Operand<T, V>> $operator<O> for Column<T, V> {
+            type Output = Expr<T, V>;
+
+            fn $method(self, operand: O) -> Expr<T, V> {
+                self.calculate(Arithmetic::$arithmetic, operand)
+            }
+        }
+
+        impl<S, V, O: Operand<S, V>> $operator<O> for Expr<S, V> {
+            type Output = Self;
+
+            fn $method(self, operand: O) -> Self {
+                self.calculate(Arithmetic::$arithmetic, operand)
+            }
+        }
+    )*};
+}
+operators! {
+    Add add Add,
+    Sub sub Subtract,
+    Mul mul Multiply,
+    Div div Divide,
+    Rem rem Remainder,
+}

@@ -1,0 +1,81 @@
+//! Selections that were made at run time.
+
+use std::sync::Arc;
+
+use super::Query;
+use crate::ast::{self, Checker, SqlWriter, StatementError};
+use crate::row::{Row, RowCursor};
+use crate::{ColumnType, SqliteError, TableDef, Value, ValueError};
+
+/// A selection made at run time, such as from JSON, whose names are checked.
+#[derive(Debug, Clone)]
+pub struct DynSelect(Arc<Checked>);
+
+#[derive(Debug)]
+struct Checked {
+    sql: String,
+    binds: Vec<Value>,
+    columns: Vec<ResultColumn>,
+}
+
+/// What is known of a column of a result before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultColumn {
+    /// Its name, if it has one: that of a column, or the one that the selection gives it.
+    pub name: Option<String>,
+    /// What it holds, if it is a column of a table.
+    pub column_type: Option<ColumnType>,
+}
+
+impl DynSelect {
+    /// Checks the names of a selection against the definitions of the tables that there are.
+    pub fn new(mut select: ast::Select, tables: &[TableDef]) -> Result<Self, StatementError> {
+        let sources = Checker::new(tables).select(&select)?;
+        if select.columns.is_empty() {
+            let columns = sources.iter().flat_map(|(source, table)| {
+                let column = |name: &str| ast::Column::of(source.clone(), name.to_owned());
+                table.columns().iter().map(move |c| ast::Expr::Column(column(c.name())).into())
+            });
+            select.columns = columns.collect();
+        }
+        let checker = Checker::new(tables).with_sources(&sources);
+        let column = |output: &ast::Output| {
+            let of = match &output.expr {
+                ast::Expr::Column(column) => checker.column(column).ok(),
+                _ => None,
+            };
+            let name = output.name.as_deref().or(of.map(crate::ColumnDef::name));
+            ResultColumn {
+                name: name.map(Into::into),
+                column_type: of.map(crate::ColumnDef::column_type),
+            }
+        };
+        let columns = select.columns.iter().map(column).collect();
+        let mut writer = SqlWriter::new("");
+        writer.select(&select)?;
+        let (sql, binds) = writer.finish();
+        Ok(Self(Arc::new(Checked { sql, binds, columns })))
+    }
+
+    /// Returns the columns of the result.
+    pub fn columns(&self) -> &[ResultColumn] {
+        &self.0.columns
+    }
+}
+
+impl Query for DynSelect {
+    type Output = Vec<Row>;
+
+    fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
+        Ok((self.0.sql.clone(), self.0.binds.clone()))
+    }
+
+    fn collect(&self, mut rows: RowCursor<'_>) -> Result<Vec<Row>, SqliteError> {
+        let mut out = Vec::new();
+        let columns = rows.column_names();
+        while let Some(row) = rows.next()? {
+            out.push(row.to_row(&columns));
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,109 @@
+//! Queries for less than all rows: the first one, or how many there are.
+
+use std::sync::Arc;
+
+use super::{Query, RowQuery};
+use crate::row::RowCursor;
+use crate::{SqliteError, Value, ValueError};
+
+/// The number of rows of a selection.
+#[derive(Debug, Clone)]
+pub struct Count<Q>(Q);
+
+impl<Q> Count<Q> {
+    pub(super) fn new(query: Q) -> Self {
+        Self(query)
+    }
+}
+
+impl<Q: RowQuery> Query for Count<Q> {
+    type Output = u64;
+
+    fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
+        let (selected, binds) = self.0.compile()?;
+        Ok((format!("SELECT count(*) FROM ({selected})"), binds))
+    }
+
+    fn collect(&self, mut rows: RowCursor<'_>) -> Result<u64, SqliteError> {
+        let count: Option<i64> = rows.next()?.map(|row| row.get(0, "count(*)")).transpose()?;
+        Ok(count.unwrap_or(0).unsigned_abs())
+    }
+}
+
+/// The first row of a selection, or `None`.
+#[derive(Debug, Clone)]
+pub struct First<Q>(Q);
+
+impl<Q> First<Q> {
+    pub(super) fn new(query: Q) -> Self {
+        Self(query)
+    }
+}
+
+impl<Q: RowQuery> Query for First<Q> {
+    type Output = Option<Arc<Q::Row>>;
+
+    fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
+        self.0.compile()
+    }
+
+    fn collect(&self, rows: RowCursor<'_>) -> Result<Self::Output, SqliteError> {
+        Ok(self.0.collect_first(rows)?.map(Arc::new))
+    }
+}
+
+/// The first row of a selection; that there is none is an error, [`SqliteError::NoRow`].
+#[derive(Debug, Clone)]
+pub struct FirstOrError<Q>(Q);
+
+impl<Q> FirstOrError<Q> {
+    pub(super) fn new(query: Q) -> Self {
+        Self(query)
+    }
+}
+
+impl<Q: RowQuery> Query for FirstOrError<Q> {
+    type Output = Arc<Q::Row>;
+
+    fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
+        self.0.compile()
+    }
+
+    fn collect(&self, rows: RowCursor<'_>) -> Result<Self::Output, SqliteError> {
+        let sql = rows.sql();
+        let row = self.0.collect_first(rows)?;
+        row.map(Arc::new).ok_or_else(|| SqliteError::NoRow { sql: sql.into() })
+    }
+}
+
+/// The first row of a selection, or another if there is none.
+#[derive(Debug)]
+pub struct FirstOr<Q: RowQuery> {
+    query: Q,
+    fallback: Arc<Q::Row>,
+}
+
+impl<Q: RowQuery> FirstOr<Q> {
+    pub(super) fn new(query: Q, fallback: Q::Row) -> Self {
+        Self { query, fallback: Arc::new(fallback) }
+    }
+}
+
+impl<Q: RowQuery> Clone for FirstOr<Q> {
+    fn clone(&self) -> Self {
+        Self { query: self.query.clone(), fallback: Arc::clone(&self.fallback) }
+    }
+}
+
+impl<Q: RowQuery> Query for FirstOr<Q> {
+    type Output = Arc<Q::Row>;
+
+    fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
+        self.query.compile()
+    }
+
+    fn collect(&self, rows: RowCursor<'_>) -> Result<Self::Output, SqliteError> {
+        let row = self.query.collect_first(rows)?;
+        Ok(row.map_or_else(|| Arc::clone(&self.fallback), Arc::new))
+    }
+}

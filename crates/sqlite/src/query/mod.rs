@@ -1,0 +1,39 @@
+//! Queries: what can be read from the state.
+
+mod dynamic;
+mod first;
+mod outputs;
+mod raw;
+mod select;
+mod source;
+
+use crate::row::{RowCursor, Rows};
+use crate::{SqliteError, Value, ValueError};
+
+pub use dynamic::{DynSelect, ResultColumn};
+pub use first::{Count, First, FirstOr, FirstOrError};
+pub use outputs::Outputs;
+pub use raw::{QueryAs, Sql, query_as};
+pub use select::Select;
+pub use source::{Contains, Correlated, InScopeOf, Join, Slot, Source, Sources};
+
+/// Something that can be read from the state.
+pub trait Query: Clone + Send + Sync + 'static {
+    /// What reading it gives.
+    type Output: Clone + Send + Sync + 'static;
+
+    /// Returns the SQL text and the values for its `?`, in order.
+    fn compile(&self) -> Result<(String, Vec<Value>), ValueError>;
+
+    /// Collects the rows of the running statement.
+    fn collect(&self, rows: RowCursor<'_>) -> Result<Self::Output, SqliteError>;
+}
+
+/// A query for rows of one type.
+pub trait RowQuery: Query<Output = Rows<Self::Row>> {
+    /// The type of its rows.
+    type Row: Send + Sync + 'static;
+
+    /// Reads the first row of the running statement, if there is one.
+    fn collect_first(&self, rows: RowCursor<'_>) -> Result<Option<Self::Row>, SqliteError>;
+}

@@ -1,0 +1,232 @@
+//! Typed selections.
+
+use std::marker::PhantomData;
+
+use super::source::source;
+use super::{
+    Correlated, Count, First, FirstOr, FirstOrError, InScopeOf, Join, Outputs, Query, RowQuery,
+    Source, Sources,
+};
+use crate::ast::{self, JoinKind, SqlWriter};
+use crate::expr::{Expr, IntoExpr, IntoOrder};
+use crate::row::{FromRow, RowCursor, RowRef, Rows};
+use crate::{DecodeError, SqliteError, Table, Value, ValueError};
+
+type Decode<R> = fn(RowRef<'_>) -> Result<R, DecodeError>;
+
+/// A selection over the tables `S` whose rows are read as `R`.
+///
+/// It begins with [`Table::select`] and selects whole rows, until [`columns`](Self::columns) says
+/// what else.
+#[derive(Debug)]
+pub struct Select<S: Sources, R = <S as Sources>::Row> {
+    ast: ast::Select,
+    /// The text up to the first table, if it is the table's constant one.
+    start: Option<&'static str>,
+    decode: Decode<R>,
+    tables: PhantomData<fn() -> S>,
+}
+
+impl<S: Sources, R> Clone for Select<S, R> {
+    fn clone(&self) -> Self {
+        let Self { ast, start, decode, .. } = self;
+        Self { ast: ast.clone(), start: *start, decode: *decode, tables: PhantomData }
+    }
+}
+
+impl<T: Table> Select<T> {
+    pub(crate) fn of_table() -> Self {
+        let ast = ast::Select::new(source::<T>());
+        Self { ast, start: Some(&T::sql().select), decode: T::from_row, tables: PhantomData }
+    }
+}
+
+impl<S: Sources> Select<S> {
+    /// Joins the rows of another table for which the condition holds.
+    pub fn join<X: Source>(
+        self,
+        on: Expr<<S as Join<X>>::Sources>,
+    ) -> Select<<S as Join<X>>::Sources>
+    where
+        S: Join<X>,
+    {
+        self.with_join(ast::Join { kind: JoinKind::Inner, source: source::<X>(), on: on.ast })
+    }
+
+    /// Joins the rows of another table for which the condition holds; rows without any such are
+    /// kept, with `None` in its place.
+    pub fn left_join<X: Source>(
+        self,
+        on: Expr<<S as Join<Option<X>>>::Sources>,
+    ) -> Select<<S as Join<Option<X>>>::Sources>
+    where
+        S: Join<Option<X>>,
+    {
+        self.with_join(ast::Join { kind: JoinKind::Left, source: source::<X>(), on: on.ast })
+    }
+
+    fn with_join<Q: Sources>(mut self, join: ast::Join) -> Select<Q> {
+        self.ast.joins.push(join);
+        self.ast.columns = Q::columns();
+        Select { ast: self.ast, start: None, decode: Q::read_row, tables: PhantomData }
+    }
+}
+
+impl<S: Sources, R> Select<S, R> {
+    /// Reads these columns and expressions instead of whole rows: one, or a tuple of two to eight.
+    pub fn columns<O: Outputs<S, I>, I>(mut self, columns: O) -> Select<S, O::Row> {
+        self.ast.columns = columns.into_outputs().into_iter().map(Into::into).collect();
+        let decode = <O::Row as FromRow>::from_row;
+        Select { ast: self.ast, start: None, decode, tables: PhantomData }
+    }
+
+    /// Keeps the rows for which the condition holds; several filters all have to hold.
+    #[must_use]
+    pub fn filter<I>(mut self, condition: impl IntoExpr<S, bool, I>) -> Self {
+        let condition = condition.into_expr().ast;
+        self.ast.filter = Some(match self.ast.filter {
+            None => condition,
+            Some(before) => before.and(condition),
+        });
+        self
+    }
+
+    /// Makes one row of all that have the same values in these: one, or a tuple of two to eight.
+    #[must_use]
+    pub fn group_by<I>(mut self, keys: impl Outputs<S, I>) -> Self {
+        self.ast.group_by.extend(keys.into_outputs());
+        self
+    }
+
+    /// Keeps the groups for which the condition holds; several all have to hold.
+    #[must_use]
+    pub fn having<I>(mut self, condition: impl IntoExpr<S, bool, I>) -> Self {
+        let condition = condition.into_expr().ast;
+        self.ast.having = Some(match self.ast.having {
+            None => condition,
+            Some(before) => before.and(condition),
+        });
+        self
+    }
+
+    /// Takes equal rows once.
+    #[must_use]
+    pub fn distinct(mut self) -> Self {
+        self.ast.distinct = true;
+        self.spell_out();
+        self
+    }
+
+    /// Orders by a key, after the orders given before.
+    #[must_use]
+    pub fn order_by<I>(mut self, order: impl IntoOrder<S, I>) -> Self {
+        self.ast.order.push(order.into_order().into_ast());
+        self
+    }
+
+    /// Takes at most this many rows.
+    #[must_use]
+    pub fn limit(mut self, rows: u32) -> Self {
+        self.ast.limit = Some(rows);
+        self
+    }
+
+    /// Leaves out this many rows first.
+    #[must_use]
+    pub fn offset(mut self, rows: u32) -> Self {
+        self.ast.offset = rows;
+        self
+    }
+
+    /// Names the columns that the constant text names.
+    fn spell_out(&mut self) {
+        if self.start.take().is_some() {
+            self.ast.columns = S::columns();
+        }
+    }
+
+    /// Lets the sub-query name the tables of the query that it will stand in.
+    pub fn within<O: 'static>(self) -> Select<Correlated<S, O>, R> {
+        let Self { ast, start, decode, .. } = self;
+        Select { ast, start, decode, tables: PhantomData }
+    }
+
+    /// Holds where this selection gives at least one row.
+    pub fn exists<O>(self) -> Expr<O>
+    where
+        S: InScopeOf<O>,
+    {
+        Expr::new(ast::Expr::Exists(self.into_ast().into()))
+    }
+
+    /// The one column of this selection's first row, as a value; null if there is no row.
+    pub fn scalar<O>(self) -> Expr<O, Option<R>>
+    where
+        S: InScopeOf<O>,
+        R: crate::ColumnValue,
+    {
+        Expr::new(ast::Expr::Scalar(self.into_ast().into()))
+    }
+
+    /// Returns the selection as plain data, which other languages understand.
+    pub fn into_ast(mut self) -> ast::Select {
+        self.spell_out();
+        self.ast
+    }
+}
+
+impl<S: Sources, R: Send + Sync + 'static> Select<S, R> {
+    /// Counts the rows instead of reading them.
+    pub fn count(self) -> Count<Self> {
+        Count::new(self)
+    }
+
+    /// Reads the first row, or `None`.
+    pub fn first(self) -> First<Self> {
+        First::new(self.at_most_one())
+    }
+
+    /// Reads the first row; if there is none, that is an error.
+    pub fn first_or_error(self) -> FirstOrError<Self> {
+        FirstOrError::new(self.at_most_one())
+    }
+
+    /// Reads the first row; if there is none, takes this one.
+    pub fn first_or(self, fallback: R) -> FirstOr<Self> {
+        FirstOr::new(self.at_most_one(), fallback)
+    }
+
+    fn at_most_one(self) -> Self {
+        let limit = self.ast.limit.map_or(1, |rows| rows.min(1));
+        self.limit(limit)
+    }
+}
+
+impl<S: Sources, R: Send + Sync + 'static> Query for Select<S, R> {
+    type Output = Rows<R>;
+
+    fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
+        let mut writer = SqlWriter::new(self.start.unwrap_or_default());
+        match self.start {
+            Some(_) => writer.after_from(&self.ast)?,
+            None => writer.select(&self.ast)?,
+        }
+        Ok(writer.finish())
+    }
+
+    fn collect(&self, mut rows: RowCursor<'_>) -> Result<Rows<R>, SqliteError> {
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            out.push((self.decode)(row)?);
+        }
+        Ok(out.into_iter().collect())
+    }
+}
+
+impl<S: Sources, R: Send + Sync + 'static> RowQuery for Select<S, R> {
+    type Row = R;
+
+    fn collect_first(&self, mut rows: RowCursor<'_>) -> Result<Option<R>, SqliteError> {
+        Ok(rows.next()?.map(self.decode).transpose()?)
+    }
+}

@@ -1,0 +1,71 @@
+//! Updates.
+
+use std::marker::PhantomData;
+
+use super::Write;
+use crate::expr::{IntoExpr, Operand};
+use crate::query::Source;
+use crate::{Column, Table, ValueError, ast};
+
+/// A column of table `T` with the value or expression that it gets; made by [`Column::set`].
+#[derive(Debug)]
+pub struct Assignment<T> {
+    pub(super) set: ast::Set,
+    table: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Assignment<T> {
+    fn clone(&self) -> Self {
+        Self { set: self.set.clone(), table: PhantomData }
+    }
+}
+
+impl<T: Source, V> Column<T, V> {
+    /// Gives the column a value, for an update or an insert of some columns.
+    pub fn set<J>(self, value: impl Operand<T, V, J>) -> Assignment<T> {
+        let value = value.into_operand(self.name());
+        Assignment { set: ast::Set { column: self.name().into(), value }, table: PhantomData }
+    }
+}
+
+/// Sets columns of the rows of table `T` that a filter names.
+#[derive(Debug)]
+#[must_use = "an update does nothing until a materializer returns it"]
+pub struct Update<T> {
+    ast: ast::Update,
+    table: PhantomData<fn() -> T>,
+}
+
+impl<T: Table> Update<T> {
+    pub(crate) fn new() -> Self {
+        let ast = ast::Update { table: T::NAME.into(), set: Vec::new(), filter: None };
+        Self { ast, table: PhantomData }
+    }
+
+    /// Sets a column to a value, or to an expression over the row as it was: `count + 1`.
+    pub fn set<V, J>(mut self, column: Column<T, V>, value: impl Operand<T, V, J>) -> Self {
+        self.ast.set.push(column.set(value).set);
+        self
+    }
+
+    /// Keeps to the rows for which the condition holds; without a filter, all rows are updated.
+    pub fn filter<I>(mut self, condition: impl IntoExpr<T, bool, I>) -> Self {
+        let condition = condition.into_expr().into_ast();
+        self.ast.filter = Some(match self.ast.filter {
+            None => condition,
+            Some(before) => before.and(condition),
+        });
+        self
+    }
+}
+
+impl<T: Table> TryFrom<Update<T>> for Write {
+    type Error = ValueError;
+
+    fn try_from(update: Update<T>) -> Result<Self, ValueError> {
+        if update.ast.set.is_empty() {
+            return Err(ValueError::NothingToSet { table: T::NAME.into() });
+        }
+        Self::build(|writer| writer.update(&update.ast))
+    }
+}
