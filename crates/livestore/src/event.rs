@@ -75,6 +75,16 @@ impl NewEvent {
     pub fn from_json(name: &str, args: CanonicalJson) -> Result<Self, CommitError> {
         Ok(Self { name: EventName::new(name)?, args })
     }
+
+    /// Returns the event's name.
+    pub fn name(&self) -> &EventName {
+        &self.name
+    }
+
+    /// Returns the payload.
+    pub fn args(&self) -> &CanonicalJson {
+        &self.args
+    }
 }
 
 /// What one commit takes: an event, or an array, vector or tuple of events.
