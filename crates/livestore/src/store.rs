@@ -184,13 +184,12 @@ impl Store {
         let store_id = StoreId::new(store_id)?;
         let medium = adapter.open(&store_id)?;
         let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
-        let (random, clock) = match options.reproducible {
-            Some(number) => (clock::reproducible_seed(number), Clock::counting()),
-            None => {
-                let path = "the system's random numbers".into();
-                let random = clock::seed().map_err(|source| OpenError::Io { path, source })?;
-                (random, Clock::System)
-            }
+        let (random, clock) = if let Some(number) = options.reproducible {
+            (clock::reproducible_seed(number), Clock::counting())
+        } else {
+            let path = "the system's random numbers".into();
+            let random = clock::seed().map_err(|source| OpenError::Io { path, source })?;
+            (random, Clock::System)
         };
         let client_id = medium.client_id.unwrap_or_else(|| ClientId::from_random(&random[..8]));
         let session_id = SessionId::from_random(&random[8..16]);

@@ -44,16 +44,8 @@ impl LogStorage for MemoryStorage {
 
     fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError> {
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
-        let decide = |request: &AppendRequest| match logs.get_mut(&request.store_id) {
-            Some(log) => log.append(request),
-            None => {
-                let mut log = Log::default();
-                let outcome = log.append(request);
-                if !log.groups.is_empty() {
-                    logs.insert(request.store_id.clone(), log);
-                }
-                outcome
-            }
+        let decide = |request: &AppendRequest| {
+            logs.entry(request.store_id.clone()).or_default().append(request)
         };
         Ok(batch.iter().map(decide).collect())
     }
