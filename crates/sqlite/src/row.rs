@@ -44,9 +44,14 @@ impl RowRef<'_> {
         decode(value, || name.into())
     }
 
+    /// Copies a column's value as it is stored, by index; null if there is no such column.
+    pub fn value(self, index: usize) -> Value {
+        Value::from_sql(self.0.get_ref(index).unwrap_or(ValueRef::Null))
+    }
+
     pub(crate) fn to_row(self, columns: &Arc<[Box<str>]>) -> Row {
-        let value = |index| Value::from_sql(self.0.get_ref(index).unwrap_or(ValueRef::Null));
-        Row { columns: columns.clone(), values: (0..columns.len()).map(value).collect() }
+        let values = (0..columns.len()).map(|index| self.value(index)).collect();
+        Row { columns: columns.clone(), values }
     }
 }
 
