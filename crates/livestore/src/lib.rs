@@ -11,6 +11,7 @@
 
 mod adapter;
 mod clock;
+mod description;
 mod driver;
 mod error;
 mod event;
@@ -26,6 +27,10 @@ mod store;
 pub mod sync_provider;
 
 pub use adapter::{Adapter, FileAdapter, MemoryAdapter};
+#[cfg(feature = "schemars")]
+#[doc(hidden)]
+pub use description::json_schema_of;
+pub use description::{EventDescription, SchemaDescription};
 pub use error::{CommitError, OpenError, QueryError, ReceiptError, Unavailable};
 pub use event::{Event, EventKind, GroupBuilder, IntoGroup, NewEvent};
 pub use eventlog::{Events, LoggedEvent};
@@ -37,10 +42,10 @@ pub use livestore_core::{
 pub use livestore_derive::{Event, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
-    Column, ColumnDef, ColumnType, ColumnValue, Count, DecodeError, Delete, Durability, Expr,
-    First, Insert, Json, Query, Row, RowCursor, RowRef, Rows, Scope, Select, Sql, SqliteError,
-    StateHash, Table, TableAccess, TableDef, TableError, TableSql, TableWrite, TableWriteError,
-    Update, Value, ValueError, Write,
+    Column, ColumnDef, ColumnDescription, ColumnType, ColumnValue, Count, DecodeError, Delete,
+    Durability, Expr, First, Insert, Json, Literal, Query, Row, RowCursor, RowRef, Rows, Scope,
+    Select, Sql, SqliteError, StateHash, Table, TableAccess, TableDef, TableDescription,
+    TableError, TableSql, TableWrite, TableWriteError, Update, Value, ValueError, Write,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
 pub use options::StoreOptions;
@@ -50,6 +55,8 @@ pub use replica::{
     Quarantined, Replica, ReplicaError, StopReason, SyncStatus,
 };
 pub use schema::{Schema, SchemaBuilder, SchemaError, StateVersion};
+#[doc(hidden)]
+pub use serde_json::Value as JsonValue;
 pub use store::Store;
 pub use sync_provider::{SyncError, SyncProvider};
 

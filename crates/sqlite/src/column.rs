@@ -1,11 +1,13 @@
 //! Columns: their definition at run time.
 
 use livestore_core::CanonicalJson;
+use serde::{Deserialize, Serialize};
 
 use crate::Value;
 
 /// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ColumnType {
     /// UTF-8 text.
     Text,
