@@ -1,8 +1,9 @@
-//! Every developer task: `cargo xtask <demo|test|soak|bench>`.
+//! Every developer task: `cargo xtask <demo|test|soak|bench|compile-time>`.
 
 #![forbid(unsafe_code)]
 
 mod bench;
+mod compile_time;
 mod demo;
 mod install;
 mod process;
@@ -33,6 +34,8 @@ enum Task {
     Soak(test::SoakArgs),
     /// Measure, each case beside what plain SQLite does
     Bench(bench::Args),
+    /// Measure how long an app of 30 tables and 100 events takes to build after a change
+    CompileTime(compile_time::Args),
     /// Check licences and sources of all dependencies (installs cargo-deny if it is missing)
     Deny,
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Soak(args) => test::soak(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::CompileTime(args) => compile_time::run(&args),
         Task::Deny => test::deny(),
     };
     match outcome {

@@ -36,7 +36,17 @@ pub const TEXT: &str = "Buy milk, bread and a bunch of radishes";
 ///
 /// If the schema were not valid.
 pub fn schema() -> Schema {
+    schema_of_version(0)
+}
+
+/// Returns the schema with a version of the materializers; another one derives the state anew.
+///
+/// # Panics
+///
+/// If the schema were not valid.
+pub fn schema_of_version(version: u64) -> Schema {
     Schema::builder()
+        .materializer_version(version)
         .table::<Todo>()
         .event(|e: TodoCreated, _| Todo::insert(Todo { id: e.id, text: e.text, completed: false }))
         .build()

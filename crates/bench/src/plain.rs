@@ -4,7 +4,7 @@ use std::path::Path;
 
 use livestore_sqlite::rusqlite::{Connection, params};
 
-use crate::app::TEXT;
+use crate::app::{TEXT, TodoCreated};
 
 /// A plain database with the tables that a commit touches.
 #[derive(Debug)]
@@ -143,6 +143,43 @@ impl Plain {
         }
         connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
+    }
+
+    /// Empties the todos and makes them anew from the log, a transaction for each batch.
+    ///
+    /// # Panics
+    ///
+    /// If a payload in the log were none.
+    pub fn rebuild(&mut self, batch: i64) -> Result<()> {
+        let connection = &self.connection;
+        connection.execute_batch("DELETE FROM todos")?;
+        let mut after = 0;
+        loop {
+            connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            let mut select = connection.prepare_cached(
+                "SELECT seq, event_id, group_id, name, args, client_id, session_id FROM eventlog \
+                 WHERE seq > ? ORDER BY seq LIMIT ?",
+            )?;
+            let mut insert = connection
+                .prepare_cached("INSERT INTO todos (id, text, completed) VALUES (?, ?, ?)")?;
+            let (mut rows, before) = (select.query([after, batch])?, after);
+            while let Some(row) = rows.next()? {
+                after = row.get(0)?;
+                let args = row.get_ref(4)?.as_str()?;
+                let event: TodoCreated = serde_json::from_str(args).expect("a payload");
+                insert.execute(params![event.id, event.text, 0])?;
+            }
+            drop(rows);
+            connection.prepare_cached("COMMIT")?.execute([])?;
+            if after == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves everything into the database file.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
     /// Reads one row by key.

@@ -11,7 +11,9 @@ mod output;
 mod progress;
 mod recover;
 mod serve;
+mod state;
 mod status;
+mod table;
 mod target;
 mod verify;
 
@@ -37,6 +39,7 @@ enum Command {
     Log(log::Args),
     /// Print where stores stand: heads, pending events, dead letters, quarantine
     Status(status::Args),
+    State(state::Args),
     Verify(verify::Args),
     Recover(recover::Args),
     Backup(backup::Args),
@@ -58,6 +61,7 @@ fn run(command: Command) -> Outcome<ExitCode> {
         Command::Serve(args) => serve::run(&args)?,
         Command::Log(args) => log::run(&args)?,
         Command::Status(args) => return status::run(&args),
+        Command::State(args) => return state::run(&args),
         Command::Verify(args) => return verify::run(&args),
         Command::Recover(args) => return recover::run(&args),
         Command::Backup(args) => return backup::run(&args),

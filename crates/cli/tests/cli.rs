@@ -6,6 +6,8 @@
 mod health;
 #[path = "cli/kills.rs"]
 mod kills;
+#[path = "cli/state.rs"]
+mod state;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -71,6 +73,7 @@ fn help_tells_what_there_is() {
       serve    Run the sync server
       log      Print the events of a store, oldest first: confirmed ones, then pending ones
       status   Print where stores stand: heads, pending events, dead letters, quarantine
+      state    Read the state of a store with SQL, also while an app uses it
       verify   Check stores for damage, also while an app uses them
       recover  Save what a damaged store still holds into a new file
       backup   Copy a store into a new file, also while an app uses it

@@ -6,7 +6,7 @@ use syn::{DeriveInput, Error, LitStr, Result};
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let mut name: Option<LitStr> = None;
-    let (mut client_only, mut persist) = (false, None);
+    let (mut client_only, mut persist, mut schema) = (false, None, false);
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("event")) {
         attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("name") {
@@ -21,8 +21,12 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
                 persist = Some(meta.path.clone());
                 return Ok(());
             }
+            if meta.path.is_ident("schema") {
+                schema = true;
+                return Ok(());
+            }
             Err(meta.error(
-                "unknown option; expected `name = \"v1.SomethingHappened\"`, `client_only` or `persist`",
+                "unknown option; expected `name = \"v1.SomethingHappened\"`, `client_only`, `persist` or `schema`",
             ))
         })?;
     }
@@ -38,6 +42,13 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         (true, Some(_)) => quote!(ClientOnly),
         (true, None) => quote!(Memory),
     };
+    let payload_schema = schema.then(|| {
+        quote! {
+            fn payload_schema() -> ::core::option::Option<::livestore::JsonValue> {
+                ::core::option::Option::Some(::livestore::json_schema_of::<Self>())
+            }
+        }
+    });
     let (ident, (impl_generics, type_generics, where_clause)) =
         (&input.ident, input.generics.split_for_impl());
     Ok(quote! {
@@ -45,6 +56,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         impl #impl_generics ::livestore::Event for #ident #type_generics #where_clause {
             const NAME: &'static str = #name;
             const KIND: ::livestore::EventKind = ::livestore::EventKind::#kind;
+            #payload_schema
         }
     })
 }

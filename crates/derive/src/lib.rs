@@ -21,6 +21,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `#[event(name = "FilterChanged", client_only)]` never leaves the store: it is applied to
 ///   memory tables and forgotten. With `persist` besides, it is kept in this client's log and
 ///   applied to client tables.
+/// - `#[event(name = "v1.TodoCreated", schema)]` tells what the payload looks like in
+///   `Schema::describe`: the struct also derives `schemars::JsonSchema`, and `livestore` has its
+///   feature `schemars`.
 #[proc_macro_derive(Event, attributes(event))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

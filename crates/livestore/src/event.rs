@@ -2,13 +2,14 @@
 
 use livestore_core::{CanonicalJson, EventName};
 use livestore_sqlite::Scope;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::CommitError;
 
 /// How far an event goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum EventKind {
     /// To the backend and all clients; its materializer writes `synced` tables.
     Synced,
@@ -50,6 +51,12 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     const NAME: &'static str;
     /// How far the event goes.
     const KIND: EventKind = EventKind::Synced;
+
+    /// Returns the JSON Schema of the payload, for [`Schema::describe`](crate::Schema::describe),
+    /// if the type tells it: with `#[event(schema)]`, if it has one by the crate `schemars`.
+    fn payload_schema() -> Option<serde_json::Value> {
+        None
+    }
 }
 
 /// An event on its way into the log: a name and a canonical payload.
@@ -74,6 +81,16 @@ impl NewEvent {
     /// Makes an event from a name and a payload that is canonical already.
     pub fn from_json(name: &str, args: CanonicalJson) -> Result<Self, CommitError> {
         Ok(Self { name: EventName::new(name)?, args })
+    }
+
+    /// Returns the event's name.
+    pub fn name(&self) -> &EventName {
+        &self.name
+    }
+
+    /// Returns the payload.
+    pub fn args(&self) -> &CanonicalJson {
+        &self.args
     }
 }
 

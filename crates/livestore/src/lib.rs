@@ -11,6 +11,7 @@
 
 mod adapter;
 mod clock;
+mod description;
 mod driver;
 mod error;
 mod event;
@@ -26,6 +27,10 @@ mod store;
 pub mod sync_provider;
 
 pub use adapter::{Adapter, FileAdapter, MemoryAdapter};
+#[cfg(feature = "schemars")]
+#[doc(hidden)]
+pub use description::json_schema_of;
+pub use description::{EventDescription, SchemaDescription};
 pub use error::{CommitError, OpenError, QueryError, ReceiptError, Unavailable};
 pub use event::{Event, EventKind, GroupBuilder, IntoGroup, NewEvent};
 pub use eventlog::{Events, LoggedEvent};
@@ -37,14 +42,16 @@ pub use livestore_core::{
 pub use livestore_derive::{Event, FromRow, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
-    Action, Assignment, Collation, Column, ColumnDef, ColumnType, ColumnValue, ConflictColumns,
-    Contains, Correlated, Count, DateTime, DateTimeError, DateTimeMillis, DecodeError, Delete,
-    Durability, DynSelect, Expr, First, FirstOr, FirstOrError, ForeignKey, ForeignKeyProblem,
-    FromRow, Generated, InScopeOf, IndexDef, Insert, IntoExpr, IntoOrder, Join, Json, Matches,
-    Number, OnConflict, Operand, Order, Outputs, Query, QueryAs, ResultColumn, Row, RowColumns,
-    RowCursor, RowQuery, RowRef, Rows, Scope, Select, Slot, Source, Sources, Sql, SqliteError,
-    StateHash, StatementError, Table, TableAccess, TableDef, TableError, TableSql, TableWrite,
-    Update, Value, ValueError, Write, alias, ast, count_rows, excluded, jiff, query_as, value,
+    Action, Assignment, Collation, Column, ColumnDef, ColumnDescription, ColumnType, ColumnValue,
+    ConflictColumns, Contains, Correlated, Count, DateTime, DateTimeError, DateTimeMillis,
+    DecodeError, Delete, Durability, DynSelect, Expr, First, FirstOr, FirstOrError, ForeignKey,
+    ForeignKeyDescription, ForeignKeyProblem, FromRow, Generated, GeneratedDescription, InScopeOf,
+    IndexDef, IndexDescription, Insert, IntoExpr, IntoOrder, Join, Json, Literal, Matches, Number,
+    OnConflict, Operand, Order, Outputs, Query, QueryAs, ResultColumn, Row, RowColumns, RowCursor,
+    RowQuery, RowRef, Rows, Scope, Select, Slot, Source, Sources, Sql, SqliteError, StateHash,
+    StatementError, Table, TableAccess, TableDef, TableDescription, TableError, TableSql,
+    TableWrite, Update, Value, ValueError, Write, alias, ast, count_rows, excluded, jiff, query_as,
+    value,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
 pub use options::StoreOptions;
@@ -54,6 +61,8 @@ pub use replica::{
     Quarantined, Replica, ReplicaError, StopReason, SyncStatus,
 };
 pub use schema::{Schema, SchemaBuilder, SchemaError, StateVersion};
+#[doc(hidden)]
+pub use serde_json::Value as JsonValue;
 pub use store::Store;
 pub use sync_provider::{SyncError, SyncProvider};
 

@@ -17,6 +17,7 @@ pub struct StoreOptions {
     pub(crate) durability: Durability,
     pub(crate) on_poison: PoisonAnswer,
     pub(crate) on_history_diverged: HistoryAnswer,
+    pub(crate) reproducible: Option<u64>,
 }
 
 impl Default for StoreOptions {
@@ -25,6 +26,7 @@ impl Default for StoreOptions {
             durability: Durability::Normal,
             on_poison: PoisonAnswer::default(),
             on_history_diverged: HistoryAnswer::default(),
+            reproducible: None,
         }
     }
 }
@@ -53,6 +55,16 @@ impl StoreOptions {
     /// Sets what to do when the backend's log turns out to be another history.
     pub fn on_history_diverged(mut self, answer: HistoryAnswer) -> Self {
         self.on_history_diverged = answer;
+        self
+    }
+
+    /// Makes what the store draws from chance and the clock the same in every run, for tests.
+    ///
+    /// The ids of clients, sessions, groups and events follow from the seed, and commits are a
+    /// millisecond apart, beginning with the year 2025. Two stores with one seed make the same ids,
+    /// so give each its own, and never one to a store whose data you want to keep.
+    pub fn reproducible(mut self, seed: u64) -> Self {
+        self.reproducible = Some(seed);
         self
     }
 }

@@ -33,6 +33,22 @@ pub enum SchemaError {
     /// A table cannot be what its definition says.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// A payload was described of an event that is not there.
+    #[error(
+        "the schema has no event {name}, whose payload is described; add it, or leave this out"
+    )]
+    SchemaOfUnknownEvent {
+        /// The event's name.
+        name: EventName,
+    },
+    /// What should describe a payload is not a JSON Schema.
+    #[error(
+        "the JSON Schema of the payload of event {name} is neither an object nor true or false"
+    )]
+    NoJsonSchema {
+        /// The event's name.
+        name: EventName,
+    },
 }
 
 /// Tells which definitions a state was derived with.
@@ -46,6 +62,11 @@ pub struct StateVersion([u8; 32]);
 impl StateVersion {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns all 64 hexadecimal digits; its display form has the first 16.
+    pub fn to_hex(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_string()
     }
 }
 
@@ -65,7 +86,17 @@ impl fmt::Debug for StateVersion {
 struct Parts {
     tables: Vec<TableDef>,
     events: HashMap<EventName, (EventKind, Materializer)>,
+    payloads: HashMap<EventName, PayloadSchema>,
+    materializer_version: u64,
     version: StateVersion,
+}
+
+/// The JSON Schema of an event's payload.
+#[derive(Debug)]
+enum PayloadSchema {
+    /// Made from the type when it is asked for, if the type tells it.
+    OfType(fn() -> Option<serde_json::Value>),
+    Given(serde_json::Value),
 }
 
 /// The tables, events and materializers of one app; a clone shares them.
@@ -88,6 +119,24 @@ impl Schema {
         self.0.version
     }
 
+    /// Returns the version of the materializers' code.
+    pub fn materializer_version(&self) -> u64 {
+        self.0.materializer_version
+    }
+
+    /// Walks over the events and their kinds, in no order.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (&EventName, EventKind)> {
+        self.0.events.iter().map(|(name, (kind, _))| (name, *kind))
+    }
+
+    /// Returns the JSON Schema of an event's payload, if it is known.
+    pub(crate) fn payload_schema(&self, event: &EventName) -> Option<serde_json::Value> {
+        match self.0.payloads.get(event)? {
+            PayloadSchema::OfType(schema) => schema(),
+            PayloadSchema::Given(schema) => Some(schema.clone()),
+        }
+    }
+
     /// Returns the kind of an event.
     pub(crate) fn kind(&self, event: &EventName) -> Option<EventKind> {
         self.0.events.get(event).map(|(kind, _)| *kind)
@@ -106,6 +155,7 @@ impl Schema {
 pub struct SchemaBuilder {
     tables: Vec<Result<TableDef, TableError>>,
     events: Vec<(String, EventKind, Materializer)>,
+    payloads: Vec<(String, PayloadSchema)>,
     materializer_version: u64,
 }
 
@@ -131,6 +181,7 @@ impl SchemaBuilder {
         materializer: impl Fn(E, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
     ) -> Self {
         self.events.push((E::NAME.into(), E::KIND, Materializer::typed(materializer)));
+        self.payloads.push((E::NAME.into(), PayloadSchema::OfType(E::payload_schema)));
         self
     }
 
@@ -142,6 +193,16 @@ impl SchemaBuilder {
         materializer: impl Fn(&CanonicalJson, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
     ) -> Self {
         self.events.push((name.into(), kind, Materializer::untyped(materializer)));
+        self
+    }
+
+    /// Describes an event's payload by a JSON Schema, for [`Schema::describe`]; it is told and not
+    /// enforced.
+    ///
+    /// For events that were defined at run time; a typed event has its own with `#[event(schema)]`,
+    /// which this takes the place of.
+    pub fn payload_schema(mut self, event: impl Into<String>, schema: serde_json::Value) -> Self {
+        self.payloads.push((event.into(), PayloadSchema::Given(schema)));
         self
     }
 
@@ -171,8 +232,26 @@ impl SchemaBuilder {
                 return Err(SchemaError::DuplicateEvent { name });
             }
         }
-        let version = state_version(&tables, self.materializer_version);
-        Ok(Schema(Arc::new(Parts { tables, events, version })))
+        let mut payloads = HashMap::new();
+        for (name, schema) in self.payloads {
+            let name = EventName::new(name)?;
+            if !events.contains_key(&name) {
+                return Err(SchemaError::SchemaOfUnknownEvent { name });
+            }
+            if let PayloadSchema::Given(schema) = &schema
+                && !(schema.is_object() || schema.is_boolean())
+            {
+                return Err(SchemaError::NoJsonSchema { name });
+            }
+            // One that is given comes to stand over that of the type, whichever came first.
+            match (payloads.get(&name), &schema) {
+                (Some(PayloadSchema::Given(_)), PayloadSchema::OfType(_)) => {}
+                _ => drop(payloads.insert(name, schema)),
+            }
+        }
+        let materializer_version = self.materializer_version;
+        let version = state_version(&tables, materializer_version);
+        Ok(Schema(Arc::new(Parts { tables, events, payloads, materializer_version, version })))
     }
 }
 

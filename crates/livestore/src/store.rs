@@ -12,6 +12,7 @@ use livestore_sqlite::{Durability, Query, SqliteError, StateHash};
 use tokio::sync::Notify;
 
 use crate::adapter::Adapter;
+use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::event::{GroupBuilder, IntoGroup};
 use crate::eventlog::{Events, LoggedEvent};
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     session_id: SessionId,
     schema: Schema,
     durability: Durability,
+    clock: Clock,
     /// Gone once the store is shut down.
     replica: Mutex<Option<Replica>>,
     graph: Graph,
@@ -182,10 +184,13 @@ impl Store {
         let store_id = StoreId::new(store_id)?;
         let medium = adapter.open(&store_id)?;
         let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
-        let random = clock::seed().map_err(|source| OpenError::Io {
-            path: "the system's random numbers".into(),
-            source,
-        })?;
+        let (random, clock) = if let Some(number) = options.reproducible {
+            (clock::reproducible_seed(number), Clock::counting())
+        } else {
+            let path = "the system's random numbers".into();
+            let random = clock::seed().map_err(|source| OpenError::Io { path, source })?;
+            (random, Clock::System)
+        };
         let client_id = medium.client_id.unwrap_or_else(|| ClientId::from_random(&random[..8]));
         let session_id = SessionId::from_random(&random[8..16]);
         let config = ReplicaConfig {
@@ -203,7 +208,7 @@ impl Store {
         let mut progress = |RebuildProgress { done, total }| {
             tracing::info!(store = %store_id, done, total, "deriving the state from the log");
         };
-        let now_ms = clock::now_ms();
+        let now_ms = clock.now_ms();
         let replica = Replica::open(medium.connection, config, &shown, now_ms, &mut progress);
         let replica = replica.map_err(|error| match error {
             OpenError::Sqlite(error) => crate::adapter::opening(&path, error),
@@ -222,6 +227,7 @@ impl Store {
             session_id,
             schema,
             durability: options.durability,
+            clock,
             replica: Mutex::new(Some(replica)),
             tables,
             status: graph.source(),
@@ -275,8 +281,8 @@ impl Store {
         durability: Durability,
         commit: impl FnOnce(&mut Replica, u64) -> Result<Committed, CommitError>,
     ) -> Result<CommitReceipt, CommitError> {
-        let now_ms = clock::now_ms();
         let inner = &self.0.inner;
+        let now_ms = inner.clock.now_ms();
         let committed = inner.write(|replica| {
             let committed = commit(replica, now_ms)?;
             if durability == Durability::Full {
@@ -429,7 +435,7 @@ impl Store {
     /// numbers is in [`StopReason::HistoryDiverged`](crate::StopReason::HistoryDiverged). Returns
     /// whether there was anything to do.
     pub fn rebase_pending(&self) -> Result<bool, QueryError> {
-        let now_ms = clock::now_ms();
+        let now_ms = self.0.inner.clock.now_ms();
         let went_back = self.0.inner.write(|replica| replica.rebase_pending(now_ms))?;
         let went_back = went_back.map_err(replica_error)?;
         self.0.inner.driver_wake.notify_one();

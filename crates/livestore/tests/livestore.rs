@@ -14,6 +14,8 @@ mod commit;
 mod crash;
 #[path = "livestore/crash_images.rs"]
 mod crash_images;
+#[path = "livestore/description.rs"]
+mod description;
 #[path = "livestore/durability.rs"]
 mod durability;
 #[path = "livestore/family.rs"]

@@ -22,21 +22,35 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "net")]
 mod config;
+#[cfg(feature = "net")]
 mod connection;
+#[cfg(feature = "net")]
 mod handshake;
+#[cfg(feature = "net")]
 mod http;
+mod memory_storage;
+#[cfg(feature = "net")]
 mod readers;
+#[cfg(feature = "net")]
 mod server;
 pub mod session;
 mod sqlite_storage;
 mod storage;
+#[cfg(feature = "net")]
 mod stores;
+#[cfg(feature = "net")]
 mod turn;
+#[cfg(feature = "net")]
 mod wire;
+#[cfg(feature = "net")]
 mod writer;
 
+#[cfg(feature = "net")]
 pub use config::{ServerConfig, Timing};
+pub use memory_storage::MemoryStorage;
+#[cfg(feature = "net")]
 pub use server::{RunningServer, Server, ServerError};
 pub use sqlite_storage::SqliteStorage;
 pub use storage::{AppendOutcome, AppendRequest, LogReader, LogStorage, LogView, StorageError};

@@ -1,11 +1,13 @@
 //! Columns: their definition at run time.
 
 use livestore_core::CanonicalJson;
+use serde::{Deserialize, Serialize};
 
 use crate::{Action, DateTime, DateTimeMillis, Value};
 
 /// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ColumnType {
     /// UTF-8 text.
     Text,
@@ -55,7 +57,8 @@ impl ColumnType {
 }
 
 /// When a generated column is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Generated {
     /// When its row is written; the value takes space like any other.
     Stored,

@@ -317,6 +317,15 @@ pub struct StateRead<'a> {
 impl StateRead<'_> {
     /// Runs a query.
     pub fn query<Q: Query>(self, query: &Q) -> Result<Q::Output, SqliteError> {
+        self.rows(query, |rows| query.collect(rows))
+    }
+
+    /// Runs a query and hands its rows to a closure, which steps through them as far as it likes.
+    pub fn rows<Q: Query, R>(
+        self,
+        query: &Q,
+        read: impl FnOnce(RowCursor<'_>) -> Result<R, SqliteError>,
+    ) -> Result<R, SqliteError> {
         let Self { connection, mode, mark } = self;
         let (text, binds) = query.compile()?;
         let marked = sql::mark(mark, &text);
@@ -325,7 +334,7 @@ impl StateRead<'_> {
             let mut statement = connection.prepare(mode, &marked)?;
             let rows = statement.query(params_from_iter(binds.iter())).map_err(explain)?;
             // Some statements ask for permission only while they run.
-            query.collect(RowCursor::new(rows, &marked)).map_err(|error| match error {
+            read(RowCursor::new(rows, &marked)).map_err(|error| match error {
                 SqliteError::Sqlite { source, .. } => explain(source),
                 other => other,
             })

@@ -27,6 +27,7 @@ mod column;
 mod column_value;
 mod connection;
 mod date_time;
+mod description;
 mod enforcement;
 mod error;
 mod expr;
@@ -55,6 +56,10 @@ pub use column::{ColumnDef, ColumnType, Generated};
 pub use column_value::{ColumnValue, Json};
 pub use connection::{Connection, Durability, StateRead, StateWrite, System};
 pub use date_time::{DateTime, DateTimeError, DateTimeMillis};
+pub use description::{
+    ColumnDescription, ForeignKeyDescription, GeneratedDescription, IndexDescription, Literal,
+    TableDescription,
+};
 pub use error::{DecodeError, SqliteError, ValueError};
 pub use expr::{
     Column, Expr, IntoExpr, IntoOrder, Matches, Number, Operand, Order, count_rows, value,

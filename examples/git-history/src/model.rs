@@ -121,3 +121,54 @@ fn file(cx: &MaterializerContext<'_>, path: &str) -> Result<Option<File>, Materi
     let found = cx.query(&File::select().filter(File::path.eq(path)).first())?;
     Ok(found.map(|file| File::clone(&file)))
 }
+
+#[cfg(test)]
+mod tests {
+    use livestore::prelude::*;
+    use livestore_testing::{TestBackend, given, sequence};
+
+    use super::{Change, File, FileChanged, Note, NoteWritten, OwnerSet, schema};
+
+    fn changed(change: Change) -> FileChanged {
+        FileChanged { commit: "c1".into(), path: "a.rs".into(), change }
+    }
+
+    #[test]
+    fn a_file_keeps_its_owner_when_it_is_deleted() {
+        given(schema().unwrap())
+            .events(changed(Change::Added))
+            .events(OwnerSet { path: "a.rs".into(), owner: "Ada".into() })
+            .when(|store| store.commit(changed(Change::Deleted)))
+            .then(
+                File::select(),
+                [File {
+                    path: "a.rs".into(),
+                    changes: 2,
+                    deleted: true,
+                    last_commit: Some("c1".into()),
+                    owner: Some("Ada".into()),
+                }],
+            );
+    }
+
+    #[test]
+    fn notes_of_two_clients_are_numbered_in_one_order() {
+        let backend = TestBackend::new();
+        let a = backend.client(schema().unwrap());
+        let b = backend.client(schema().unwrap());
+        let mut notes =
+            sequence(|n| NoteWritten { id: n.id(), path: "a.rs".into(), text: String::new() });
+        a.go_offline();
+        a.commit(notes.many(2)).unwrap();
+        b.commit(notes.many(2)).unwrap();
+        backend.settle();
+        a.go_online();
+        backend.settle();
+        let numbers = |store: &Store| {
+            let notes = store.query(Note::select().order_by(Note::id)).unwrap();
+            notes.iter().map(|note| note.number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(&a), [2, 3, 0, 1]);
+        assert_eq!(numbers(&b), [2, 3, 0, 1]);
+    }
+}

@@ -11,6 +11,7 @@ use livestore_bench::report::Report;
 mod commits;
 mod queries;
 mod replica;
+mod state;
 
 /// Calls of one side between two calls of the other.
 const TURN: u64 = 8;
@@ -28,6 +29,10 @@ const CASES: &[(&str, Case)] = &[
     ("open_20k_pending", replica::open_20k_pending),
     ("apply_upstream_10k", replica::apply_upstream_10k),
     ("rss_1m_pending", replica::memory_of_1m_pending),
+    ("rebuild_100k", state::rebuild_100k),
+    ("open_100k_events", state::open_100k_events),
+    ("rss_100k_todos", state::memory_of_100k_todos),
+    ("file_bytes_per_event", state::file_bytes_per_event),
 ];
 
 struct Bench {
@@ -39,6 +44,9 @@ struct Bench {
 fn main() {
     if replica::is_measured_process() {
         return replica::commit_a_million();
+    }
+    if state::is_measured_process() {
+        return state::read_a_page();
     }
     let names: Vec<String> =
         std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();

@@ -8,7 +8,7 @@ use livestore::protocol::{Page, ServerMessage, Welcome};
 use livestore::replica::{ReplicaConfig, UpstreamAction};
 use livestore::{
     BackendId, ClientId, ConnectionState, Durability, HistoryAnswer, NewEvent, PoisonAnswer,
-    Replica, SessionId, StoreId,
+    Replica, Schema, SessionId, StoreId,
 };
 use livestore_bench::app::{schema, todo};
 use livestore_bench::plain::{Plain, PlainEvent};
@@ -22,11 +22,20 @@ use crate::Bench;
 
 /// Events of one page, as the server cuts them.
 const PAGE: usize = 256;
-const NOW_MS: u64 = 1_800_000_000_000;
+pub(crate) const NOW_MS: u64 = 1_800_000_000_000;
 
 fn replica(connection: Connection, durability: Durability) -> Replica {
+    replica_with(schema(), connection, durability)
+}
+
+/// Opens a replica with a schema.
+pub(crate) fn replica_with(
+    schema: Schema,
+    connection: Connection,
+    durability: Durability,
+) -> Replica {
     let config = ReplicaConfig {
-        schema: schema(),
+        schema,
         store_id: StoreId::new("bench").expect("a valid id"),
         client_id: ClientId::new("client").expect("a valid id"),
         session_id: SessionId::new("session").expect("a valid id"),
@@ -37,6 +46,15 @@ fn replica(connection: Connection, durability: Durability) -> Replica {
         seed: [7; 32],
     };
     Replica::open(connection, config, "bench", NOW_MS, &mut |_| ()).expect("the replica opens")
+}
+
+/// Makes a file with this many confirmed events and the rows that they lead to.
+pub(crate) fn fill_file(path: &Path, events: usize) {
+    let connection = Connection::open_file(path).expect("the database opens");
+    let mut replica = replica(connection, Durability::Normal);
+    let (welcome, pages) = foreign_pages(events);
+    pull(&mut replica, welcome, pages);
+    assert_eq!(replica.status().confirmed_head.0, events as u64);
 }
 
 fn memory_replica() -> Replica {
@@ -168,7 +186,11 @@ pub(crate) fn is_measured_process() -> bool {
 fn peak_mb_with(events: usize) -> f64 {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut process = Command::new(std::env::current_exe().expect("the benchmark has a path"));
-    let process = process.env(MEASURED, events.to_string()).env(FOLDER, folder.path());
+    peak_mb_of(process.env(MEASURED, events.to_string()).env(FOLDER, folder.path()))
+}
+
+/// Runs a measured process; returns the most memory that it had, in MB.
+pub(crate) fn peak_mb_of(process: &mut Command) -> f64 {
     let output = process.output().expect("the benchmark starts itself");
     let text = String::from_utf8_lossy(&output.stdout);
     let peak = text.lines().find_map(|line| line.strip_prefix("peak_kb="));
@@ -194,7 +216,7 @@ pub(crate) fn commit_a_million() {
 }
 
 /// Returns the most memory that this process ever had, in kB; 0 where the system does not tell.
-fn peak_kb() -> u64 {
+pub(crate) fn peak_kb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)

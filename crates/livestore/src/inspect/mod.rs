@@ -18,7 +18,7 @@ mod verify;
 use std::path::{Path, PathBuf};
 
 use livestore_core::{GlobalSeqNum, StoreId};
-use livestore_sqlite::{Connection, Query, SqliteError};
+use livestore_sqlite::{Connection, Query, RowCursor, SqliteError};
 use serde::Serializer;
 
 pub use backup::{Backup, BackupError};
@@ -87,6 +87,28 @@ impl Inspector {
     /// in the file, so a query of one fails.
     pub fn query<Q: Query>(&self, query: &Q) -> Result<Q::Output, QueryError> {
         Ok(self.connection.read().query(query)?)
+    }
+
+    /// Runs a query on the state as [`Self::query`] does, and hands its rows to a closure, which
+    /// steps through them one by one: however many there are, none is kept.
+    ///
+    /// While it steps, SQLite keeps what the app writes out of the database file, so the `-wal`
+    /// file beside it grows.
+    pub fn rows<Q: Query, R>(
+        &self,
+        query: &Q,
+        read: impl FnOnce(RowCursor<'_>) -> Result<R, SqliteError>,
+    ) -> Result<R, QueryError> {
+        Ok(self.connection.read().rows(query, read)?)
+    }
+
+    /// Ends whatever is read from now on with an error once the check says so, which is asked many
+    /// times a second.
+    pub fn interrupt_when(
+        &mut self,
+        check: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<(), QueryError> {
+        Ok(self.connection.interrupt_when(check)?)
     }
 
     /// Calls a function with each event of the log after a confirmed position, pending ones last,

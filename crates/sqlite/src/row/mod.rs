@@ -55,10 +55,10 @@ pub struct RowRef<'a> {
 impl<'a> RowRef<'a> {
     /// Reads a column by index; `name` is for the message.
     pub fn get<V: ColumnValue>(self, index: usize, name: &str) -> Result<V, DecodeError> {
-        decode(self.value(index), || name.into())
+        decode(self.raw(index), || name.into())
     }
 
-    fn value(self, index: usize) -> ValueRef<'a> {
+    fn raw(self, index: usize) -> ValueRef<'a> {
         let index = match self.places {
             None => self.start + index,
             Some(places) => places.get(index).copied().unwrap_or(usize::MAX),
@@ -78,12 +78,17 @@ impl<'a> RowRef<'a> {
 
     /// Tells whether the first columns are all null.
     pub(crate) fn is_null(self, columns: usize) -> bool {
-        (0..columns).all(|index| matches!(self.value(index), ValueRef::Null))
+        (0..columns).all(|index| matches!(self.raw(index), ValueRef::Null))
+    }
+
+    /// Copies a column's value as it is stored, by index; null if there is no such column.
+    pub fn value(self, index: usize) -> Value {
+        Value::from_sql(self.raw(index))
     }
 
     pub(crate) fn to_row(self, columns: &Arc<[Box<str>]>) -> Row {
-        let value = |index| Value::from_sql(self.value(index));
-        Row { columns: columns.clone(), values: (0..columns.len()).map(value).collect() }
+        let values = (0..columns.len()).map(|index| self.value(index)).collect();
+        Row { columns: columns.clone(), values }
     }
 }
 
