@@ -94,3 +94,8 @@ pub mod prelude {
         new_id, query_as,
     };
 }
+
+/// The guide, whose code runs as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/queries.md")]
+struct QueriesGuide;

@@ -38,6 +38,8 @@ mod live_queries;
 mod oracle;
 #[path = "livestore/properties.rs"]
 mod properties;
+#[path = "livestore/queries.rs"]
+mod queries;
 #[path = "livestore/rebases.rs"]
 mod rebases;
 #[path = "livestore/sync.rs"]

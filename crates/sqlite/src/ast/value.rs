@@ -28,7 +28,9 @@ impl Serialize for Value {
             Self::Real(value) => serializer.serialize_f64(*value),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Blob(bytes) => {
-                let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
+                let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+                let digits: String = digits.collect();
                 object(serializer, "blob", &digits)
             }
         }

@@ -25,6 +25,7 @@ pub use order::{IntoOrder, Order};
 /// Expressions are made by the methods of [`Column`] and of other expressions. Conditions are
 /// combined with [`and`](Self::and), [`or`](Self::or) and `!`.
 #[derive(Debug)]
+#[must_use = "an expression does nothing by itself"]
 pub struct Expr<S, V = bool> {
     pub(crate) ast: ast::Expr,
     types: PhantomData<fn() -> (S, V)>,
@@ -46,8 +47,11 @@ impl<S, V> Expr<S, V> {
     }
 
     /// Names the expression in messages.
-    fn label(&self) -> &'static str {
-        "an expression"
+    fn label(&self) -> &str {
+        match &self.ast {
+            ast::Expr::Column(column) => &column.name,
+            _ => "an expression",
+        }
     }
 
     /// Returns the expression as plain data, which other languages understand.
@@ -58,13 +62,11 @@ impl<S, V> Expr<S, V> {
 
 impl<S> Expr<S> {
     /// Holds where both hold.
-    #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self::new(self.ast.and(other.ast))
     }
 
     /// Holds where at least one holds.
-    #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self::new(self.ast.or(other.ast))
     }

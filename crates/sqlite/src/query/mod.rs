@@ -18,6 +18,11 @@ pub use select::Select;
 pub use source::{Contains, Correlated, InScopeOf, Join, Slot, Source, Sources};
 
 /// Something that can be read from the state.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a query",
+    label = "expected something to read, such as a selection",
+    note = "a write is no query: it changes the state when a materializer returns it; commit an event"
+)]
 pub trait Query: Clone + Send + Sync + 'static {
     /// What reading it gives.
     type Output: Clone + Send + Sync + 'static;

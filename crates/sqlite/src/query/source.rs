@@ -68,7 +68,7 @@ pub trait Slot: Send + Sync + 'static {
     fn append_columns(columns: &mut Vec<ast::Output>);
 
     /// Reads its columns, which are the first of the row, and returns what comes after them.
-    fn read<'a>(row: RowRef<'a>) -> Result<(Self::Row, RowRef<'a>), DecodeError>;
+    fn read(row: RowRef<'_>) -> Result<(Self::Row, RowRef<'_>), DecodeError>;
 }
 
 impl<S: Source> Slot for S {
@@ -79,7 +79,7 @@ impl<S: Source> Slot for S {
         columns.extend(S::Table::COLUMNS.iter().map(column).map(ast::Output::from));
     }
 
-    fn read<'a>(row: RowRef<'a>) -> Result<(S::Table, RowRef<'a>), DecodeError> {
+    fn read(row: RowRef<'_>) -> Result<(S::Table, RowRef<'_>), DecodeError> {
         Ok((S::Table::from_row(row)?, row.skip(S::Table::COLUMNS.len())))
     }
 }
@@ -91,7 +91,7 @@ impl<S: Source> Slot for Option<S> {
         S::append_columns(columns);
     }
 
-    fn read<'a>(row: RowRef<'a>) -> Result<(Self::Row, RowRef<'a>), DecodeError> {
+    fn read(row: RowRef<'_>) -> Result<(Self::Row, RowRef<'_>), DecodeError> {
         let width = S::Table::COLUMNS.len();
         // A row that is there has a key, which is never null.
         if row.is_null(width) {

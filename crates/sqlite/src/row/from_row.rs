@@ -56,6 +56,7 @@ impl RowColumns {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<V: ColumnValue> FromRow for V {
     const COLUMNS: RowColumns = RowColumns::Count(1);
 
