@@ -4,6 +4,8 @@ mod sqlite {
     mod authorization;
     mod change_capture;
     mod connections;
+    mod constraints;
+    mod date_times;
     mod definitions;
     mod memory_tables;
     mod queries;
