@@ -38,5 +38,7 @@ mod oracle;
 mod properties;
 #[path = "livestore/rebases.rs"]
 mod rebases;
+#[path = "livestore/relations.rs"]
+mod relations;
 #[path = "livestore/sync.rs"]
 mod sync;
