@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use crate::capture::FUNCTION as CAPTURE;
+use crate::date_functions::{is_date_function, is_pure_date_function};
 use crate::{Scope, SqliteError, TableAccess, TableDef};
 
 /// In front of every name that is LiveStore's own.
@@ -51,7 +52,7 @@ impl Mode {
 /// alone, on every platform.
 ///
 /// A list of what is allowed, since what SQLite adds tomorrow is not known to be deterministic.
-/// Dates are missing because every date function also understands `now`.
+/// Those about dates have rules of their own, see [`crate::date_functions`].
 const DETERMINISTIC: &[&str] = &[
     "->",
     "->>",
@@ -227,6 +228,11 @@ impl Authorizer {
         (result, self.lock().reads.take().unwrap_or_default())
     }
 
+    /// Notes what a function refuses to do, for the error that it fails its statement with.
+    pub(crate) fn deny(&self, what: String) {
+        self.lock().denied = Some(Denial::Action(what));
+    }
+
     /// Turns SQLite's bare "not authorized" into what was tried and where.
     ///
     /// What is denied always fails, but not always with the code for it: a function does so with
@@ -284,6 +290,7 @@ impl State {
             AuthAction::Read { table_name, column_name } => {
                 self.deny_table_read(event, table_name, column_name, context.database_name)
             }
+            AuthAction::Function { function_name } if is_pure_date_function(function_name) => None,
             AuthAction::Function { function_name } => deny_function(function_name),
             other => Some(describe(other)),
         }
@@ -362,6 +369,9 @@ fn out_of_scope(table: &str, scope: Scope, access: TableAccess, event: Scope) ->
 
 fn deny_in_definition(action: AuthAction<'_>) -> Option<Denial> {
     match action {
+        // Where SQLite computes columns, checks rows and keeps indexes, it refuses the present moment
+        // and the machine's time zone itself.
+        AuthAction::Function { function_name } if is_date_function(function_name) => None,
         AuthAction::Function { function_name } => deny_function(function_name),
         _ => None,
     }

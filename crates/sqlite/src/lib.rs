@@ -25,6 +25,7 @@ mod codec;
 mod column;
 mod column_value;
 mod connection;
+mod date_functions;
 mod date_time;
 mod enforcement;
 mod error;

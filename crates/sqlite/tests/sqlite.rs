@@ -6,6 +6,7 @@ mod sqlite {
     mod connections;
     mod constraints;
     mod date_times;
+    mod dates;
     mod definitions;
     mod memory_tables;
     mod queries;

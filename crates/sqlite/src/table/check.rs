@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{MAX_COLUMNS, TableDef, TableError};
+use crate::date_functions::asks_for_present;
 use crate::{ColumnDef, ColumnType, Value};
 
 /// Refuses names that would have to be escaped, or that are SQLite's or LiveStore's own.
@@ -78,7 +79,22 @@ impl TableDef {
     }
 
     /// Checks what the builder methods have added; the names of tables are another matter.
-    pub(super) fn check_indexes(&self) -> Result<(), TableError> {
+    pub(super) fn check_parts(&self) -> Result<(), TableError> {
+        let of_columns = self.columns.iter().flat_map(|column| {
+            let generated = column.generated.as_ref().map(|(expression, _)| expression);
+            column.check.iter().chain(generated)
+        });
+        let filters = self.indexes.iter().filter_map(|index| index.filter.as_ref());
+        if let Some(expression) =
+            of_columns.chain(&self.checks).chain(filters).find(|sql| asks_for_present(sql))
+        {
+            let (table, expression) = (self.name.clone(), expression.clone());
+            return Err(TableError::AsksForPresent { table, expression });
+        }
+        self.check_indexes()
+    }
+
+    fn check_indexes(&self) -> Result<(), TableError> {
         for index in &self.indexes {
             check_name(&index.name)?;
             let invalid = |reason| {

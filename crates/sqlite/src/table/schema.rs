@@ -12,7 +12,7 @@ use crate::{Action, ColumnDef, ForeignKey};
 pub fn check_tables(tables: &[TableDef]) -> Result<(), TableError> {
     let mut names: HashSet<_> = tables.iter().map(|t| t.name.to_ascii_lowercase()).collect();
     for table in tables {
-        table.check_indexes()?;
+        table.check_parts()?;
         for index in &table.indexes {
             if !names.insert(index.name.to_ascii_lowercase()) {
                 return Err(TableError::DuplicateIndex { name: index.name.clone() });
