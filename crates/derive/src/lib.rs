@@ -32,9 +32,9 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// - `#[table(name = "drafts", scope = "client")]` names who derives the table: `"synced"`, which
 ///   is what it is unless it says otherwise, `"client"` or `"memory"`.
 /// - `#[table(name = "…", check = "SQL")]` refuses rows for which the expression is false.
-/// - `#[table(name = "…", index(columns(a, b)))]` adds an index over the columns of these fields;
+/// - `#[table(name = "…", index(columns = [a, b]))]` adds an index over the columns of these fields;
 ///   with `unique`, `filter = "SQL"` and `name = "…"`, as wanted.
-/// - `#[table(name = "…", foreign_key(columns(a, b), table = "teams", references(org, num)))]`
+/// - `#[table(name = "…", foreign_key(columns = [a, b], table = "teams", references = [org, num]))]`
 ///   refers to rows of another table by several columns; with `on_delete` and `on_update`, as below.
 /// - `#[column(primary_key)]` marks the key; several such columns make a composite key.
 /// - `#[column(auto_increment)]` is a key that SQLite numbers. A field of type `Option<i64>` is given

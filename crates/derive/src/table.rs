@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(
             error(r#"#[table(name = "t", scop = "client")]"#, ""),
             "unknown option; expected `name = \"todos\"`, `scope = \"client\"`, `check = \"SQL\"`, \
-             `index(columns(…))` or `foreign_key(columns(…), …)`"
+             `index(columns = […])` or `foreign_key(columns = […], …)`"
         );
         assert_eq!(
             error(r#"#[table(scope = "client")]"#, ""),
@@ -183,13 +183,19 @@ mod tests {
     fn indexes_and_foreign_keys_that_are_not_whole_say_what_is_missing() {
         let table = |options| error(&format!(r#"#[table(name = "t", {options})]"#), "a: i64");
         for (options, message) in [
-            ("index(unique)", "an index is over columns; name their fields, `columns(a, b)`"),
-            ("index(columns(b))", "the struct has no field `b`; name fields, not columns"),
-            ("index(column(a))", "unknown option of an index; expected `columns(a, b)`"),
-            ("foreign_key(columns(a))", "a foreign key is `columns(a, b), table = \"teams\""),
-            ("foreign_key(columns(a), table = \"t\", references(a, b))", "a foreign key is "),
-            ("foreign_key(columns(c), table = \"t\", references(a))", "the struct has no field"),
-            ("foreign_key(from(a))", "unknown option of a foreign key; expected `columns(a, b)`"),
+            ("index(unique)", "an index is over columns; name their fields, `columns = [a, b]`"),
+            ("index(columns = [b])", "the struct has no field `b`; name fields, not columns"),
+            ("index(column = [a])", "unknown option of an index; expected `columns = [a, b]`"),
+            ("foreign_key(columns = [a])", "a foreign key is `columns = [a, b], table = \"teams\""),
+            ("foreign_key(columns = [a], table = \"t\", references = [a, b])", "a foreign key is "),
+            (
+                "foreign_key(columns = [c], table = \"t\", references = [a])",
+                "the struct has no field",
+            ),
+            (
+                "foreign_key(from = [a])",
+                "unknown option of a foreign key; expected `columns = [a, b]`",
+            ),
         ] {
             let found = table(options);
             assert!(found.starts_with(message), "{options}: {found}");

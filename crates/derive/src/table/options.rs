@@ -5,7 +5,7 @@ use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 use syn::meta::ParseNestedMeta;
 use syn::punctuated::Punctuated;
-use syn::{DeriveInput, Error, Ident, LitStr, Result, Token, parenthesized};
+use syn::{DeriveInput, Error, Ident, LitStr, Result, Token, bracketed};
 
 use super::column::{Column, action};
 
@@ -57,7 +57,7 @@ impl TableOptions {
                 } else {
                     return Err(meta.error(
                         "unknown option; expected `name = \"todos\"`, `scope = \"client\"`, \
-                         `check = \"SQL\"`, `index(columns(…))` or `foreign_key(columns(…), …)`",
+                         `check = \"SQL\"`, `index(columns = […])` or `foreign_key(columns = […], …)`",
                     ));
                 }
                 Ok(())
@@ -105,12 +105,12 @@ fn foreign_key_call(key: &ForeignKey, columns: &[Column<'_>]) -> Result<TokenStr
 
 /// Returns the names of the columns of these fields.
 fn names(fields: &[Ident], columns: &[Column<'_>]) -> Result<Vec<String>> {
-    let name = |field: &Ident| match columns.iter().find(|column| column.field == field) {
-        Some(column) => Ok(column.name.clone()),
-        None => {
+    let name = |field: &Ident| {
+        let column = columns.iter().find(|column| column.field == field);
+        column.map(|column| column.name.clone()).ok_or_else(|| {
             let message = format!("the struct has no field `{field}`; name fields, not columns");
-            Err(Error::new_spanned(field, message))
-        }
+            Error::new_spanned(field, message)
+        })
     };
     fields.iter().map(name).collect()
 }
@@ -128,14 +128,14 @@ fn index(meta: &ParseNestedMeta<'_>) -> Result<Index> {
             index.filter = Some(meta.value()?.parse()?);
         } else {
             return Err(meta.error(
-                "unknown option of an index; expected `columns(a, b)`, `unique`, \
+                "unknown option of an index; expected `columns = [a, b]`, `unique`, \
                  `name = \"todos_by_day\"` or `filter = \"SQL\"`",
             ));
         }
         Ok(())
     })?;
     if index.columns.is_empty() {
-        return Err(meta.error("an index is over columns; name their fields, `columns(a, b)`"));
+        return Err(meta.error("an index is over columns; name their fields, `columns = [a, b]`"));
     }
     Ok(index)
 }
@@ -154,25 +154,28 @@ fn foreign_key(meta: &ParseNestedMeta<'_>) -> Result<ForeignKey> {
             key.actions.extend(quote! { .#path(#action) });
         } else {
             return Err(meta.error(
-                "unknown option of a foreign key; expected `columns(a, b)`, `table = \"teams\"`, \
-                 `references(c, d)`, `on_delete = \"cascade\"` or `on_update = \"cascade\"`",
+                "unknown option of a foreign key; expected `columns = [a, b]`, `table = \"teams\"`, \
+                 `references = [c, d]`, `on_delete = \"cascade\"` or `on_update = \"cascade\"`",
             ));
         }
         Ok(())
     })?;
     if key.table.is_none() || key.columns.is_empty() || key.columns.len() != key.referenced.len() {
         return Err(meta.error(
-            "a foreign key is `columns(a, b), table = \"teams\", references(c, d)`, with as many \
+            "a foreign key is `columns = [a, b], table = \"teams\", references = [c, d]`, with as many \
              columns on both sides",
         ));
     }
     Ok(key)
 }
 
-/// Reads `(a, b)`.
+/// Reads `= [a, b]`.
+///
+/// In `columns = [a, b]`, Clippy would take a field of two indexes for an attribute said twice.
 fn idents(meta: &ParseNestedMeta<'_>) -> Result<Vec<Ident>> {
+    let value = meta.value()?;
     let content;
-    parenthesized!(content in meta.input);
+    bracketed!(content in value);
     let idents = content.call(Punctuated::<Ident, Token![,]>::parse_terminated)?;
     Ok(idents.into_iter().collect())
 }

@@ -125,8 +125,8 @@ fn columns_may_have_the_names_of_a_tables_functions() {
 #[table(
     name = "teams",
     check = "org <> ''",
-    index(columns(size), filter = "size > 1"),
-    index(name = "teams_by_kind", columns(kind, size), unique)
+    index(columns = [size], filter = "size > 1"),
+    index(name = "teams_by_kind", columns = [kind, size], unique)
 )]
 struct Team {
     #[column(primary_key)]
@@ -141,7 +141,7 @@ struct Team {
 #[derive(Table, Debug, Clone, PartialEq)]
 #[table(
     name = "members",
-    foreign_key(columns(org, num), table = "teams", references(org, num), on_delete = "cascade")
+    foreign_key(columns = [org, num], table = "teams", references = [org, num], on_delete = "cascade")
 )]
 struct Member {
     #[column(auto_increment)]

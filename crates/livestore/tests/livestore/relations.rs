@@ -22,7 +22,7 @@ struct Folder {
 }
 
 #[derive(Table, Clone, Debug, PartialEq)]
-#[table(name = "notes", index(columns(folder, number)))]
+#[table(name = "notes", index(columns = [folder, number]))]
 struct Note {
     #[column(auto_increment)]
     number: Option<i64>,
@@ -141,7 +141,7 @@ fn a_schema_whose_tables_do_not_fit_together_is_refused() {
     let SchemaError::Table(TableError::InvalidForeignKey { problem, .. }) = &refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(*problem, ForeignKeyProblem::UnknownTable);
+    assert_eq!(**problem, ForeignKeyProblem::UnknownTable);
     let client = Note::definition().unwrap().with_scope(Scope::Client);
     let refused = Schema::builder().table::<Folder>().table_def(client).build().unwrap_err();
     assert_eq!(

@@ -106,7 +106,7 @@ pub enum TableError {
         /// The name of the table referred to.
         referenced: String,
         /// Why not.
-        problem: ForeignKeyProblem,
+        problem: Box<ForeignKeyProblem>,
     },
 }
 

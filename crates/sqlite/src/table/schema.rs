@@ -25,7 +25,7 @@ pub fn check_tables(tables: &[TableDef]) -> Result<(), TableError> {
             let referenced = by_name.get(&*foreign_key.table).copied();
             check_foreign_key(table, &foreign_key, referenced).map_err(|problem| {
                 let (table, columns) = (table.name.clone(), foreign_key.columns.clone());
-                let referenced = foreign_key.table.clone();
+                let (referenced, problem) = (foreign_key.table.clone(), Box::new(problem));
                 TableError::InvalidForeignKey { table, columns, referenced, problem }
             })?;
         }

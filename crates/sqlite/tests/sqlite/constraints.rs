@@ -257,7 +257,7 @@ fn foreign_keys_refer_to_what_is_unique() {
         check_tables(&tables).map(|()| database_of(tables.to_vec()))
     };
     let problem = |columns: &[&str], to: &[&str]| match refer(columns, to) {
-        Err(TableError::InvalidForeignKey { problem, .. }) => problem,
+        Err(TableError::InvalidForeignKey { problem, .. }) => *problem,
         other => panic!("{other:?}"),
     };
     for (columns, to) in
@@ -304,7 +304,7 @@ fn parent_of(connection: &Connection) -> TableDef {
 #[test]
 fn foreign_keys_that_cannot_be_say_why() {
     let problem = |tables: &[TableDef]| match check_tables(tables) {
-        Err(TableError::InvalidForeignKey { problem, .. }) => problem,
+        Err(TableError::InvalidForeignKey { problem, .. }) => *problem,
         other => panic!("{other:?}"),
     };
     let to_parent = || ForeignKey::new(["p"], "parents", ["id"]);
