@@ -32,6 +32,7 @@ mod error;
 mod expr;
 mod file_lock;
 mod foreign_key;
+mod full_text;
 mod index;
 mod opened_tables;
 mod query;
@@ -59,6 +60,7 @@ pub use error::{DecodeError, SqliteError, ValueError};
 pub use expr::{Direction, Expr, Order};
 pub use file_lock::FileLock;
 pub use foreign_key::{Action, ForeignKey};
+pub use full_text::FtsDef;
 pub use index::IndexDef;
 /// The library behind [`DateTime`].
 pub use jiff;

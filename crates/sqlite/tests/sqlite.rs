@@ -8,6 +8,7 @@ mod sqlite {
     mod date_times;
     mod dates;
     mod definitions;
+    mod full_text;
     mod memory_tables;
     mod queries;
     mod raw_files;

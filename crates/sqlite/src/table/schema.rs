@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{ForeignKeyProblem, TableDef, TableError};
-use crate::{Action, ColumnDef, ForeignKey};
+use crate::{Action, ColumnDef, ForeignKey, FtsDef};
 
 /// Checks the tables of a schema against each other: names of indexes, columns of indexes, foreign
 /// keys.
@@ -13,9 +13,10 @@ pub fn check_tables(tables: &[TableDef]) -> Result<(), TableError> {
     let mut names: HashSet<_> = tables.iter().map(|t| t.name.to_ascii_lowercase()).collect();
     for table in tables {
         table.check_parts()?;
-        for index in &table.indexes {
-            if !names.insert(index.name.to_ascii_lowercase()) {
-                return Err(TableError::DuplicateIndex { name: index.name.clone() });
+        let indexes = table.indexes.iter().map(|index| index.name.clone());
+        for name in indexes.chain(table.full_texts.iter().flat_map(FtsDef::names)) {
+            if !names.insert(name.to_ascii_lowercase()) {
+                return Err(TableError::DuplicateIndex { name });
             }
         }
     }
