@@ -35,10 +35,22 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// - `#[table(name = "todos")]` is required: the table's name.
 /// - `#[table(name = "drafts", scope = "client")]` names who derives the table: `"synced"`, which
 ///   is what it is unless it says otherwise, `"client"` or `"memory"`.
+/// - `#[table(name = "…", check = "SQL")]` refuses rows for which the expression is false.
+/// - `#[table(name = "…", index(columns = [a, b]))]` adds an index over the columns of these fields;
+///   with `unique`, `filter = "SQL"` and `name = "…"`, as wanted.
+/// - `#[table(name = "…", foreign_key(columns = [a, b], table = "teams", references = [org, num]))]`
+///   refers to rows of another table by several columns; with `on_delete` and `on_update`, as below.
 /// - `#[column(primary_key)]` marks the key; several such columns make a composite key.
+/// - `#[column(auto_increment)]` is a key that SQLite numbers. A field of type `Option<i64>` is given
+///   the next number where it is `None`.
 /// - `#[column(default = LITERAL)]` sets the column's default in the table.
 /// - `#[column(unique)]` refuses two rows with the same value.
 /// - `#[column(check = "SQL")]` refuses rows for which the expression is false.
+/// - `#[column(references = "users.id", on_delete = "cascade", on_update = "restrict")]` refers to
+///   rows of another table. The actions are `"cascade"`, `"restrict"`, `"set null"`,
+///   `"set default"` and `"no action"`, which is what happens if none is named.
+/// - `#[column(generated = "SQL")]` computes the column from others when a row is written; with
+///   `virtual` besides, whenever it is read. An insert leaves the field out.
 /// - `#[column(name = "other")]` names the column other than the field.
 ///
 /// A field of type `Option<T>` is a nullable column. For each field, the struct gets a constant

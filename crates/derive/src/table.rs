@@ -1,33 +1,19 @@
 //! Expands `#[derive(Table)]`.
 
+mod column;
+mod options;
+
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
-use syn::ext::IdentExt;
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Expr, Field, Fields, Ident, LitStr, Result, Type};
+use syn::{Data, DeriveInput, Error, Fields, Result};
 
-/// The functions of a table that apps call by the struct's name.
-///
-/// A column's handle of the same name would come before them.
-const TABLE_FUNCTIONS: [&str; 5] = ["select", "insert", "insert_columns", "update", "delete"];
-
-/// What the struct's own attribute says.
-struct TableOptions {
-    name: LitStr,
-    scope: Ident,
-}
-
-/// One column as its field describes it.
-struct Column<'a> {
-    field: &'a Ident,
-    field_type: &'a Type,
-    visibility: &'a syn::Visibility,
-    name: String,
-    options: TokenStream,
-}
+use self::column::{Column, column};
+use self::options::TableOptions;
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let TableOptions { name: table, scope } = table_options(input)?;
+    let table_options = TableOptions::of(input)?;
+    let TableOptions { name: table, scope, .. } = &table_options;
     let Data::Struct(data) = &input.data else {
         return Err(Error::new_spanned(&input.ident, "a table is a struct with named fields"));
     };
@@ -39,9 +25,16 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     }
     let columns = fields.named.iter().map(column).collect::<Result<Vec<_>>>()?;
 
+    let table_calls = table_options.calls(&columns)?;
+
     let ident = &input.ident;
     let names: Vec<_> = columns.iter().map(|column| &column.name).collect();
-    let field_idents: Vec<_> = columns.iter().map(|column| column.field).collect();
+    let written = || columns.iter().filter(|column| !column.is_generated);
+    let written_names: Vec<_> = written().map(|column| &column.name).collect();
+    let written_fields = written().map(|column| column.field);
+    let only_some_are_written = (written_names.len() < names.len()).then(|| {
+        quote! { const WRITTEN: &'static [&'static str] = &[#(#written_names),*]; }
+    });
     let handles = columns.iter().map(|Column { field, field_type, visibility, name, .. }| {
         let doc = format!("The column `{name}`, for queries.");
         quote! {
@@ -77,10 +70,11 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         impl ::livestore::Table for #ident {
             const NAME: &'static str = #table;
             const COLUMNS: &'static [&'static str] = &[#(#names),*];
+            #only_some_are_written
 
             fn definition() -> ::core::result::Result<::livestore::TableDef, ::livestore::TableError> {
                 let table = ::livestore::TableDef::new(#table, [#(#definitions),*])?;
-                ::core::result::Result::Ok(table.with_scope(::livestore::Scope::#scope))
+                ::core::result::Result::Ok(table.with_scope(::livestore::Scope::#scope) #table_calls)
             }
 
             fn sql() -> &'static ::livestore::TableSql {
@@ -106,119 +100,11 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
             ) -> ::core::result::Result<::std::vec::Vec<::livestore::Value>, ::livestore::ValueError>
             {
                 ::core::result::Result::Ok(::std::vec![#(
-                    ::livestore::ColumnValue::into_value(self.#field_idents, #names)?
+                    ::livestore::ColumnValue::into_value(self.#written_fields, #written_names)?
                 ),*])
             }
         }
     })
-}
-
-fn table_options(input: &DeriveInput) -> Result<TableOptions> {
-    let (mut name, mut scope) = (None, format_ident!("Synced"));
-    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("table")) {
-        attribute.parse_nested_meta(|meta| {
-            if meta.path.is_ident("name") {
-                name = Some(meta.value()?.parse()?);
-                return Ok(());
-            }
-            if meta.path.is_ident("scope") {
-                scope = scope_variant(&meta.value()?.parse()?)?;
-                return Ok(());
-            }
-            Err(meta.error("unknown option; expected `name = \"todos\"` or `scope = \"client\"`"))
-        })?;
-    }
-    let missing = || Error::new_spanned(&input.ident, "missing #[table(name = \"todos\")]");
-    Ok(TableOptions { name: name.ok_or_else(missing)?, scope })
-}
-
-fn scope_variant(scope: &LitStr) -> Result<Ident> {
-    let variant = match &*scope.value() {
-        "synced" => "Synced",
-        "client" => "Client",
-        "memory" => "Memory",
-        other => {
-            let message = format!(
-                "there is no scope {other:?}; a table is \"synced\" (derived from synced events), \
-                 \"client\" (from persisted client-only events) or \"memory\" (from memory events)"
-            );
-            return Err(Error::new_spanned(scope, message));
-        }
-    };
-    Ok(Ident::new(variant, scope.span()))
-}
-
-fn column(field: &Field) -> Result<Column<'_>> {
-    let Some(ident) = &field.ident else {
-        return Err(Error::new_spanned(field, "a table is a struct with named fields"));
-    };
-    let mut name = ident.unraw().to_string();
-    if TABLE_FUNCTIONS.contains(&&*name) {
-        let message = format!(
-            "a field named `{name}` would hide the table's function of that name; name the field \
-             otherwise, and keep the column's name with #[column(name = \"{name}\")]"
-        );
-        return Err(Error::new_spanned(ident, message));
-    }
-    let mut options = TokenStream::new();
-    for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("column")) {
-        attribute.parse_nested_meta(|meta| {
-            let option = if meta.path.is_ident("primary_key") {
-                quote! { .primary_key() }
-            } else if meta.path.is_ident("unique") {
-                quote! { .unique() }
-            } else if meta.path.is_ident("default") {
-                let literal: Expr = meta.value()?.parse()?;
-                default(&literal)?
-            } else if meta.path.is_ident("check") {
-                let sql: LitStr = meta.value()?.parse()?;
-                quote! { .check(#sql) }
-            } else if meta.path.is_ident("name") {
-                name = meta.value()?.parse::<LitStr>()?.value();
-                return Ok(());
-            } else {
-                return Err(meta.error(
-                    "unknown option; expected primary_key, unique, default, check or name",
-                ));
-            };
-            options.extend(option);
-            Ok(())
-        })?;
-    }
-    Ok(Column { field: ident, field_type: &field.ty, visibility: &field.vis, name, options })
-}
-
-/// Accepts literals only: anything else would run when the schema is built, so two builds of one
-/// app could disagree about the state.
-fn default(expression: &Expr) -> Result<TokenStream> {
-    let is_literal = match expression {
-        Expr::Lit(_) => true,
-        Expr::Unary(unary) => matches!(*unary.expr, Expr::Lit(_)),
-        _ => false,
-    };
-    if !is_literal {
-        return Err(Error::new_spanned(
-            expression,
-            "a column default is a literal; a value that is computed belongs in the event's payload",
-        ));
-    }
-    // An untyped integer literal becomes what the column stores.
-    let is_integer = match expression {
-        Expr::Lit(lit) => matches!(lit.lit, syn::Lit::Int(_)),
-        Expr::Unary(unary) => {
-            matches!(&*unary.expr, Expr::Lit(lit) if matches!(lit.lit, syn::Lit::Int(_)))
-        }
-        _ => false,
-    };
-    if is_integer {
-        return Ok(quote! { .default((#expression) as i64) });
-    }
-    if let Expr::Lit(lit) = expression
-        && let syn::Lit::ByteStr(bytes) = &lit.lit
-    {
-        return Ok(quote! { .default(&#bytes[..]) });
-    }
-    Ok(quote! { .default(#expression) })
 }
 
 #[cfg(test)]
@@ -251,7 +137,8 @@ mod tests {
     fn an_unknown_option_names_those_that_there_are() {
         assert_eq!(
             error(r#"#[table(name = "t", scop = "client")]"#, ""),
-            "unknown option; expected `name = \"todos\"` or `scope = \"client\"`"
+            "unknown option; expected `name = \"todos\"`, `scope = \"client\"`, `check = \"SQL\"`, \
+             `index(columns = […])` or `foreign_key(columns = […], …)`"
         );
         assert_eq!(
             error(r#"#[table(scope = "client")]"#, ""),
@@ -271,6 +158,47 @@ mod tests {
                      \"{plain}\")]"
                 )
             );
+        }
+    }
+    #[test]
+    fn options_of_a_column_that_do_not_go_together_say_why() {
+        let column =
+            |options| error(r#"#[table(name = "t")]"#, &format!("#[column({options})] a: i64"));
+        for (options, message) in [
+            ("virtual", "`virtual` is for generated columns; say what computes it"),
+            ("generated = \"1\", default = 2", "a generated column is never given a value"),
+            ("primary_key, generated = \"1\"", "a generated column cannot be part of the primary"),
+            ("on_delete = \"cascade\"", "the column refers to nothing; say what it refers to"),
+            ("on_update = \"ignore\"", "there is no action \"ignore\"; there are \"cascade\", "),
+            ("references = \"users\"", "expected a table and a column, such as \"users.id\""),
+            ("default = now()", "a column default is a literal; a value that is computed belongs"),
+            ("key", "unknown option; expected primary_key, auto_increment, unique, default, check"),
+        ] {
+            let found = column(options);
+            assert!(found.starts_with(message), "{options}: {found}");
+        }
+    }
+
+    #[test]
+    fn indexes_and_foreign_keys_that_are_not_whole_say_what_is_missing() {
+        let table = |options| error(&format!(r#"#[table(name = "t", {options})]"#), "a: i64");
+        for (options, message) in [
+            ("index(unique)", "an index is over columns; name their fields, `columns = [a, b]`"),
+            ("index(columns = [b])", "the struct has no field `b`; name fields, not columns"),
+            ("index(column = [a])", "unknown option of an index; expected `columns = [a, b]`"),
+            ("foreign_key(columns = [a])", "a foreign key is `columns = [a, b], table = \"teams\""),
+            ("foreign_key(columns = [a], table = \"t\", references = [a, b])", "a foreign key is "),
+            (
+                "foreign_key(columns = [c], table = \"t\", references = [a])",
+                "the struct has no field",
+            ),
+            (
+                "foreign_key(from = [a])",
+                "unknown option of a foreign key; expected `columns = [a, b]`",
+            ),
+        ] {
+            let found = table(options);
+            assert!(found.starts_with(message), "{options}: {found}");
         }
     }
 }

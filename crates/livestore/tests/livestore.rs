@@ -42,5 +42,7 @@ mod properties;
 mod queries;
 #[path = "livestore/rebases.rs"]
 mod rebases;
+#[path = "livestore/relations.rs"]
+mod relations;
 #[path = "livestore/sync.rs"]
 mod sync;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use crate::capture::FUNCTION as CAPTURE;
+use crate::date_functions::{is_date_function, is_pure_date_function};
 use crate::{Scope, SqliteError, TableAccess, TableDef};
 
 /// In front of every name that is LiveStore's own.
@@ -51,7 +52,7 @@ impl Mode {
 /// alone, on every platform.
 ///
 /// A list of what is allowed, since what SQLite adds tomorrow is not known to be deterministic.
-/// Dates are missing because every date function also understands `now`.
+/// Those about dates have rules of their own, see [`crate::date_functions`].
 const DETERMINISTIC: &[&str] = &[
     "->",
     "->>",
@@ -138,8 +139,21 @@ struct State {
     in_doubt: bool,
     /// The state tables' scopes, by name in lower case.
     tables: BTreeMap<String, Scope>,
+    /// What full-text indexes consist of, by name in lower case.
+    full_texts: BTreeMap<String, FullTextPart>,
     reads: Option<BTreeSet<String>>,
     denied: Option<Denial>,
+}
+
+/// Something that a full-text index of a table of a scope consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FullTextPart {
+    /// The table that queries search.
+    Searched(Scope),
+    /// One of those in which FTS5 keeps it.
+    Shadow(Scope),
+    /// A trigger that tells it of changes.
+    Trigger,
 }
 
 /// Why a statement is refused.
@@ -162,6 +176,7 @@ impl Authorizer {
             was_asked: false,
             in_doubt: false,
             tables: BTreeMap::new(),
+            full_texts: BTreeMap::new(),
             reads: None,
             denied: None,
         };
@@ -178,7 +193,19 @@ impl Authorizer {
 
     pub(crate) fn set_state_tables(&self, tables: &[TableDef]) {
         let scope = |table: &TableDef| (table.name().to_ascii_lowercase(), table.scope());
-        self.lock().tables = tables.iter().map(scope).collect();
+        let mut state = self.lock();
+        state.tables = tables.iter().map(scope).collect();
+        state.full_texts.clear();
+        for table in tables {
+            for index in table.full_texts() {
+                let mut add = |name: &str, part: FullTextPart| {
+                    state.full_texts.insert(name.to_ascii_lowercase(), part);
+                };
+                add(index.name(), FullTextPart::Searched(table.scope()));
+                index.shadows().for_each(|name| add(&name, FullTextPart::Shadow(table.scope())));
+                index.triggers().for_each(|name| add(&name, FullTextPart::Trigger));
+            }
+        }
     }
 
     /// Runs a closure in another mode.
@@ -227,6 +254,11 @@ impl Authorizer {
         (result, self.lock().reads.take().unwrap_or_default())
     }
 
+    /// Notes what a function refuses to do, for the error that it fails its statement with.
+    pub(crate) fn deny(&self, what: String) {
+        self.lock().denied = Some(Denial::Action(what));
+    }
+
     /// Turns SQLite's bare "not authorized" into what was tried and where.
     ///
     /// What is denied always fails, but not always with the code for it: a function does so with
@@ -265,6 +297,7 @@ impl State {
         let denied = match self.mode {
             Mode::System => None,
             Mode::Define => deny_in_definition(context.action),
+            Mode::Read if self.is_data_version(context.action) => None,
             Mode::Read => deny_in_read(context.action),
             Mode::Materialize(event) => self.deny_in_materialize(event, &context),
             Mode::Write(event) => self.deny_in_write(event, &context),
@@ -284,6 +317,7 @@ impl State {
             AuthAction::Read { table_name, column_name } => {
                 self.deny_table_read(event, table_name, column_name, context.database_name)
             }
+            AuthAction::Function { function_name } if is_pure_date_function(function_name) => None,
             AuthAction::Function { function_name } => deny_function(function_name),
             other => Some(describe(other)),
         }
@@ -297,6 +331,10 @@ impl State {
         database: Option<&str>,
     ) -> Option<Denial> {
         let Some(scope) = self.scope_of(table_name) else {
+            if self.full_text_part(table_name).is_some() {
+                // Ranks are calculated by the machine's own mathematics.
+                return Some(describe(AuthAction::Read { table_name, column_name }));
+            }
             if matches!(table_name, "json_each" | "json_tree") {
                 return None;
             }
@@ -320,6 +358,9 @@ impl State {
     /// SQLite names a trigger and a subquery alike as the `accessor`, so this tells our triggers
     /// only where the text is not the app's own.
     fn deny_in_write(&mut self, event: Scope, context: &AuthContext<'_>) -> Option<Denial> {
+        if self.keeps_full_text(event, context) {
+            return None;
+        }
         let (table, access) = match context.action {
             AuthAction::Insert { table_name } => (table_name, TableAccess::Insert),
             AuthAction::Update { table_name, .. } => (table_name, TableAccess::Update),
@@ -339,6 +380,39 @@ impl State {
             Some(scope) if is_in(context.database_name, scope) => None,
             _ => Some(describe(context.action)),
         }
+    }
+
+    /// Tells whether a write to a table does this to keep its full-text indexes: their triggers
+    /// write to them, and FTS5 to its own tables, which no statement of a builder names.
+    fn keeps_full_text(&self, event: Scope, context: &AuthContext<'_>) -> bool {
+        let table = match context.action {
+            AuthAction::Insert { table_name }
+            | AuthAction::Delete { table_name }
+            | AuthAction::Update { table_name, .. }
+            | AuthAction::Read { table_name, .. } => table_name,
+            other => return self.is_data_version(other),
+        };
+        let is_trigger = |name| self.full_text_part(name) == Some(FullTextPart::Trigger);
+        match self.full_text_part(table) {
+            Some(FullTextPart::Searched(scope)) => {
+                event.may_write(scope) && context.accessor.is_some_and(is_trigger)
+            }
+            Some(FullTextPart::Shadow(scope)) => event.may_write(scope),
+            Some(FullTextPart::Trigger) | None => false,
+        }
+    }
+
+    /// Tells whether FTS5 asks whether somebody else has changed the file.
+    fn is_data_version(&self, action: AuthAction<'_>) -> bool {
+        let asks = matches!(
+            action,
+            AuthAction::Pragma { pragma_name: "data_version", pragma_value: None }
+        );
+        asks && !self.full_texts.is_empty()
+    }
+
+    fn full_text_part(&self, name: &str) -> Option<FullTextPart> {
+        self.full_texts.get(&name.to_ascii_lowercase()).copied()
     }
 
     /// Returns the scope of the state table of a name.
@@ -362,6 +436,9 @@ fn out_of_scope(table: &str, scope: Scope, access: TableAccess, event: Scope) ->
 
 fn deny_in_definition(action: AuthAction<'_>) -> Option<Denial> {
     match action {
+        // Where SQLite computes columns, checks rows and keeps indexes, it refuses the present moment
+        // and the machine's time zone itself.
+        AuthAction::Function { function_name } if is_date_function(function_name) => None,
         AuthAction::Function { function_name } => deny_function(function_name),
         _ => None,
     }

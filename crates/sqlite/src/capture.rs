@@ -60,6 +60,9 @@ impl ChangedTables {
     }
 }
 
+/// Rows, each by its table and its key.
+pub(crate) type RowKeys = Vec<(u16, Box<[Value]>)>;
+
 /// The changes captured since it was last emptied, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
@@ -115,7 +118,7 @@ impl Journal {
 
     /// Returns the keys that were captured since the last call, with their tables, and the memory
     /// tables that it names.
-    pub(crate) fn since_recount(&mut self) -> (Vec<(u16, Box<[Value]>)>, ChangedTables) {
+    pub(crate) fn since_recount(&mut self) -> (RowKeys, ChangedTables) {
         let written = self.changes.iter().skip(self.recounted);
         let written = written.map(|change| (change.table, change.key.clone())).collect();
         self.recounted = self.changes.len();

@@ -67,6 +67,7 @@ pub enum Generated {
 }
 
 /// The definition of one column.
+#[expect(clippy::struct_excessive_bools, reason = "each says another thing of the column")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnDef {
     pub(crate) name: String,

@@ -1,5 +1,6 @@
 //! The connection and its three views.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::authorizer::{Authorizer, Mode};
 use crate::capture::{Capture, JournalMark};
 use crate::row::RowCursor;
 use crate::undo::{Preimages, UndoSql};
-use crate::{ChangedTables, Query, Scope, SqliteError, TableDef, Write, sql};
+use crate::{ChangedTables, Query, Scope, SqliteError, TableDef, Write, date_functions, sql};
 
 /// Prepared statements that a connection keeps.
 const STATEMENT_CACHE: usize = 256;
@@ -124,6 +125,7 @@ impl Connection {
         // Without it SQLite plans a statement anew whenever its LIMIT is bound.
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let authorizer = Authorizer::install(&mut raw)?;
+        date_functions::register(&raw, &authorizer)?;
         Ok(Self {
             raw,
             authorizer,
@@ -328,9 +330,10 @@ impl StateRead<'_> {
     ) -> Result<R, SqliteError> {
         let Self { connection, mode, mark } = self;
         let (text, binds) = query.compile()?;
-        let marked = sql::mark(mark, &text);
+        let marked = sql::mark(mark, &pure_dates(mode, &text));
         connection.authorizer.with_mode(mode, || {
-            let explain = |error| connection.authorizer.explain(mode, error, &marked);
+            // What the app wrote, not what became of it.
+            let explain = |error| connection.authorizer.explain(mode, error, &text);
             let mut statement = connection.prepare(mode, &marked)?;
             let rows = statement.query(params_from_iter(binds.iter())).map_err(explain)?;
             // Some statements ask for permission only while they run.
@@ -345,6 +348,7 @@ impl StateRead<'_> {
     pub fn tables_read<Q: Query>(self, query: &Q) -> Result<Vec<usize>, SqliteError> {
         let Self { connection, mode, .. } = self;
         let (text, _) = query.compile()?;
+        let text = pure_dates(mode, &text);
         let (prepared, names): (_, BTreeSet<String>) =
             connection.authorizer.recording_reads(|| {
                 connection.authorizer.with_mode(mode, || {
@@ -353,6 +357,14 @@ impl StateRead<'_> {
             });
         prepared.map_err(|error| connection.authorizer.explain(mode, error, &text))?;
         Ok(connection.state_tables_named(&names))
+    }
+}
+
+/// Makes calls of date functions what materializers may call.
+fn pure_dates(mode: Mode, text: &str) -> Cow<'_, str> {
+    match mode {
+        Mode::Materialize(_) => date_functions::with_pure_dates(text),
+        _ => text.into(),
     }
 }
 

@@ -26,6 +26,7 @@ mod codec;
 mod column;
 mod column_value;
 mod connection;
+mod date_functions;
 mod date_time;
 mod description;
 mod enforcement;
@@ -33,6 +34,7 @@ mod error;
 mod expr;
 mod file_lock;
 mod foreign_key;
+mod full_text;
 mod index;
 mod opened_tables;
 mod query;
@@ -66,6 +68,7 @@ pub use expr::{
 };
 pub use file_lock::FileLock;
 pub use foreign_key::{Action, ForeignKey};
+pub use full_text::FtsDef;
 pub use index::IndexDef;
 /// The library behind [`DateTime`].
 pub use jiff;

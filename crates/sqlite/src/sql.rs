@@ -59,7 +59,7 @@ pub(crate) fn mark_write_for(event: Scope, marked: &str) -> Cow<'_, str> {
     Cow::Owned([mark, without_mark(marked)].concat())
 }
 
-/// Removes the mark again, for messages.
+/// Removes the mark again.
 pub(crate) fn without_mark(sql: &str) -> &str {
     MARKS.iter().find_map(|mark| sql.strip_prefix(mark)).unwrap_or(sql)
 }

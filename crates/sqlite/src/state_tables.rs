@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use rusqlite::params;
+
 use crate::authorizer::{Mode, OWN_PREFIX};
 use crate::enforcement::recounts;
 use crate::undo::UndoSql;
-use crate::{ChangedTables, Connection, Scope, SqliteError, TableDef, check_tables};
+use crate::{ChangedTables, Connection, FtsDef, Scope, SqliteError, TableDef, check_tables};
 
 impl Connection {
     /// Returns the state tables, in the order of [`TableDef::cmp_place`].
@@ -25,17 +27,19 @@ impl Connection {
     }
 
     fn drop_state(&self) -> Result<(), SqliteError> {
-        let mut statement = self.raw.prepare(
-            "SELECT name FROM main.sqlite_schema WHERE type = 'table' \
-             AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, ?) <> ?",
-        )?;
-        let names = statement
-            .query_map((OWN_PREFIX.len() as i64, OWN_PREFIX), |row| row.get(0))?
-            .collect::<Result<Vec<String>, _>>()?;
-        drop(statement);
-        for name in names {
-            self.raw
-                .execute_batch(&format!("DROP TABLE main.\"{}\"", name.replace('"', "\"\"")))?;
+        // A full-text index takes its own tables with it, which nobody else may drop.
+        for is_virtual in [true, false] {
+            let names = self.system().query(
+                "SELECT name FROM main.sqlite_schema WHERE type = 'table' \
+                 AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, ?) <> ? \
+                 AND (sql LIKE 'CREATE VIRTUAL TABLE %') = ?",
+                params![OWN_PREFIX.len() as i64, OWN_PREFIX, is_virtual],
+                |row| row.get::<_, String>(0),
+            )?;
+            for name in names {
+                let name = name.replace('"', "\"\"");
+                self.raw.execute_batch(&format!("DROP TABLE main.\"{name}\""))?;
+            }
         }
         Ok(())
     }
@@ -70,8 +74,11 @@ impl Connection {
         )?;
         for table in tables {
             // SQLite looks for a name in the main database first.
-            if same_name.exists([table.name()])? {
-                return Err(SqliteError::HidesMemoryTable { table: table.name().into() });
+            let full_texts = table.full_texts().iter().map(FtsDef::name);
+            for name in std::iter::once(table.name()).chain(full_texts) {
+                if same_name.exists([name])? {
+                    return Err(SqliteError::HidesMemoryTable { table: name.into() });
+                }
             }
         }
         let database = Scope::Memory.database();
@@ -118,7 +125,12 @@ impl Connection {
     /// Returns the state tables among those of these names, in lower case, by index.
     pub(crate) fn state_tables_named(&self, names: &BTreeSet<String>) -> Vec<usize> {
         let tables = self.tables.iter().enumerate();
-        let is_named = |table: &TableDef| names.contains(&table.name().to_ascii_lowercase());
+        // Whoever searches an index reads its table.
+        let is_named = |table: &TableDef| {
+            let full_texts = table.full_texts().iter().map(FtsDef::name);
+            let mut own = std::iter::once(table.name()).chain(full_texts);
+            own.any(|name| names.contains(&name.to_ascii_lowercase()))
+        };
         tables.filter(|(_, table)| is_named(table)).map(|(index, _)| index).collect()
     }
 }

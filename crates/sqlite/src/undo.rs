@@ -247,12 +247,12 @@ impl Connection {
     /// Reads undo data that [`Preimages::encode`] wrote for the same tables.
     pub fn decode_undo(&self, bytes: &[u8]) -> Result<Preimages, SqliteError> {
         let is_numbered = self.tables.iter().any(TableDef::auto_increment);
-        Preimages::decode(bytes, |table| match table {
-            SEQUENCES => is_numbered.then_some((2, &[0][..])),
-            _ => {
-                let UndoSql { columns, key, .. } = self.undo_sql.get(usize::from(table))?;
-                Some((*columns, &key[..]))
+        Preimages::decode(bytes, |table| {
+            if table == SEQUENCES {
+                return is_numbered.then_some((2, &[0][..]));
             }
+            let UndoSql { columns, key, .. } = self.undo_sql.get(usize::from(table))?;
+            Some((*columns, &key[..]))
         })
     }
 }

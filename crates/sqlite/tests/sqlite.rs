@@ -4,8 +4,12 @@ mod sqlite {
     mod authorization;
     mod change_capture;
     mod connections;
+    mod constraints;
+    mod date_times;
+    mod dates;
     mod definitions;
     mod expression_laws;
+    mod full_text;
     mod memory_tables;
     mod plain_statements;
     mod queries;

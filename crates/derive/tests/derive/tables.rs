@@ -1,5 +1,8 @@
 use livestore_derive::Table;
-use livestore_sqlite::{ColumnDef, ColumnType, Connection, Scope, Table, TableDef, Write};
+use livestore_sqlite::{
+    Action, ColumnDef, ColumnType, Connection, DateTime, DateTimeMillis, ForeignKey, Generated,
+    IndexDef, Scope, Table, TableDef, Write,
+};
 
 #[derive(Table, Debug, Clone, PartialEq)]
 #[table(name = "todos")]
@@ -116,4 +119,115 @@ fn columns_may_have_the_names_of_a_tables_functions() {
     assert_eq!(Word::COLUMNS, ["select", "delete", "sql", "definition", "type"]);
     execute(Word::delete().filter(Word::deleted.eq(true)).try_into().unwrap());
     assert_eq!(connection.read().query(&Word::select().count()).unwrap(), 0);
+}
+
+#[derive(Table, Debug, Clone, PartialEq)]
+#[table(
+    name = "teams",
+    check = "org <> ''",
+    index(columns = [size], filter = "size > 1"),
+    index(name = "teams_by_kind", columns = [kind, size], unique)
+)]
+struct Team {
+    #[column(primary_key)]
+    org: String,
+    #[column(primary_key)]
+    num: i64,
+    #[column(name = "type")]
+    kind: String,
+    size: i64,
+}
+
+#[derive(Table, Debug, Clone, PartialEq)]
+#[table(
+    name = "members",
+    foreign_key(columns = [org, num], table = "teams", references = [org, num], on_delete = "cascade")
+)]
+struct Member {
+    #[column(auto_increment)]
+    id: Option<i64>,
+    org: Option<String>,
+    num: Option<i64>,
+    #[column(references = "members.id", on_delete = "set null", on_update = "cascade")]
+    mentor: Option<i64>,
+    #[column(generated = "org || ' ' || num")]
+    team: Option<String>,
+    #[column(generated = "length(org)", virtual, unique)]
+    letters: Option<u64>,
+    joined: DateTime,
+    left: Option<DateTimeMillis>,
+}
+
+#[test]
+fn indexes_foreign_keys_and_generated_columns_are_what_the_attributes_say() {
+    let teams = TableDef::new(
+        "teams",
+        [
+            ColumnDef::new("org", ColumnType::Text).primary_key(),
+            ColumnDef::new("num", ColumnType::Integer).primary_key(),
+            ColumnDef::new("type", ColumnType::Text),
+            ColumnDef::new("size", ColumnType::Integer),
+        ],
+    );
+    let teams = teams
+        .unwrap()
+        .check("org <> ''")
+        .index(IndexDef::new("teams_size", ["size"]).filter("size > 1"))
+        .index(IndexDef::new("teams_by_kind", ["type", "size"]).unique());
+    assert_eq!(Team::definition(), Ok(teams));
+
+    let integer = |name| ColumnDef::new(name, ColumnType::Integer).nullable();
+    let text = |name| ColumnDef::new(name, ColumnType::Text).nullable();
+    let mentor = integer("mentor").references("members", "id");
+    let members = TableDef::new(
+        "members",
+        [
+            ColumnDef::new("id", ColumnType::Integer).auto_increment(),
+            text("org"),
+            integer("num"),
+            mentor.on_delete(Action::SetNull).on_update(Action::Cascade),
+            text("team").generated("org || ' ' || num", Generated::Stored),
+            integer("letters").generated("length(org)", Generated::Virtual).unique(),
+            ColumnDef::new("joined", ColumnType::DateTime),
+            ColumnDef::new("left", ColumnType::DateTimeMillis).nullable(),
+        ],
+    );
+    let to_team = ForeignKey::new(["org", "num"], "teams", ["org", "num"]);
+    let members = members.unwrap().foreign_key(to_team.on_delete(Action::Cascade));
+    assert_eq!(Member::definition(), Ok(members));
+    assert_eq!(Member::WRITTEN, ["id", "org", "num", "mentor", "joined", "left"]);
+    assert_eq!(Team::WRITTEN, Team::COLUMNS);
+}
+
+#[test]
+fn numbered_and_generated_columns_are_read_and_not_written() {
+    let tables = vec![Team::definition().unwrap(), Member::definition().unwrap()];
+    let mut connection = Connection::open_memory().unwrap();
+    connection.recreate_state(&tables).unwrap();
+    connection.watch_state(tables).unwrap();
+    let execute = |write: Write| connection.write(Scope::Synced).execute(&write).unwrap();
+    let team = Team { org: "acme".into(), num: 7, kind: "k".into(), size: 1 };
+    let member = |org: &str| Member {
+        id: None,
+        org: Some(org.into()),
+        num: Some(7),
+        mentor: None,
+        team: Some("whatever is here is left out".into()),
+        letters: None,
+        joined: "2026-01-02T03:04:05.678Z".parse().unwrap(),
+        left: Some(DateTimeMillis::from_millis(-1).unwrap()),
+    };
+    execute(Team::insert(team).try_into().unwrap());
+    execute(Member::insert(member("acme")).try_into().unwrap());
+    let second = Member { mentor: Some(1), org: None, ..member("") };
+    execute(Member::insert(second).try_into().unwrap());
+    connection.check_foreign_keys().unwrap();
+    let found = connection.read().query(&Member::select().order_by(Member::id)).unwrap();
+    let first =
+        Member { id: Some(1), team: Some("acme 7".into()), letters: Some(4), ..member("acme") };
+    assert_eq!(found[0], first);
+    assert_eq!((found[1].id, found[1].team.clone(), found[1].mentor), (Some(2), None, Some(1)));
+    execute(Team::delete().try_into().unwrap());
+    let left = connection.read().query(&Member::select().filter(Member::id.eq(2))).unwrap();
+    assert_eq!((left.len(), left[0].mentor), (1, None));
 }

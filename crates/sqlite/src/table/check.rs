@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::{MAX_COLUMNS, TableDef, TableError};
-use crate::{ColumnDef, ColumnType, Value};
+use crate::date_functions::asks_for_present;
+use crate::{ColumnDef, ColumnType, FtsDef, Value};
 
 /// Refuses names that would have to be escaped, or that are SQLite's or LiveStore's own.
 pub(super) fn check_name(name: &str) -> Result<(), TableError> {
@@ -78,7 +79,56 @@ impl TableDef {
     }
 
     /// Checks what the builder methods have added; the names of tables are another matter.
-    pub(super) fn check_indexes(&self) -> Result<(), TableError> {
+    pub(super) fn check_parts(&self) -> Result<(), TableError> {
+        let of_columns = self.columns.iter().flat_map(|column| {
+            let generated = column.generated.as_ref().map(|(expression, _)| expression);
+            column.check.iter().chain(generated)
+        });
+        let filters = self.indexes.iter().filter_map(|index| index.filter.as_ref());
+        if let Some(expression) =
+            of_columns.chain(&self.checks).chain(filters).find(|sql| asks_for_present(sql))
+        {
+            let (table, expression) = (self.name.clone(), expression.clone());
+            return Err(TableError::AsksForPresent { table, expression });
+        }
+        self.check_indexes()?;
+        self.full_texts.iter().try_for_each(|index| self.check_full_text(index))
+    }
+
+    fn check_full_text(&self, index: &FtsDef) -> Result<(), TableError> {
+        check_name(&index.name)?;
+        let invalid = |reason: String| {
+            let (table, index) = (self.name.clone(), index.name.clone());
+            Err(TableError::InvalidIndex { table, index, reason })
+        };
+        if !self.has_rowid_key() {
+            return invalid("full-text search needs a table whose key is a single integer".into());
+        }
+        if index.columns.is_empty() {
+            return invalid("it has no columns".into());
+        }
+        let mut seen = HashSet::new();
+        for name in &index.columns {
+            match self.column(name).map(|column| column.column_type) {
+                None => return invalid(format!("the table has no column {name:?}")),
+                Some(ColumnType::Text) => {}
+                Some(other) => return invalid(format!("column {name} is {other:?}, not text")),
+            }
+            let lower = name.to_ascii_lowercase();
+            if matches!(&*lower, "rank" | "rowid") || lower == index.name.to_ascii_lowercase() {
+                return invalid(format!("FTS5 has another meaning for {name}; rename the column"));
+            }
+            if !seen.insert(name) {
+                return invalid(format!("column {name} is named twice"));
+            }
+        }
+        if index.tokenizer.as_ref().is_some_and(|words| words.contains('\0')) {
+            return invalid("its tokenizer holds a zero character".into());
+        }
+        Ok(())
+    }
+
+    fn check_indexes(&self) -> Result<(), TableError> {
         for index in &self.indexes {
             check_name(&index.name)?;
             let invalid = |reason| {

@@ -50,6 +50,9 @@ impl TableDef {
         for index in &self.indexes {
             write_index(&mut sql, self, index);
         }
+        for index in &self.full_texts {
+            index.write_ddl(self, &mut sql);
+        }
         sql
     }
 }

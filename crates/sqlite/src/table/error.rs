@@ -59,6 +59,17 @@ pub enum TableError {
         /// Why not.
         reason: &'static str,
     },
+    /// An expression of the table has another value every time.
+    #[error(
+        "table {table}: {expression} asks for the present moment or the machine's time zone, which \
+         differ between clients; put the moment into the event's payload"
+    )]
+    AsksForPresent {
+        /// The table.
+        table: String,
+        /// The SQL expression.
+        expression: String,
+    },
     /// The default does not fit the column.
     #[error("the default of {table}.{column} is not a {expected:?} literal")]
     InvalidDefault {
@@ -95,7 +106,7 @@ pub enum TableError {
         /// The name of the table referred to.
         referenced: String,
         /// Why not.
-        problem: ForeignKeyProblem,
+        problem: Box<ForeignKeyProblem>,
     },
 }
 

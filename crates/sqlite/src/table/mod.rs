@@ -9,8 +9,8 @@ use std::cmp::Ordering;
 
 use crate::row::RowRef;
 use crate::{
-    Assignment, ColumnDef, DecodeError, Delete, ForeignKey, IndexDef, Insert, Scope, Select,
-    Update, Value, ValueError, sql,
+    Assignment, ColumnDef, DecodeError, Delete, ForeignKey, FtsDef, IndexDef, Insert, Scope,
+    Select, Update, Value, ValueError, sql,
 };
 
 pub(crate) use ddl::quoted;
@@ -35,6 +35,7 @@ pub struct TableDef {
     checks: Vec<String>,
     indexes: Vec<IndexDef>,
     foreign_keys: Vec<ForeignKey>,
+    full_texts: Vec<FtsDef>,
 }
 
 impl TableDef {
@@ -50,6 +51,7 @@ impl TableDef {
             checks: Vec::new(),
             indexes: Vec::new(),
             foreign_keys: Vec::new(),
+            full_texts: Vec::new(),
         };
         def.check_columns()?;
         Ok(def)
@@ -82,6 +84,13 @@ impl TableDef {
     #[must_use]
     pub fn foreign_key(mut self, foreign_key: ForeignKey) -> Self {
         self.foreign_keys.push(foreign_key);
+        self
+    }
+
+    /// Adds an index for full-text search.
+    #[must_use]
+    pub fn full_text(mut self, index: FtsDef) -> Self {
+        self.full_texts.push(index);
         self
     }
 
@@ -134,6 +143,11 @@ impl TableDef {
         };
         let of_columns = self.columns.iter().filter_map(of_column);
         of_columns.chain(self.foreign_keys.iter().cloned()).collect()
+    }
+
+    /// Returns its indexes for full-text search.
+    pub fn full_texts(&self) -> &[FtsDef] {
+        &self.full_texts
     }
 
     /// Tells whether its rows refer to others.

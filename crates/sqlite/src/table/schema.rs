@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{ForeignKeyProblem, TableDef, TableError};
-use crate::{Action, ColumnDef, ForeignKey};
+use crate::{Action, ColumnDef, ForeignKey, FtsDef};
 
 /// Checks the tables of a schema against each other: names of indexes, columns of indexes, foreign
 /// keys.
@@ -12,10 +12,11 @@ use crate::{Action, ColumnDef, ForeignKey};
 pub fn check_tables(tables: &[TableDef]) -> Result<(), TableError> {
     let mut names: HashSet<_> = tables.iter().map(|t| t.name.to_ascii_lowercase()).collect();
     for table in tables {
-        table.check_indexes()?;
-        for index in &table.indexes {
-            if !names.insert(index.name.to_ascii_lowercase()) {
-                return Err(TableError::DuplicateIndex { name: index.name.clone() });
+        table.check_parts()?;
+        let indexes = table.indexes.iter().map(|index| index.name.clone());
+        for name in indexes.chain(table.full_texts.iter().flat_map(FtsDef::names)) {
+            if !names.insert(name.to_ascii_lowercase()) {
+                return Err(TableError::DuplicateIndex { name });
             }
         }
     }
@@ -25,7 +26,7 @@ pub fn check_tables(tables: &[TableDef]) -> Result<(), TableError> {
             let referenced = by_name.get(&*foreign_key.table).copied();
             check_foreign_key(table, &foreign_key, referenced).map_err(|problem| {
                 let (table, columns) = (table.name.clone(), foreign_key.columns.clone());
-                let referenced = foreign_key.table.clone();
+                let (referenced, problem) = (foreign_key.table.clone(), Box::new(problem));
                 TableError::InvalidForeignKey { table, columns, referenced, problem }
             })?;
         }

@@ -185,7 +185,9 @@ fn run_event(connection: &Connection, ops: Vec<Op>, forgiving: bool) {
 }
 
 /// Every row of every table, generated columns included, and how far numbering has come.
-fn everything(connection: &Connection) -> (Vec<Vec<Vec<Value>>>, Vec<(String, i64)>) {
+type Everything = (Vec<Vec<Vec<Value>>>, Vec<(String, i64)>);
+
+fn everything(connection: &Connection) -> Everything {
     let exists = "SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'";
     let sequences = match connection.system().query_one(exists, [], |_| Ok(())).unwrap() {
         Some(()) => connection.system().query(

@@ -1,0 +1,102 @@
+//! Date functions: all of them in queries of apps; in materializers and definitions those that are
+//! functions of their arguments.
+
+use livestore_sqlite::{
+    ColumnDef, ColumnType, Connection, Generated, IndexDef, Row, Scope, Sql, SqliteError, TableDef,
+    TableWrite, Value,
+};
+
+use super::support::{columns, database_of, table_of};
+
+fn database() -> (Connection, TableDef) {
+    let table = table_of([ColumnDef::new("at", ColumnType::Text).nullable()]);
+    (database_of(vec![table.clone()]), table)
+}
+
+fn materialize(connection: &Connection, sql: &str) -> Result<Vec<Row>, SqliteError> {
+    connection.write(Scope::Synced).read().query(&Sql::new(sql))
+}
+
+#[test]
+fn materializers_calculate_with_moments_as_apps_do() {
+    let (connection, _) = database();
+    for call in [
+        "date('2026-01-31', '+1 month', 'weekday 0')",
+        "DateTime ('2026-01-02T03:04:05Z')",
+        "time('03:04:05.678', 'subsec')",
+        "julianday(2460000.5)",
+        "unixepoch('2026-01-02', 'start of year')",
+        "strftime('%Y-%W %J', 1700000000, 'unixepoch')",
+        "strftime('now', '2026-01-02') IS NOT NULL",
+        "timediff('2026-01-02', '2025-12-31')",
+        "date(NULL)",
+        "date('nonsense')",
+        "date(date('2026-01-02'), '-1 day')",
+        "datetime(x'323032362d30312d3032')",
+        "'date(now)' || \"at\" /* date('now') */ -- date('now')\n",
+    ] {
+        let sql = format!("SELECT {call} AS found FROM (SELECT 'x' AS at)");
+        let app = connection.read().query(&Sql::new(&*sql)).unwrap();
+        assert_eq!(materialize(&connection, &sql).unwrap(), app, "{call}");
+    }
+}
+
+#[test]
+fn what_differs_between_clients_is_refused_wherever_it_comes_from() {
+    let (connection, table) = database();
+    let row = columns([("id", 1.into()), ("at", "nOw".into())]);
+    connection.write(Scope::Synced).execute(&TableWrite::insert(&table, row).unwrap()).unwrap();
+    for (call, what) in [
+        ("date()", "the function date with the present moment"),
+        ("TIME ()", "the function time with the present moment"),
+        ("strftime('%Y')", "the function strftime with the present moment"),
+        ("unixepoch('subsec')", "the function unixepoch with the present moment"),
+        ("strftime('%s', 'subsecond')", "the function strftime with the present moment"),
+        ("julianday('NOW')", "the function julianday with the present moment"),
+        ("timediff('2026-01-02', 'now')", "the function timediff with the present moment"),
+        ("date(x'6e6f77')", "the function date with the present moment"),
+        ("date(at)", "the function date with the present moment"),
+        ("date('n' || 'ow')", "the function date with the present moment"),
+        ("datetime('2026-01-02', 'localtime')", "the function datetime with the machine's time"),
+        ("datetime('2026-01-02', 'UTC')", "the function datetime with the machine's time zone"),
+    ] {
+        let sql = format!("SELECT {call} FROM things");
+        connection.read().query(&Sql::new(&*sql)).unwrap();
+        let refused = materialize(&connection, &sql).unwrap_err();
+        assert!(refused.is_deterministic(), "{call}");
+        let SqliteError::Denied { what: found, .. } = &refused else {
+            panic!("{call}: {refused:?}");
+        };
+        assert!(found.starts_with(what), "{call}: {found}");
+    }
+    // A name in quotes is a name all the same, and the authorizer knows it.
+    let refused = materialize(&connection, "SELECT \"date\"('2026-01-02')").unwrap_err();
+    assert!(matches!(refused, SqliteError::Denied { .. }), "{refused:?}");
+    let refused = connection.read().query(&Sql::new("SELECT __livestore_date('2026-01-02')"));
+    assert!(matches!(refused, Err(SqliteError::Denied { .. })), "{refused:?}");
+}
+
+#[test]
+fn definitions_calculate_with_moments_and_refuse_the_present_at_the_latest_when_a_row_is_written() {
+    let at = || ColumnDef::new("at", ColumnType::Text).nullable();
+    let day = |when| ColumnDef::new("day", ColumnType::Text).nullable().generated("date(at)", when);
+    let insert = |table: &TableDef, at: &str| {
+        let connection = database_of(vec![table.clone()]);
+        let row = columns([("id", 1.into()), ("at", at.into())]);
+        connection.write(Scope::Synced).execute(&TableWrite::insert(table, row).unwrap())?;
+        connection.read().query(&Sql::new("SELECT * FROM things"))
+    };
+    for table in [
+        table_of([at(), day(Generated::Stored)]),
+        table_of([at(), day(Generated::Virtual)]),
+        table_of([at().check("date(at) IS NOT NULL")]),
+        table_of([at()]).index(IndexDef::new("i", ["at"]).filter("date(at) > '2026'")),
+    ] {
+        let rows = insert(&table, "2026-01-02T03:04:05Z").unwrap();
+        let day = rows[0].values().get(2);
+        assert!(day.is_none_or(|day| *day == Value::from("2026-01-02")), "{}", table.ddl());
+        let refused = insert(&table, "now").unwrap_err();
+        assert!(refused.is_deterministic(), "{refused}");
+        assert!(refused.to_string().contains("non-deterministic use of date()"), "{refused}");
+    }
+}
