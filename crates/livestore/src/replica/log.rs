@@ -33,12 +33,16 @@ pub(super) fn group_id(row: &Row<'_>, column: usize) -> rusqlite::Result<GroupId
     GroupId::from_slice(bytes).ok_or_else(|| damaged(column, "not a group id"))
 }
 
+fn event_id(row: &Row<'_>, column: usize) -> rusqlite::Result<EventId> {
+    let bytes = row.get_ref(column)?.as_blob()?;
+    EventId::from_slice(bytes).ok_or_else(|| damaged(column, "not an event id"))
+}
+
 /// Reads an event from the columns id, name and args.
 pub(super) fn event(row: &Row<'_>, column: usize) -> rusqlite::Result<Event> {
-    let id = EventId::from_slice(row.get_ref(column)?.as_blob()?);
     let name = EventName::new(row.get_ref(column + 1)?.as_str()?);
     Ok(Event {
-        id: id.ok_or_else(|| damaged(column, "not an event id"))?,
+        id: event_id(row, column)?,
         name: name.map_err(|_| damaged(column + 1, "not an event name"))?,
         args: CanonicalJson::trusted(row.get_ref(column + 2)?.as_str()?),
     })
@@ -50,6 +54,34 @@ pub(super) fn session_id(row: &Row<'_>, column: usize) -> rusqlite::Result<Sessi
 
 fn client_id(row: &Row<'_>, column: usize) -> rusqlite::Result<ClientId> {
     ClientId::new(row.get_ref(column)?.as_str()?).map_err(|_| damaged(column, "not a client id"))
+}
+
+/// Reads a row of the log that begins with seq, client, group_id, event_id, name, args, client_id and
+/// session_id.
+///
+/// Names mostly are those of the row before, with which they are shared then: checking them and
+/// making room for them costs as much as the rest of a row.
+fn log_row(row: &Row<'_>, before: Option<&LogRow>) -> rusqlite::Result<LogRow> {
+    let (name, client, session) =
+        (row.get_ref(4)?.as_str()?, row.get_ref(6)?.as_str()?, row.get_ref(7)?.as_str()?);
+    let event = match before {
+        Some(before) if before.event.name.as_str() == name => Event {
+            id: event_id(row, 3)?,
+            name: before.event.name.clone(),
+            args: CanonicalJson::trusted(row.get_ref(5)?.as_str()?),
+        },
+        _ => event(row, 3)?,
+    };
+    let client_id = match before {
+        Some(before) if before.client_id.as_str() == client => before.client_id.clone(),
+        _ => client_id(row, 6)?,
+    };
+    let session_id = match before {
+        Some(before) if before.session_id.as_str() == session => before.session_id.clone(),
+        _ => session_id(row, 7)?,
+    };
+    let (at, group_id) = (row.get(0)?, group_id(row, 2)?);
+    Ok(LogRow { at, client: row.get(1)?, group_id, event, client_id, session_id })
 }
 
 /// Appends a confirmed group to the log.
@@ -246,16 +278,9 @@ pub(crate) fn rows(
     ];
     let (mut rows, mut bytes) = (Vec::new(), 0);
     connection.system().for_each(sql, params, |row| {
-        let event = event(row, 3)?;
-        bytes += event.args.as_str().len();
-        rows.push(LogRow {
-            at: row.get(0)?,
-            client: row.get(1)?,
-            group_id: group_id(row, 2)?,
-            event,
-            client_id: client_id(row, 6)?,
-            session_id: session_id(row, 7)?,
-        });
+        let row = log_row(row, rows.last())?;
+        bytes += row.event.args.as_str().len();
+        rows.push(row);
         Ok(bytes < SLICE_BYTES)
     })?;
     Ok(rows)
