@@ -12,15 +12,21 @@ mod table;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Makes a struct an event's payload.
+/// Makes a struct an event's payload, or an enum a family of events.
 ///
-/// The struct must also implement serde's `Serialize` and `Deserialize`.
+/// A struct must also implement serde's `Serialize` and `Deserialize`. An enum need not: each
+/// variant is an event of its own, whose payload is the one value that it holds, or its named
+/// fields. The options stand at the struct, or at each variant.
 ///
 /// - `#[event(name = "v1.TodoCreated")]` is required: the name in the log.
-/// - `#[event(name = "FilterChanged", client_only)]` never leaves the store: it is applied to
-///   memory tables and forgotten. With `persist` besides, it is kept in this client's log and
-///   applied to client tables.
-#[proc_macro_derive(Event, attributes(event))]
+/// - `#[event(name = "FilterChanged", client_only)]` never leaves the store. With `persist` besides,
+///   it is kept in this client's log and applied to client tables; with `memory`, it is applied to
+///   memory tables and forgotten. With neither, the schema decides: `memory`, unless it says
+///   `persist_client_only`.
+/// - `#[event(version = 1)]` is the version of the materializer; raise it when that changes.
+/// - `#[event(deprecated = "why")]` warns once when the event is applied. At a field, it warns when
+///   the field has a value.
+#[proc_macro_derive(Event, attributes(event, serde))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     event::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()

@@ -10,11 +10,13 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+pub mod big_integer;
 mod clock;
 mod driver;
 mod error;
 mod event;
 mod eventlog;
+mod group;
 pub mod inspect;
 mod live;
 mod materializer;
@@ -24,11 +26,15 @@ pub mod replica;
 mod schema;
 mod store;
 pub mod sync_provider;
+mod unknown;
+mod upcaster;
+mod warning;
 
 pub use adapter::{Adapter, FileAdapter, MemoryAdapter};
 pub use error::{CommitError, OpenError, QueryError, ReceiptError, Unavailable};
-pub use event::{Event, EventKind, GroupBuilder, IntoGroup, NewEvent};
+pub use event::{Event, EventDef, EventKind};
 pub use eventlog::{Events, LoggedEvent};
+pub use group::{GroupBuilder, IntoGroup, NewEvent};
 pub use live::{LiveQuery, Subscription};
 pub use livestore_core::{
     BackendId, CanonicalJson, ClientId, EventId, EventName, GlobalSeqNum, GroupId, JsonError,
@@ -52,6 +58,13 @@ pub use replica::{
 pub use schema::{Schema, SchemaBuilder, SchemaError, StateVersion};
 pub use store::Store;
 pub use sync_provider::{SyncError, SyncProvider};
+pub use unknown::UnknownEvents;
+pub use upcaster::Upcaster;
+pub use warning::Warning;
+
+/// What derived code names, for those who have no `serde` themselves.
+#[doc(hidden)]
+pub use serde;
 
 /// Makes a new random, time-ordered id, for primary keys.
 ///

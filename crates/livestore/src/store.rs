@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
@@ -13,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::adapter::Adapter;
 use crate::driver::Driver;
-use crate::event::{GroupBuilder, IntoGroup};
+use crate::group::{GroupBuilder, IntoGroup};
 use crate::eventlog::{Events, LoggedEvent};
 use crate::live::LiveQuery;
 use crate::options::StoreOptions;
@@ -22,7 +23,10 @@ use crate::replica::{
     Committed, DeadLetter, Quarantined, RebuildProgress, Replica, ReplicaConfig, ReplicaError,
     SyncStatus,
 };
-use crate::{CommitError, OpenError, QueryError, Schema, Unavailable, clock, materializer};
+use crate::{
+    CommitError, OpenError, QueryError, Schema, Unavailable, UnknownEvents, Warning, clock,
+    materializer,
+};
 
 /// A local database that is derived from a log of events, and syncs the log with a backend.
 ///
@@ -49,9 +53,11 @@ pub(crate) struct Inner {
     graph: Graph,
     /// One for each state table, in the schema's order.
     tables: Vec<Source>,
-    /// What [`SyncStatus`] and the dead letters are derived from.
+    /// What [`SyncStatus`], the dead letters and the warnings are derived from.
     status: Source,
     dead_letters: Source,
+    warned: Source,
+    warnings: Mutex<Vec<Warning>>,
     waiters: Mutex<BTreeMap<(Awaited, u64), Waker>>,
     driver_wake: Arc<Notify>,
 }
@@ -83,9 +89,11 @@ impl Inner {
         let wakers = self.wakers(fates.chain(has_failed.then_some(Awaited::Durability)));
         let changed = replica.poll_changes().unwrap_or_default();
         let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
+        let warned = self.keep(replica.poll_warnings()).then_some(&self.warned);
+        let unknown = replica.poll_unknown();
         let status = (replica.status() != before).then_some(&self.status);
         let tables = changed.iter().map(|table| &self.tables[table]);
-        let mut sources = tables.chain(letters).chain(status).peekable();
+        let mut sources = tables.chain(letters).chain(status).chain(warned).peekable();
         if sources.peek().is_none() {
             drop(replica);
         } else {
@@ -97,7 +105,33 @@ impl Inner {
             });
         }
         wakers.into_iter().for_each(Waker::wake);
+        self.tell_of_unknown(&unknown);
         Ok(result)
+    }
+
+    /// Keeps warnings for those who ask; tells whether there are any.
+    fn keep(&self, warnings: Vec<Warning>) -> bool {
+        if warnings.is_empty() {
+            return false;
+        }
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(warnings);
+        true
+    }
+
+    /// Takes a warning that the replica does not know of.
+    pub(crate) fn warn(&self, warning: Warning) -> Result<(), Unavailable> {
+        self.write(|replica| replica.warn(warning))
+    }
+
+    /// Calls the app with events that its schema does not know.
+    fn tell_of_unknown(&self, events: &[LoggedEvent]) {
+        let UnknownEvents::Callback(call) = self.schema.unknown_events() else { return };
+        for event in events {
+            // What the app's function leaves behind when it panics is its own business.
+            if catch_unwind(AssertUnwindSafe(|| call(event))).is_err() {
+                tracing::error!(name = %event.name, "the callback for unknown events panicked");
+            }
+        }
     }
 
     /// Wakes those who wait for something.
@@ -226,10 +260,14 @@ impl Store {
             tables,
             status: graph.source(),
             dead_letters: graph.source(),
+            warned: graph.source(),
+            warnings: Mutex::default(),
             graph,
             waiters: Mutex::default(),
             driver_wake: Arc::clone(&driver_wake),
         });
+        // What was met while the state was derived; nobody has closed the store yet.
+        let _ = inner.write(|_| ());
         let driver = Driver::start(&inner, medium.sync, medium.path, medium.lock, driver_wake)?;
         Ok(Self(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) })))
     }
@@ -363,6 +401,19 @@ impl Store {
     /// Makes the sync status live: subscribers are called whenever something of it changes.
     pub fn live_sync_status(&self) -> LiveQuery<SyncStatus> {
         self.live(self.0.inner.status.clone(), |inner| Ok(inner.read(Replica::status)?))
+    }
+
+    /// Returns what is not as it should be and hinders nobody, such as a deprecated event that was
+    /// applied; each once, in the order in which it was noticed.
+    pub fn warnings(&self) -> Vec<Warning> {
+        self.0.inner.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the warnings live, for a developer's tool that shows them.
+    pub fn live_warnings(&self) -> LiveQuery<Vec<Warning>> {
+        self.live(self.0.inner.warned.clone(), |inner| {
+            Ok(inner.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        })
     }
 
     /// Reads the groups that could not be applied or were refused, oldest first.

@@ -16,6 +16,8 @@ mod crash;
 mod crash_images;
 #[path = "livestore/durability.rs"]
 mod durability;
+#[path = "livestore/events.rs"]
+mod events;
 #[path = "livestore/family.rs"]
 mod family;
 #[path = "livestore/files.rs"]

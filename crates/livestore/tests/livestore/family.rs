@@ -199,5 +199,5 @@ pub fn draft(id: &str, text: &str) -> DraftSaved {
 
 /// Encodes an event, so that events of different types fit one list.
 pub fn new<E: Event>(event: E) -> NewEvent {
-    NewEvent::new(E::NAME, &event).expect("the payload has a canonical form")
+    NewEvent::of(event).expect("the payload has a canonical form")
 }

@@ -91,7 +91,7 @@ impl Tables {
 }
 
 fn decode<E: Event>(args: &CanonicalJson) -> Result<E, Refused> {
-    args.decode().map_err(|_| Refused)
+    E::decode("", args).map_err(|_| Refused)
 }
 
 /// Replays the log of a replica: what is confirmed up to the state head, then the pending tail.
