@@ -11,6 +11,7 @@
 
 mod adapter;
 pub mod big_integer;
+mod boot;
 mod clock;
 mod driver;
 mod error;
@@ -31,6 +32,7 @@ mod upcaster;
 mod warning;
 
 pub use adapter::{Adapter, FileAdapter, MemoryAdapter};
+pub use boot::{BootStatus, BootStatuses, InitialSync};
 pub use error::{CommitError, OpenError, QueryError, ReceiptError, Unavailable};
 pub use event::{Event, EventDef, EventKind};
 pub use eventlog::{Events, LoggedEvent};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use livestore_core::{BackendId, ClientId, ConfirmedGroup, GroupId, SessionId, StoreId};
 use livestore_reactive::{Computed, Context, Graph, Signal, Source};
@@ -13,6 +14,7 @@ use livestore_sqlite::{Durability, Query, SqliteError, StateHash};
 use tokio::sync::Notify;
 
 use crate::adapter::Adapter;
+use crate::boot::{BootListeners, BootStatus, InitialSync};
 use crate::driver::Driver;
 use crate::group::{GroupBuilder, IntoGroup};
 use crate::eventlog::{Events, LoggedEvent};
@@ -20,7 +22,7 @@ use crate::live::LiveQuery;
 use crate::options::StoreOptions;
 use crate::receipt::{Awaited, CommitReceipt};
 use crate::replica::{
-    Committed, DeadLetter, Quarantined, RebuildProgress, Replica, ReplicaConfig, ReplicaError,
+    Committed, ConnectionState, DeadLetter, Quarantined, RebuildProgress, Replica, ReplicaConfig, ReplicaError,
     SyncStatus,
 };
 use crate::{
@@ -61,6 +63,9 @@ pub(crate) struct Inner {
     waiters: Mutex<BTreeMap<(Awaited, u64), Waker>>,
     driver_wake: Arc<Notify>,
 }
+
+/// Events of a log that is replayed to see whether the materializers are what they were.
+const MAX_CHECKED_EVENTS: u64 = 2_000;
 
 impl Inner {
     /// Locks the replica to look at it.
@@ -116,6 +121,15 @@ impl Inner {
         }
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(warnings);
         true
+    }
+
+    /// Compares the state with a replay of its log, if that is short, and warns if they differ.
+    pub(crate) fn check_materializers(&self) -> Result<(), Unavailable> {
+        self.write(|replica| match replica.differs_from_replay(MAX_CHECKED_EVENTS) {
+            Ok(true) => replica.warn(Warning::StateDiffersFromReplay),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "the state could not be compared with a replay"),
+        })
     }
 
     /// Takes a warning that the replica does not know of.
@@ -213,6 +227,8 @@ impl Store {
         adapter: impl Adapter,
         options: StoreOptions,
     ) -> Result<Self, OpenError> {
+        let boot = options.boot;
+        boot.tell(BootStatus::Loading);
         let store_id = StoreId::new(store_id)?;
         let medium = adapter.open(&store_id)?;
         let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
@@ -234,7 +250,12 @@ impl Store {
             seed: random,
         };
         let shown = path.display().to_string();
+        let mut was_rebuilt = false;
         let mut progress = |RebuildProgress { done, total }| {
+            if !std::mem::replace(&mut was_rebuilt, true) {
+                boot.tell(BootStatus::Migrating);
+            }
+            boot.tell(BootStatus::Rehydrating { done, total });
             tracing::info!(store = %store_id, done, total, "deriving the state from the log");
         };
         let now_ms = clock::now_ms();
@@ -266,10 +287,59 @@ impl Store {
             waiters: Mutex::default(),
             driver_wake: Arc::clone(&driver_wake),
         });
-        // What was met while the state was derived; nobody has closed the store yet.
-        let _ = inner.write(|_| ());
-        let driver = Driver::start(&inner, medium.sync, medium.path, medium.lock, driver_wake)?;
-        Ok(Self(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) })))
+        // Nobody has closed the store yet, and it says so itself if anybody has.
+        let _ = inner.write(|replica| {
+            let count = replica.status().quarantined;
+            if was_rebuilt && count > 0 {
+                replica.warn(Warning::EventsSkipped { count });
+            }
+        });
+        let check = options.check_materializers && !was_rebuilt && medium.path.is_some();
+        let has_backend = medium.sync.is_some();
+        let driver =
+            Driver::start(&inner, medium.sync, medium.path, medium.lock, driver_wake, check)?;
+        let store = Self(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) }));
+        if let InitialSync::Blocking { timeout } = options.initial_sync
+            && has_backend
+        {
+            store.wait_for_first_pull(timeout, &boot);
+        }
+        for warning in store.warnings() {
+            boot.tell(BootStatus::Warning { warning });
+        }
+        boot.tell(BootStatus::Done);
+        Ok(store)
+    }
+
+    /// Waits until everything is in the state that the backend has, syncing stops, or time is over.
+    fn wait_for_first_pull(&self, timeout: Duration, boot: &BootListeners) {
+        let deadline = Instant::now() + timeout;
+        let (sender, statuses) = mpsc::channel();
+        // Nobody listens any more once the wait is over.
+        let _subscription =
+            self.live_sync_status().subscribe(move |status| drop(sender.send(status.clone())));
+        let mut last = None;
+        let mut last_error = None;
+        let reason = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(status) = statuses.recv_timeout(left) else {
+                let error = last_error.map_or_else(String::new, |error| format!(": {error}"));
+                break format!("it took longer than {timeout:?}{error}");
+            };
+            let (done, total) = (status.confirmed_head.0, status.backend_head.map(|head| head.0));
+            if last.replace((done, total)) != Some((done, total)) {
+                boot.tell(BootStatus::Syncing { done, total });
+            }
+            if let ConnectionState::Stopped(reason) = status.connection {
+                break reason.to_string();
+            }
+            if total == Some(done) {
+                return;
+            }
+            last_error = status.last_error;
+        };
+        // A store that was closed meanwhile says so itself.
+        let _ = self.0.inner.warn(Warning::InitialSyncIncomplete { reason });
     }
 
     /// Commits an event, or an array, vector or tuple of events as one group.

@@ -8,6 +8,8 @@ mod app;
 mod backend;
 #[path = "livestore/bad_input.rs"]
 mod bad_input;
+#[path = "livestore/boot.rs"]
+mod boot;
 #[path = "livestore/commit.rs"]
 mod commit;
 #[path = "livestore/crash.rs"]

@@ -35,9 +35,18 @@ impl fmt::Debug for StateHash {
 impl Connection {
     /// Hashes the synced tables of the state.
     pub fn state_hash(&self) -> Result<StateHash, SqliteError> {
+        self.hash_tables(|scope| scope == Scope::Synced)
+    }
+
+    /// Hashes all tables of the state that are on disk; to be compared on one client alone.
+    pub fn stored_state_hash(&self) -> Result<StateHash, SqliteError> {
+        self.hash_tables(|scope| scope != Scope::Memory)
+    }
+
+    fn hash_tables(&self, has: impl Fn(Scope) -> bool) -> Result<StateHash, SqliteError> {
         let mut hasher = blake3::Hasher::new();
         let mut bytes = Vec::new();
-        for table in self.tables().iter().filter(|table| table.scope() == Scope::Synced) {
+        for table in self.tables().iter().filter(|table| has(table.scope())) {
             let names = |indexes: &mut dyn Iterator<Item = usize>| {
                 let names: Vec<_> =
                     indexes.map(|i| format!("\"{}\"", table.columns()[i].name())).collect();

@@ -140,6 +140,17 @@ impl Replica {
         if self.meta.backend_id.is_some() { InDoubt::All } else { InDoubt::These(HashSet::new()) }
     }
 
+    /// Tells whether a replay of the log leads to another state; a log of more than so many events
+    /// is not replayed.
+    pub(crate) fn differs_from_replay(&self, max_events: u64) -> Result<bool, ReplicaError> {
+        let events = self.meta.state_head.0 + self.tail.events + self.tail.client_only_events;
+        if events > max_events {
+            return Ok(false);
+        }
+        let replayed = replay(&self.connection, &self.schema, &self.meta, &mut |_| ())?;
+        Ok(replayed.stored_state_hash()? != self.connection.stored_state_hash()?)
+    }
+
     /// Derives the state from the log in a fresh database and returns its hash.
     ///
     /// If it differs from [`Replica::state_hash`], a materializer is not a function of its
@@ -163,6 +174,16 @@ pub(crate) fn replay_hash(
     meta: &Meta,
     done: &mut dyn FnMut(u64),
 ) -> Result<StateHash, ReplicaError> {
+    Ok(replay(store, schema, meta, done)?.state_hash()?)
+}
+
+/// Derives the state of a store from its log in a fresh database.
+fn replay(
+    store: &Connection,
+    schema: &Schema,
+    meta: &Meta,
+    done: &mut dyn FnMut(u64),
+) -> Result<Connection, ReplicaError> {
     let mut fresh = Connection::open_memory()?;
     fresh.recreate_state(schema.tables())?;
     fresh.watch_state(schema.tables().to_vec())?;
@@ -171,7 +192,7 @@ pub(crate) fn replay_hash(
         replay.log(done)?;
         replay.tail(done)
     })?;
-    Ok(fresh.state_hash()?)
+    Ok(fresh)
 }
 
 /// A store and the fresh database that its events are applied to.
