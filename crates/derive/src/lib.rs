@@ -1,4 +1,4 @@
-//! `#[derive(Event)]` and `#[derive(Table)]`.
+//! `#[derive(Event)]`, `#[derive(Table)]` and `#[derive(ClientDocument)]`.
 //!
 //! The macros only translate a struct into what could be written by hand with the run-time API;
 //! they hold no rules of their own. Use them through the `livestore` crate, which the generated
@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod document;
 mod event;
 mod table;
 
@@ -30,6 +31,18 @@ use syn::{DeriveInput, parse_macro_input};
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     event::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a type the value of a client document.
+///
+/// It must also implement `Default`, `Clone` and serde's `Serialize` and `Deserialize`.
+///
+/// - `#[document(name = "uiState")]` is required: the document's name.
+/// - `#[document(name = "uiState", by_session)]` gives each session a document of its own.
+#[proc_macro_derive(ClientDocument, attributes(document))]
+pub fn derive_client_document(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    document::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Makes a struct a row of a state table.

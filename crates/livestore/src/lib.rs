@@ -13,6 +13,7 @@ mod adapter;
 pub mod big_integer;
 mod boot;
 mod clock;
+mod document;
 mod driver;
 mod error;
 mod event;
@@ -33,6 +34,7 @@ mod warning;
 
 pub use adapter::{Adapter, FileAdapter, MemoryAdapter};
 pub use boot::{BootStatus, BootStatuses, InitialSync};
+pub use document::{ClientDocument, Document, DocumentDef, DocumentQuery};
 pub use error::{CommitError, OpenError, QueryError, ReceiptError, Unavailable};
 pub use event::{Event, EventDef, EventKind};
 pub use eventlog::{Events, LoggedEvent};
@@ -42,7 +44,7 @@ pub use livestore_core::{
     BackendId, CanonicalJson, ClientId, EventId, EventName, GlobalSeqNum, GroupId, JsonError,
     SeqNum, SessionId, StoreId, protocol,
 };
-pub use livestore_derive::{Event, Table};
+pub use livestore_derive::{ClientDocument, Event, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
     Column, ColumnDef, ColumnType, ColumnValue, Count, DecodeError, Delete, Durability, Expr,

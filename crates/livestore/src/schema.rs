@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use livestore_core::{CanonicalJson, EventName, EventNameError};
+use livestore_core::{CanonicalJson, EventName, EventNameError, JsonError};
 use livestore_sqlite::{Scope, Table, TableDef, TableError};
 
+use crate::document::{ClientDocument, DocumentDef};
 use crate::event::EventKind;
 use crate::materializer::{IntoWrites, Materializer, MaterializerContext};
 use crate::unknown::UnknownEvents;
@@ -68,6 +69,9 @@ pub enum SchemaError {
     /// An event's name is not valid.
     #[error(transparent)]
     EventName(#[from] EventNameError),
+    /// The default of a client document has no JSON form.
+    #[error("the default of a client document cannot be stored: {0}")]
+    DocumentDefault(#[from] JsonError),
     /// A table cannot be what its definition says.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -114,6 +118,7 @@ pub(crate) struct Registered {
 struct Parts {
     tables: Vec<TableDef>,
     events: HashMap<EventName, Registered>,
+    documents: Vec<DocumentDef>,
     unknown_events: UnknownEvents,
     version: StateVersion,
 }
@@ -138,6 +143,16 @@ impl Schema {
         let mut events: Vec<_> = self.0.events.values().filter_map(|e| e.def.as_ref()).collect();
         events.sort_by_key(|def| def.name());
         events
+    }
+
+    /// Returns the client documents, in the order in which they were added.
+    pub fn documents(&self) -> &[DocumentDef] {
+        &self.0.documents
+    }
+
+    /// Returns the client document of a name.
+    pub(crate) fn document(&self, name: &str) -> Option<&DocumentDef> {
+        self.documents().iter().find(|def| def.name() == name)
     }
 
     /// Returns the version of the state that this schema derives.
@@ -168,6 +183,7 @@ pub struct SchemaBuilder {
     tables: Vec<Result<TableDef, TableError>>,
     events: Vec<(EventDef, Materializer)>,
     upcasters: Vec<Upcaster>,
+    documents: Vec<Result<DocumentDef, JsonError>>,
     unknown_events: UnknownEvents,
     persist_client_only: bool,
     materializer_version: u64,
@@ -224,6 +240,18 @@ impl SchemaBuilder {
         self
     }
 
+    /// Adds a client document that is described by a type, with its table and its event.
+    pub fn document<T: ClientDocument>(mut self) -> Self {
+        self.documents.push(T::definition());
+        self
+    }
+
+    /// Adds a client document that was defined at run time, with its table and its event.
+    pub fn document_def(mut self, document: DocumentDef) -> Self {
+        self.documents.push(Ok(document));
+        self
+    }
+
     /// Adds the meaning of an event that is no longer defined: another event.
     ///
     /// Chains of upcasters are followed to their end, where there has to be an event.
@@ -258,7 +286,15 @@ impl SchemaBuilder {
     }
 
     /// Checks the parts and makes the schema.
-    pub fn build(self) -> Result<Schema, SchemaError> {
+    pub fn build(mut self) -> Result<Schema, SchemaError> {
+        let documents = self.documents.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for document in &documents {
+            let table = document.table()?;
+            let materializer = Materializer::untyped(document.materializer(table.clone()));
+            let def = EventDef::new(document.event_name(), EventKind::ClientOnly);
+            self.events.push((def, materializer));
+            self.tables.push(Ok(table));
+        }
         let mut tables = self.tables.into_iter().collect::<Result<Vec<_>, _>>()?;
         tables.sort_by(|a, b| a.name().cmp(b.name()));
         let mut lower: Vec<_> = tables.iter().map(|t| t.name().to_ascii_lowercase()).collect();
@@ -280,7 +316,7 @@ impl SchemaBuilder {
         let version = state_version(&tables, self.materializer_version, &events, &self.upcasters);
         upcaster::register(&mut events, self.upcasters)?;
         let unknown_events = self.unknown_events;
-        Ok(Schema(Arc::new(Parts { tables, events, unknown_events, version })))
+        Ok(Schema(Arc::new(Parts { tables, events, documents, unknown_events, version })))
     }
 }
 

@@ -25,8 +25,10 @@ use crate::replica::{
     Committed, ConnectionState, DeadLetter, Quarantined, RebuildProgress, Replica, ReplicaConfig, ReplicaError,
     SyncStatus,
 };
+use crate::document::{ClientDocument, Document, DocumentDef};
+use crate::warning::Warnings;
 use crate::{
-    CommitError, OpenError, QueryError, Schema, Unavailable, UnknownEvents, Warning, clock,
+    CommitError, NewEvent, OpenError, QueryError, Schema, Unavailable, UnknownEvents, Warning, clock,
     materializer,
 };
 
@@ -59,7 +61,9 @@ pub(crate) struct Inner {
     status: Source,
     dead_letters: Source,
     warned: Source,
+    /// Those that were handed out, and where new ones come from.
     warnings: Mutex<Vec<Warning>>,
+    new_warnings: Arc<Warnings>,
     waiters: Mutex<BTreeMap<(Awaited, u64), Waker>>,
     driver_wake: Arc<Notify>,
 }
@@ -126,15 +130,23 @@ impl Inner {
     /// Compares the state with a replay of its log, if that is short, and warns if they differ.
     pub(crate) fn check_materializers(&self) -> Result<(), Unavailable> {
         self.write(|replica| match replica.differs_from_replay(MAX_CHECKED_EVENTS) {
-            Ok(true) => replica.warn(Warning::StateDiffersFromReplay),
+            Ok(true) => replica.warnings().tell(Warning::StateDiffersFromReplay),
             Ok(false) => {}
             Err(error) => tracing::debug!(%error, "the state could not be compared with a replay"),
         })
     }
 
-    /// Takes a warning that the replica does not know of.
-    pub(crate) fn warn(&self, warning: Warning) -> Result<(), Unavailable> {
-        self.write(|replica| replica.warn(warning))
+    /// Returns where warnings go; they are handed out with the next change of the replica.
+    pub(crate) fn warnings(&self) -> &Arc<Warnings> {
+        &self.new_warnings
+    }
+
+    pub(crate) fn session_id(&self) -> &SessionId {
+        &self.session_id
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
     }
 
     /// Calls the app with events that its schema does not know.
@@ -173,8 +185,62 @@ impl Inner {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Commits what a closure commits; `None` if it finds that it should not.
+    fn commit_by(
+        self: &Arc<Self>,
+        durability: Durability,
+        commit: impl FnOnce(&mut Replica, u64) -> Result<Option<Committed>, CommitError>,
+    ) -> Result<Option<CommitReceipt>, CommitError> {
+        let now_ms = clock::now_ms();
+        let committed = self.write(|replica| {
+            let committed = commit(replica, now_ms)?;
+            if let Some(committed) = committed
+                && durability == Durability::Full
+            {
+                replica.require_full(committed.ordinal);
+            }
+            Ok::<_, CommitError>(committed)
+        })??;
+        self.driver_wake.notify_one();
+        let receipt = |committed| CommitReceipt::new(Arc::downgrade(self), committed, durability);
+        Ok(committed.map(receipt))
+    }
+
+    /// Commits events if a condition holds, with nothing in between.
+    pub(crate) fn commit_if(
+        self: &Arc<Self>,
+        events: Vec<NewEvent>,
+        condition: impl FnOnce(&Replica) -> Result<bool, SqliteError>,
+    ) -> Result<Option<CommitReceipt>, CommitError> {
+        self.commit_by(self.durability, |replica, now_ms| {
+            if condition(replica)? { replica.commit(events, now_ms).map(Some) } else { Ok(None) }
+        })
+    }
+
     pub(crate) fn query<Q: Query>(&self, query: &Q) -> Result<Q::Output, QueryError> {
         Ok(self.read(|replica| replica.connection().read().query(query))??)
+    }
+
+    /// Makes a query live.
+    pub(crate) fn live_query<Q: Query>(self: &Arc<Self>, query: Q) -> LiveQuery<Q::Output>
+    where
+        Q::Output: PartialEq,
+    {
+        let read = self.read(|replica| replica.connection().read().tables_read(&query));
+        let sources: Vec<Source> = match read {
+            Ok(Ok(tables)) => tables.into_iter().map(|i| self.tables[i].clone()).collect(),
+            // The query will tell what is wrong with it when it runs.
+            _ => Vec::new(),
+        };
+        let inner = Arc::downgrade(self);
+        let computed = self.graph.computed(move |context| {
+            // Watched before it is read: a commit in between then counts as a change.
+            for source in &sources {
+                context.track(source);
+            }
+            upgrade(&inner)?.query(&query)
+        });
+        LiveQuery::new(self.graph.clone(), computed)
     }
 
     /// Drops the replica, which closes the file, and tells everyone who waits.
@@ -269,6 +335,7 @@ impl Store {
         graph.on_unsettled(|unsettled| {
             tracing::error!(%unsettled, "subscribers keep committing in answer to each other");
         });
+        let new_warnings = Arc::clone(replica.warnings());
         let tables = schema.tables().iter().map(|_| graph.source()).collect();
         let driver_wake = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
@@ -283,6 +350,7 @@ impl Store {
             dead_letters: graph.source(),
             warned: graph.source(),
             warnings: Mutex::default(),
+            new_warnings,
             graph,
             waiters: Mutex::default(),
             driver_wake: Arc::clone(&driver_wake),
@@ -291,7 +359,7 @@ impl Store {
         let _ = inner.write(|replica| {
             let count = replica.status().quarantined;
             if was_rebuilt && count > 0 {
-                replica.warn(Warning::EventsSkipped { count });
+                replica.warnings().tell(Warning::EventsSkipped { count });
             }
         });
         let check = options.check_materializers && !was_rebuilt && medium.path.is_some();
@@ -338,8 +406,7 @@ impl Store {
             }
             last_error = status.last_error;
         };
-        // A store that was closed meanwhile says so itself.
-        let _ = self.0.inner.warn(Warning::InitialSyncIncomplete { reason });
+        self.0.inner.warnings().tell(Warning::InitialSyncIncomplete { reason });
     }
 
     /// Commits an event, or an array, vector or tuple of events as one group.
@@ -383,17 +450,28 @@ impl Store {
         durability: Durability,
         commit: impl FnOnce(&mut Replica, u64) -> Result<Committed, CommitError>,
     ) -> Result<CommitReceipt, CommitError> {
-        let now_ms = clock::now_ms();
+        let committed = |replica: &mut Replica, now_ms| commit(replica, now_ms).map(Some);
+        let receipt = self.0.inner.commit_by(durability, committed)?;
+        receipt.ok_or(CommitError::Store(Unavailable::Closed))
+    }
+
+    /// Returns a client document: that of the session if it is keyed by session, else the one whose
+    /// id is `default`; [`Document::with_id`] leads to others.
+    ///
+    /// Using it fails if the schema does not have it.
+    pub fn document<T: ClientDocument>(&self) -> Document<T> {
         let inner = &self.0.inner;
-        let committed = inner.write(|replica| {
-            let committed = commit(replica, now_ms)?;
-            if durability == Durability::Full {
-                replica.require_full(committed.ordinal);
-            }
-            Ok::<_, CommitError>(committed)
-        })??;
-        inner.driver_wake.notify_one();
-        Ok(CommitReceipt::new(Arc::downgrade(inner), committed, durability))
+        let known = inner.schema.document(T::NAME).cloned();
+        let def = known.unwrap_or_else(|| DocumentDef::unknown(T::NAME));
+        Document::new(inner, def, T::default())
+    }
+
+    /// Returns a client document as JSON, as [`Store::document`] does; `None` if the schema does
+    /// not have it.
+    pub fn document_json(&self, name: &str) -> Option<Document<serde_json::Value>> {
+        let def = self.0.inner.schema.document(name)?.clone();
+        let default = (*def.default).clone();
+        Some(Document::new(&self.0.inner, def, default))
     }
 
     /// Finds the receipt of a group that was committed by this client, in this opening of the
@@ -428,21 +506,7 @@ impl Store {
     where
         Q::Output: PartialEq,
     {
-        let read = self.0.inner.read(|replica| replica.connection().read().tables_read(&query));
-        let sources: Vec<Source> = match read {
-            Ok(Ok(tables)) => tables.into_iter().map(|i| self.0.inner.tables[i].clone()).collect(),
-            // The query will tell what is wrong with it when it runs.
-            _ => Vec::new(),
-        };
-        let inner = Arc::downgrade(&self.0.inner);
-        let computed = self.0.inner.graph.computed(move |context| {
-            // Watched before it is read: a commit in between then counts as a change.
-            for source in &sources {
-                context.track(source);
-            }
-            upgrade(&inner)?.query(&query)
-        });
-        LiveQuery::new(self.0.inner.graph.clone(), computed)
+        self.0.inner.live_query(query)
     }
 
     /// Makes a value that is set by the app; live values can depend on it.
@@ -476,6 +540,8 @@ impl Store {
     /// Returns what is not as it should be and hinders nobody, such as a deprecated event that was
     /// applied; each once, in the order in which it was noticed.
     pub fn warnings(&self) -> Vec<Warning> {
+        // Those that came while the state was only read; a store that is closed has no new ones.
+        let _ = self.0.inner.write(|_| ());
         self.0.inner.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

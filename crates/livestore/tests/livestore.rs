@@ -16,6 +16,8 @@ mod commit;
 mod crash;
 #[path = "livestore/crash_images.rs"]
 mod crash_images;
+#[path = "livestore/documents.rs"]
+mod documents;
 #[path = "livestore/durability.rs"]
 mod durability;
 #[path = "livestore/events.rs"]

@@ -16,6 +16,7 @@ mod status;
 mod step;
 mod upstream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use livestore_core::mutant::{self, Mutant};
@@ -92,7 +93,7 @@ pub struct Replica {
     changes: ChangedTables,
     fates: Vec<(GroupId, Fate)>,
     unknown: Vec<LoggedEvent>,
-    warnings: Warnings,
+    warnings: Arc<Warnings>,
     dead_letters_changed: bool,
 }
 
@@ -148,7 +149,7 @@ impl Replica {
             changes: ChangedTables::default(),
             fates: Vec::new(),
             unknown: Vec::new(),
-            warnings: Warnings::default(),
+            warnings: Arc::default(),
             dead_letters_changed: false,
         };
         replica.derive_state(progress, now_ms).map_err(|source| OpenError::Rebuild { source })?;
@@ -335,9 +336,9 @@ impl Replica {
         std::mem::take(&mut self.unknown)
     }
 
-    /// Takes a warning of somebody else's.
-    pub(crate) fn warn(&self, warning: Warning) {
-        self.warnings.tell(warning);
+    /// Returns where warnings go, for those that others have.
+    pub(crate) fn warnings(&self) -> &Arc<Warnings> {
+        &self.warnings
     }
 
     /// Hands out the warnings since the last call; each was logged already.
