@@ -104,7 +104,7 @@ pub enum CommitError {
     #[error(transparent)]
     EventName(#[from] EventNameError),
     /// The payload has no canonical JSON.
-    #[error("the payload of event {name} cannot be stored: {source}")]
+    #[error("the payload of event {name} cannot be stored: {source}{}", advice(.source))]
     Payload {
         /// The event's name.
         name: EventName,
@@ -145,6 +145,13 @@ pub enum CommitError {
     /// The store cannot be used now.
     #[error(transparent)]
     Store(#[from] Unavailable),
+}
+
+fn advice(source: &JsonError) -> &'static str {
+    match source {
+        JsonError::IntegerTooLarge { .. } => ", with #[serde(with = \"livestore::big_integer\")]",
+        _ => "",
+    }
 }
 
 /// Why a store cannot be used at all.

@@ -27,9 +27,8 @@ impl NewEvent {
     /// Encodes a typed event, so that events of different types fit one list.
     pub fn of<E: Event>(event: E) -> Result<Self, CommitError> {
         let name = EventName::new(event.name())?;
-        let args = event
-            .encode()
-            .map_err(|source| CommitError::Payload { name: name.clone(), source })?;
+        let args =
+            event.encode().map_err(|source| CommitError::Payload { name: name.clone(), source })?;
         Ok(Self { name, args })
     }
 

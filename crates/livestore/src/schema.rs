@@ -40,7 +40,9 @@ pub enum SchemaError {
         name: EventName,
     },
     /// An upcaster leads to nothing that has a materializer.
-    #[error("the upcaster of {from} leads to {to}, which the schema does not have; add it as an event")]
+    #[error(
+        "the upcaster of {from} leads to {to}, which the schema does not have; add it as an event"
+    )]
     UnknownUpcast {
         /// The event that it starts from.
         from: EventName,

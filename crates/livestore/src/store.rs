@@ -15,21 +15,21 @@ use tokio::sync::Notify;
 
 use crate::adapter::Adapter;
 use crate::boot::{BootListeners, BootStatus, InitialSync};
+use crate::document::{ClientDocument, Document, DocumentDef};
 use crate::driver::Driver;
-use crate::group::{GroupBuilder, IntoGroup};
 use crate::eventlog::{Events, LoggedEvent};
+use crate::group::{GroupBuilder, IntoGroup};
 use crate::live::LiveQuery;
 use crate::options::StoreOptions;
 use crate::receipt::{Awaited, CommitReceipt};
 use crate::replica::{
-    Committed, ConnectionState, DeadLetter, Quarantined, RebuildProgress, Replica, ReplicaConfig, ReplicaError,
-    SyncStatus,
+    Committed, ConnectionState, DeadLetter, Quarantined, RebuildProgress, Replica, ReplicaConfig,
+    ReplicaError, SyncStatus,
 };
-use crate::document::{ClientDocument, Document, DocumentDef};
 use crate::warning::Warnings;
 use crate::{
-    CommitError, NewEvent, OpenError, QueryError, Schema, Unavailable, UnknownEvents, Warning, clock,
-    materializer,
+    CommitError, NewEvent, OpenError, QueryError, Schema, Unavailable, UnknownEvents, Warning,
+    clock, materializer,
 };
 
 /// A local database that is derived from a log of events, and syncs the log with a backend.

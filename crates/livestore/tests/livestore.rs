@@ -22,10 +22,14 @@ mod documents;
 mod durability;
 #[path = "livestore/events.rs"]
 mod events;
+#[path = "livestore/evolution.rs"]
+mod evolution;
 #[path = "livestore/family.rs"]
 mod family;
 #[path = "livestore/files.rs"]
 mod files;
+#[path = "livestore/forbidden.rs"]
+mod forbidden;
 #[path = "livestore/format_doc.rs"]
 mod format_doc;
 #[path = "livestore/golden.rs"]
@@ -44,5 +48,7 @@ mod oracle;
 mod properties;
 #[path = "livestore/rebases.rs"]
 mod rebases;
+#[path = "livestore/releases.rs"]
+mod releases;
 #[path = "livestore/sync.rs"]
 mod sync;

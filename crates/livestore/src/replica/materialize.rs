@@ -30,8 +30,7 @@ impl<'a> Authored<'a> {
         kind: EventKind,
         after: SeqNum,
     ) -> impl Iterator<Item = Self> + Clone {
-        let (group_id, client_id, session_id) =
-            (group.id(), group.client_id(), group.session_id());
+        let (group_id, client_id, session_id) = (group.id(), group.client_id(), group.session_id());
         group.events().iter().zip(1..).map(move |(event, nth)| {
             let position = behind(after, kind, nth);
             Self { event, position, group_id, client_id, session_id }
@@ -72,8 +71,7 @@ pub(super) fn materialize(
     }
     let write = connection.write(kind.scope());
     let state = write.read();
-    let context =
-        MaterializerContext { event, position, group_id, client_id, session_id, state };
+    let context = MaterializerContext { event, position, group_id, client_id, session_id, state };
     for statement in registered.materializer.run(&context)? {
         write.execute(&statement)?;
     }
@@ -214,7 +212,8 @@ impl Replica {
         kind: EventKind,
     ) -> Result<(), End> {
         for (index, authored) in events.into_iter().enumerate() {
-            let outcome = materialize(&self.connection, &self.schema, kind, authored, &self.warnings);
+            let outcome =
+                materialize(&self.connection, &self.schema, kind, authored, &self.warnings);
             let verdict = verdict(authored.event, outcome).map_err(End::Replica)?;
             verdict.map_err(|skipped| End::Failed(index, skipped))?;
         }

@@ -163,7 +163,6 @@ impl Replica {
         now_ms: u64,
     ) -> Result<(), ReplicaError> {
         if self.needs_rebuild()? {
-            progress(RebuildProgress { done: 0, total: self.meta.head.seq.0 });
             self.start_rebuild()?;
         }
         self.connection.watch_state(self.schema.tables().to_vec())?;

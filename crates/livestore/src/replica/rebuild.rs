@@ -5,8 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use livestore_core::{GlobalSeqNum, SeqNum};
 use livestore_core::mutant::{self, Mutant};
+use livestore_core::{GlobalSeqNum, SeqNum};
 use livestore_sqlite::{Connection, SqliteError, StateHash};
 
 use super::exceptions::{self, Counts};

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use livestore::prelude::*;
 use livestore::{
-    BootStatus, HistoryAnswer, InitialSync, PoisonAnswer, SchemaBuilder, StoreOptions, UnknownEvents, Warning,
+    BootStatus, HistoryAnswer, InitialSync, PoisonAnswer, SchemaBuilder, StoreOptions,
+    UnknownEvents, Warning,
 };
 use livestore_core::IdGenerator;
 use serde::{Deserialize, Serialize};

@@ -78,13 +78,14 @@ fn each_variant_of_a_family_is_an_event_of_its_own() {
 
 #[test]
 fn a_family_decodes_what_it_encodes_and_nothing_else() {
-    for event in [created("a"), TodoEvent::Completed(Completion { id: "b".into() }), TodoEvent::Cleared] {
+    for event in
+        [created("a"), TodoEvent::Completed(Completion { id: "b".into() }), TodoEvent::Cleared]
+    {
         let (name, args) = (event.name(), event.clone().encode().unwrap());
         assert_eq!(TodoEvent::decode(name, &args).unwrap(), event);
         assert!(TodoEvent::decode("v1.Other", &args).is_err());
     }
-    let names: Vec<_> =
-        TodoEvent::definitions().iter().map(|def| def.name().to_owned()).collect();
+    let names: Vec<_> = TodoEvent::definitions().iter().map(|def| def.name().to_owned()).collect();
     assert_eq!(names, ["v1.TodoCreated", "v1.TodoCompleted", "v1.TodosCleared"]);
 }
 
@@ -162,10 +163,8 @@ fn a_deprecated_event_or_field_warns_once_and_is_applied() {
 
     store.commit(Renamed { old_name: None }).unwrap();
     let name = livestore::EventName::new("v1.Renamed").unwrap();
-    let event = Warning::DeprecatedEvent {
-        name: name.clone(),
-        reason: "commit v2.Renamed instead".into(),
-    };
+    let event =
+        Warning::DeprecatedEvent { name: name.clone(), reason: "commit v2.Renamed instead".into() };
     assert_eq!(store.warnings(), [event.clone()], "the field has no value");
     for _ in 0..2 {
         store.commit(Renamed { old_name: Some("a".into()) }).unwrap();

@@ -9,7 +9,8 @@ use livestore::prelude::*;
 use livestore::{CanonicalJson, Event, Replica};
 
 use crate::family::{
-    Draft, DraftPlace, DraftSaved, Note, NoteDeleted, NotePlace, NoteWritten, Pin, Seat, SeatFreed, SeatPinned, SeatTaken,
+    Draft, DraftPlace, DraftSaved, Note, NoteDeleted, NotePlace, NoteWritten, Pin, Seat, SeatFreed,
+    SeatPinned, SeatTaken,
 };
 
 /// A place in the log: a position, and how many client-only events behind it.
@@ -39,12 +40,7 @@ pub struct Replayed {
 struct Refused;
 
 impl Tables {
-    fn apply(
-        &mut self,
-        (at, nth): Place,
-        name: &str,
-        args: &CanonicalJson,
-    ) -> Result<(), Refused> {
+    fn apply(&mut self, (at, nth): Place, name: &str, args: &CanonicalJson) -> Result<(), Refused> {
         match name {
             NoteWritten::NAME => {
                 let NoteWritten { id, text } = decode(args)?;
@@ -96,8 +92,7 @@ impl Tables {
             let places = read.query(&NotePlace::select()).unwrap();
             note_places = places.iter().map(|row| (row.id.clone(), row.at)).collect();
             let places = read.query(&DraftPlace::select()).unwrap();
-            draft_places =
-                places.iter().map(|row| (row.id.clone(), (row.at, row.nth))).collect();
+            draft_places = places.iter().map(|row| (row.id.clone(), (row.at, row.nth))).collect();
         }
         Self {
             note_places,
