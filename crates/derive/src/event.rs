@@ -2,7 +2,9 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
+use syn::token::Brace;
 use syn::{
     Attribute, Data, DeriveInput, Error, Field, Fields, FieldsNamed, Ident, LitInt, LitStr, Path,
     Result, Variant,
@@ -277,7 +279,8 @@ fn member(variant: &Variant) -> Result<Member> {
         }
         Fields::Unit => {
             let payload = format_ident!("__{}Payload", ident);
-            let none = FieldsNamed { brace_token: Default::default(), named: Default::default() };
+            let (brace_token, named) = (Brace::default(), Punctuated::default());
+            let none = FieldsNamed { brace_token, named };
             Ok(Member {
                 payload: payload_struct(&payload, variant, &none),
                 name_of: quote!(Self::#ident),

@@ -362,7 +362,9 @@ fn state_version(
         field("upcast");
         field(from);
         field(&to.len().to_string());
-        to.iter().for_each(|to| field(to));
+        for to in to {
+            field(to);
+        }
         field(&version.to_string());
     }
     StateVersion(*hasher.finalize().as_bytes())

@@ -204,10 +204,10 @@ impl<T: DeserializeOwned + Clone> DocumentQuery<T> {
             }
         }
     }
+}
 
-    fn collect_stored(&self, mut rows: RowCursor<'_>) -> Result<Option<String>, SqliteError> {
-        Ok(rows.next()?.map(|row| row.get(0, "value")).transpose()?)
-    }
+fn stored_value(mut rows: RowCursor<'_>) -> Result<Option<String>, SqliteError> {
+    Ok(rows.next()?.map(|row| row.get(0, "value")).transpose()?)
 }
 
 impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Query for DocumentQuery<T> {
@@ -218,7 +218,7 @@ impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Query for DocumentQuer
     }
 
     fn collect(&self, rows: RowCursor<'_>) -> Result<T, SqliteError> {
-        Ok(self.read(self.collect_stored(rows)?.as_deref()))
+        Ok(self.read(stored_value(rows)?.as_deref()))
     }
 }
 
@@ -239,7 +239,7 @@ impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Query for StoredQuery<
     }
 
     fn collect(&self, rows: RowCursor<'_>) -> Result<Option<String>, SqliteError> {
-        self.0.collect_stored(rows)
+        stored_value(rows)
     }
 }
 

@@ -156,14 +156,14 @@ fn count(rows: u64) -> i64 {
     rows.try_into().unwrap_or(i64::MAX)
 }
 
-fn note_place(id: &str, cx: &MaterializerContext<'_>) -> Option<Insert<NotePlace>> {
+fn note_place(id: &str, cx: &MaterializerContext<'_>) -> Insert<NotePlace> {
     let at = count(cx.position().global.0);
-    Some(NotePlace::insert(NotePlace { id: id.into(), at }).or_replace())
+    NotePlace::insert(NotePlace { id: id.into(), at }).or_replace()
 }
 
-fn draft_place(id: &str, cx: &MaterializerContext<'_>) -> Option<Insert<DraftPlace>> {
+fn draft_place(id: &str, cx: &MaterializerContext<'_>) -> Insert<DraftPlace> {
     let (at, nth) = (count(cx.position().global.0), cx.position().client.into());
-    Some(DraftPlace::insert(DraftPlace { id: id.into(), at, nth }).or_replace())
+    DraftPlace::insert(DraftPlace { id: id.into(), at, nth }).or_replace()
 }
 
 /// The app, whose materializers also write down where their events stand if they are to.
@@ -178,7 +178,7 @@ fn builder(places: bool) -> SchemaBuilder {
         .event(move |e: NoteWritten, cx| {
             let before = cx.query(&Note::select().filter(Note::id.eq(&e.id)).first())?;
             let revision = before.map_or(0, |note| note.revision) + 1;
-            let place = if places { note_place(&e.id, cx) } else { None };
+            let place = places.then(|| note_place(&e.id, cx));
             let note = Note { id: e.id, text: e.text, revision };
             Ok::<_, MaterializeError>((Note::insert(note).or_replace(), place))
         })
@@ -191,7 +191,7 @@ fn builder(places: bool) -> SchemaBuilder {
         })
         .event(move |e: DraftSaved, cx| {
             let notes_then = count(cx.query(&Note::select().count())?);
-            let place = if places { draft_place(&e.id, cx) } else { None };
+            let place = places.then(|| draft_place(&e.id, cx));
             let draft = Draft { id: e.id, text: e.text, notes_then };
             Ok::<_, MaterializeError>((Draft::insert(draft).or_replace(), place))
         })
