@@ -1,4 +1,4 @@
-//! `#[derive(Event)]`, `#[derive(Table)]` and `#[derive(FromRow)]`.
+//! `#[derive(Event)]`, `#[derive(Table)]`, `#[derive(FromRow)]` and `#[derive(ClientDocument)]`.
 //!
 //! The macros only translate a struct into what could be written by hand with the run-time API;
 //! they hold no rules of their own. Use them through the `livestore` crate, which the generated
@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod document;
 mod event;
 mod row;
 mod table;
@@ -13,21 +14,39 @@ mod table;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Makes a struct an event's payload.
+/// Makes a struct an event's payload, or an enum a family of events.
 ///
-/// The struct must also implement serde's `Serialize` and `Deserialize`.
+/// A struct must also implement serde's `Serialize` and `Deserialize`. An enum need not: each
+/// variant is an event of its own, whose payload is the one value that it holds, or its named
+/// fields. The options stand at the struct, or at each variant.
 ///
 /// - `#[event(name = "v1.TodoCreated")]` is required: the name in the log.
-/// - `#[event(name = "FilterChanged", client_only)]` never leaves the store: it is applied to
-///   memory tables and forgotten. With `persist` besides, it is kept in this client's log and
-///   applied to client tables.
+/// - `#[event(name = "FilterChanged", client_only)]` never leaves the store. With `persist` besides,
+///   it is kept in this client's log and applied to client tables; with `memory`, it is applied to
+///   memory tables and forgotten. With neither, the schema decides: `memory`, unless it says
+///   `persist_client_only`.
+/// - `#[event(version = 1)]` is the version of the materializer; raise it when that changes.
+/// - `#[event(deprecated = "why")]` warns once when the event is applied. At a field, it warns when
+///   the field has a value.
 /// - `#[event(name = "v1.TodoCreated", schema)]` tells what the payload looks like in
-///   `Schema::describe`: the struct also derives `schemars::JsonSchema`, and `livestore` has its
-///   feature `schemars`.
-#[proc_macro_derive(Event, attributes(event))]
+///   `Schema::describe`: the payload's type also derives `schemars::JsonSchema`, and `livestore` has
+///   its feature `schemars`.
+#[proc_macro_derive(Event, attributes(event, serde))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     event::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a type the value of a client document.
+///
+/// It must also implement `Default`, `Clone` and serde's `Serialize` and `Deserialize`.
+///
+/// - `#[document(name = "uiState")]` is required: the document's name.
+/// - `#[document(name = "uiState", by_session)]` gives each session a document of its own.
+#[proc_macro_derive(ClientDocument, attributes(document))]
+pub fn derive_client_document(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    document::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Makes a struct a row of a state table.

@@ -4,8 +4,7 @@ use livestore_sqlite::{TableDef, TableDescription};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::Schema;
-use crate::event::EventKind;
+use crate::{EventDef, EventKind, Schema};
 
 /// What a schema is, as a serialisable value; from [`Schema::describe`].
 ///
@@ -55,22 +54,34 @@ pub struct EventDescription {
     pub version: Option<u32>,
     /// How far it goes.
     pub kind: EventKind,
+    /// The version of its materializer; left out if it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub materializer_version: u64,
+    /// Why it should no longer be used; left out if it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<String>,
     /// The JSON Schema of its payload; left out if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Value>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Schema {
     /// Describes tables and events as a value that can be written down.
     pub fn describe(&self) -> SchemaDescription {
-        let event = |(name, kind): (&livestore_core::EventName, EventKind)| EventDescription {
-            name: name.to_string(),
-            version: version_in(name.as_str()),
-            kind,
-            payload: self.payload_schema(name),
+        let event = |def: &EventDef| EventDescription {
+            name: def.name().into(),
+            version: version_in(def.name()),
+            kind: def.kind(),
+            materializer_version: def.materializer_version(),
+            deprecated: def.deprecation().map(Into::into),
+            payload: def.payload(),
         };
-        let mut events: Vec<_> = self.events().map(event).collect();
-        events.sort_by(|a, b| a.name.cmp(&b.name));
+        let events = self.events().into_iter().map(event).collect();
         SchemaDescription {
             state_version: self.state_version().to_hex(),
             materializer_version: self.materializer_version(),

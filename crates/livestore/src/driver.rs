@@ -41,12 +41,17 @@ impl Driver {
         path: Option<PathBuf>,
         lock: Option<FileLock>,
         wake: Arc<Notify>,
+        check_materializers: bool,
     ) -> Result<Self, OpenError> {
         let (stop, stopped) = watch::channel(false);
         let mut thread = None;
         if provider.is_some() || path.is_some() {
             let store = Arc::downgrade(inner);
             let run = move || {
+                if check_materializers && let Some(inner) = store.upgrade() {
+                    // A store that is closed already has nothing left to check.
+                    let _ = inner.check_materializers();
+                }
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 match runtime {
                     Ok(runtime) => {

@@ -104,13 +104,30 @@ pub enum CommitError {
     #[error(transparent)]
     EventName(#[from] EventNameError),
     /// The payload has no canonical JSON.
-    #[error("the payload of event {name} cannot be stored: {source}")]
+    #[error("the payload of event {name} cannot be stored: {source}{}", advice(.source))]
     Payload {
         /// The event's name.
         name: EventName,
         /// What is wrong with it.
         source: JsonError,
     },
+    /// The schema has no such document.
+    #[error("the schema has no document {name}; add it with SchemaBuilder::document")]
+    UnknownDocument {
+        /// The document's name.
+        name: String,
+    },
+    /// A document cannot have such a value, or has no such field.
+    #[error("document {document} cannot be set: {reason}")]
+    Document {
+        /// The document's name.
+        document: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Reading what the commit depends on failed.
+    #[error(transparent)]
+    Query(QueryError),
     /// The events do not make a group.
     #[error(transparent)]
     Group(#[from] GroupError),
@@ -128,6 +145,13 @@ pub enum CommitError {
     /// The store cannot be used now.
     #[error(transparent)]
     Store(#[from] Unavailable),
+}
+
+fn advice(source: &JsonError) -> &'static str {
+    match source {
+        JsonError::IntegerTooLarge { .. } => ", with #[serde(with = \"livestore::big_integer\")]",
+        _ => "",
+    }
 }
 
 /// Why a store cannot be used at all.
@@ -152,6 +176,12 @@ pub enum QueryError {
     /// A materializer failed while the state was derived.
     #[error(transparent)]
     Replica(std::sync::Arc<ReplicaError>),
+    /// The schema has no such document.
+    #[error("the schema has no document {name}; add it with SchemaBuilder::document")]
+    UnknownDocument {
+        /// The document's name.
+        name: String,
+    },
     /// The store cannot be used now.
     #[error(transparent)]
     Store(#[from] Unavailable),

@@ -1,11 +1,10 @@
-//! Events as an app defines and commits them.
+//! Events as an app defines them: their kinds, their definitions, and the types of their payloads.
 
-use livestore_core::{CanonicalJson, EventName};
+use std::borrow::Cow;
+
+use livestore_core::{CanonicalJson, JsonError};
 use livestore_sqlite::Scope;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use crate::CommitError;
 
 /// How far an event goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,143 +44,171 @@ impl std::fmt::Display for EventKind {
     }
 }
 
-/// The payload type of one kind of event; implemented by `#[derive(Event)]`.
-pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The event's name in the log, by convention `v1.PastTense`.
-    const NAME: &'static str;
-    /// How far the event goes.
-    const KIND: EventKind = EventKind::Synced;
-
-    /// Returns the JSON Schema of the payload, for [`Schema::describe`](crate::Schema::describe),
-    /// if the type tells it: with `#[event(schema)]`, if it has one by the crate `schemars`.
-    fn payload_schema() -> Option<serde_json::Value> {
-        None
-    }
-}
-
-/// An event on its way into the log: a name and a canonical payload.
+/// What an event is, apart from its materializer.
 ///
-/// Typed events become one by themselves; other languages and generic tools make theirs with
-/// [`NewEvent::new`].
+/// `#[derive(Event)]` writes it down for a type; for an event that is defined at run time, make it
+/// with [`EventDef::synced`] or [`EventDef::client_only`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEvent {
-    pub(crate) name: EventName,
-    pub(crate) args: CanonicalJson,
+#[must_use = "a definition does nothing until a schema has it"]
+pub struct EventDef {
+    name: Cow<'static, str>,
+    kind: EventKind,
+    /// True if the event is client-only and says nothing of whether it is kept.
+    follows_schema: bool,
+    version: u64,
+    deprecated: Option<Cow<'static, str>>,
+    deprecated_fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    payload: Option<PayloadSchema>,
 }
 
-impl NewEvent {
-    /// Makes an event from a name and any payload that has a JSON form.
-    pub fn new<T: Serialize + ?Sized>(name: &str, args: &T) -> Result<Self, CommitError> {
-        let name = EventName::new(name)?;
-        let args = CanonicalJson::encode(args)
-            .map_err(|source| CommitError::Payload { name: name.clone(), source })?;
-        Ok(Self { name, args })
+/// The JSON Schema of an event's payload.
+#[derive(Debug, Clone)]
+enum PayloadSchema {
+    /// Made from the type when it is asked for.
+    OfType(fn() -> serde_json::Value),
+    Given(serde_json::Value),
+}
+
+impl PayloadSchema {
+    fn to_value(&self) -> serde_json::Value {
+        match self {
+            Self::OfType(schema) => schema(),
+            Self::Given(schema) => schema.clone(),
+        }
+    }
+}
+
+impl PartialEq for PayloadSchema {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_value() == other.to_value()
+    }
+}
+
+impl Eq for PayloadSchema {}
+
+impl EventDef {
+    /// Defines an event of a kind; its name is by convention `v1.PastTense`.
+    pub fn new(name: impl Into<Cow<'static, str>>, kind: EventKind) -> Self {
+        let name = name.into();
+        let (deprecated, deprecated_fields) = (None, Vec::new());
+        let (follows_schema, version, payload) = (false, 0, None);
+        Self { name, kind, follows_schema, version, deprecated, deprecated_fields, payload }
     }
 
-    /// Makes an event from a name and a payload that is canonical already.
-    pub fn from_json(name: &str, args: CanonicalJson) -> Result<Self, CommitError> {
-        Ok(Self { name: EventName::new(name)?, args })
+    /// Defines an event that goes to the backend and all clients.
+    pub fn synced(name: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(name, EventKind::Synced)
     }
 
-    /// Returns the event's name.
-    pub fn name(&self) -> &EventName {
+    /// Defines an event that never leaves this client.
+    ///
+    /// It is a memory event, or a persisted one if the schema says
+    /// [`persist_client_only`](crate::SchemaBuilder::persist_client_only).
+    pub fn client_only(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { follows_schema: true, ..Self::new(name, EventKind::Memory) }
+    }
+
+    /// Sets the version of the event's materializer, 0 by default.
+    ///
+    /// Raise it whenever the materializer does something else than before, so that the state is
+    /// derived anew; a program cannot see that from outside.
+    pub fn version(mut self, version: u64) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Marks the event as one that should no longer be used; it warns once when it is applied.
+    pub fn deprecated(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.deprecated = Some(reason.into());
+        self
+    }
+
+    /// Marks a field of the payload as one that should no longer be used; it warns once when an
+    /// event is applied in which the field has a value.
+    pub fn deprecated_field(
+        mut self,
+        field: impl Into<Cow<'static, str>>,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.deprecated_fields.push((field.into(), reason.into()));
+        self
+    }
+
+    /// Describes the payload by a JSON Schema, for [`Schema::describe`](crate::Schema::describe); it
+    /// is told and not enforced.
+    pub fn payload_schema(mut self, schema: serde_json::Value) -> Self {
+        self.payload = Some(PayloadSchema::Given(schema));
+        self
+    }
+
+    /// Describes the payload by the schema of its type, made when it is asked for; for the derive
+    /// macro.
+    #[doc(hidden)]
+    pub fn payload_of(mut self, schema: fn() -> serde_json::Value) -> Self {
+        self.payload = Some(PayloadSchema::OfType(schema));
+        self
+    }
+
+    /// Returns the JSON Schema of the payload, if it is known.
+    pub fn payload(&self) -> Option<serde_json::Value> {
+        self.payload.as_ref().map(PayloadSchema::to_value)
+    }
+
+    /// Returns the event's name in the log.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns the payload.
-    pub fn args(&self) -> &CanonicalJson {
-        &self.args
+    /// Returns how far the event goes.
+    pub fn kind(&self) -> EventKind {
+        self.kind
     }
-}
 
-/// What one commit takes: an event, or an array, vector or tuple of events.
-///
-/// All of them become one group: they are applied, pushed and seen by others together. The type
-/// parameter only keeps the implementations apart; leave it to inference.
-pub trait IntoGroup<Kind> {
-    /// Encodes the events, in order.
-    fn into_events(self) -> Result<Vec<NewEvent>, CommitError>;
-}
-
-/// Tells a single event from a list in [`IntoGroup`].
-#[derive(Debug)]
-pub enum One {}
-
-/// Tells a list of events from a single one in [`IntoGroup`].
-#[derive(Debug)]
-pub enum Many {}
-
-/// Tells an encoded event from a typed one in [`IntoGroup`].
-#[derive(Debug)]
-pub enum Encoded {}
-
-impl<E: Event> IntoGroup<One> for E {
-    fn into_events(self) -> Result<Vec<NewEvent>, CommitError> {
-        Ok(vec![NewEvent::new(E::NAME, &self)?])
+    /// Returns the version of its materializer.
+    pub fn materializer_version(&self) -> u64 {
+        self.version
     }
-}
 
-impl IntoGroup<Encoded> for NewEvent {
-    fn into_events(self) -> Result<Vec<NewEvent>, CommitError> {
-        Ok(vec![self])
+    /// Returns why the event should no longer be used, if so.
+    pub fn deprecation(&self) -> Option<&str> {
+        self.deprecated.as_deref()
     }
-}
 
-impl<E: IntoGroup<Kind>, Kind> IntoGroup<(Many, Kind)> for Vec<E> {
-    fn into_events(self) -> Result<Vec<NewEvent>, CommitError> {
-        flatten(self)
+    /// Returns the fields that should no longer be used, each with the reason.
+    pub fn deprecated_fields(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.deprecated_fields.iter().map(|(field, reason)| (&**field, &**reason))
     }
-}
 
-impl<E: IntoGroup<Kind>, Kind, const N: usize> IntoGroup<(Many, Kind)> for [E; N] {
-    fn into_events(self) -> Result<Vec<NewEvent>, CommitError> {
-        flatten(self)
-    }
-}
-
-fn flatten<E: IntoGroup<Kind>, Kind>(
-    events: impl IntoIterator<Item = E>,
-) -> Result<Vec<NewEvent>, CommitError> {
-    let mut all = Vec::new();
-    for event in events {
-        all.append(&mut event.into_events()?);
-    }
-    Ok(all)
-}
-
-macro_rules! tuple_group {
-    ($($event:ident $kind:ident),*) => {
-        impl<$($event: IntoGroup<$kind>, $kind),*> IntoGroup<($($kind,)*)> for ($($event,)*) {
-            #[allow(non_snake_case, reason = "the type parameters name the elements")]
-            fn into_events(self) -> Result<Vec<NewEvent>, CommitError> {
-                let ($($event,)*) = self;
-                let mut all = Vec::new();
-                $(all.append(&mut $event.into_events()?);)*
-                Ok(all)
-            }
+    /// Gives a client-only event that says nothing itself the kind that the schema says.
+    pub(crate) fn resolve(&mut self, persist_client_only: bool) {
+        if self.follows_schema && persist_client_only {
+            self.kind = EventKind::ClientOnly;
         }
-    };
-}
-tuple_group!(A KA, B KB);
-tuple_group!(A KA, B KB, C KC);
-tuple_group!(A KA, B KB, C KC, D KD);
-tuple_group!(A KA, B KB, C KC, D KD, E KE);
-tuple_group!(A KA, B KB, C KC, D KD, E KE, F KF);
-
-/// Collects the events of a commit that is made by a closure.
-#[derive(Debug, Default)]
-pub struct GroupBuilder {
-    events: Vec<NewEvent>,
+    }
 }
 
-impl GroupBuilder {
-    /// Adds events to the group.
-    pub fn commit<Kind>(&mut self, events: impl IntoGroup<Kind>) -> Result<(), CommitError> {
-        self.events.append(&mut events.into_events()?);
-        Ok(())
-    }
+/// A type whose values are events; implemented by `#[derive(Event)]`.
+///
+/// A struct is the payload of one event. An enum is a family of events: each variant has a name
+/// and a payload of its own, and stands in the log like any other event.
+pub trait Event: Sized + Send + Sync + 'static {
+    /// Returns the definition of each event that a value can be.
+    fn definitions() -> Vec<EventDef>;
 
-    pub(crate) fn into_events(self) -> Vec<NewEvent> {
-        self.events
-    }
+    /// Returns the name of the event that this is.
+    fn name(&self) -> &'static str;
+
+    /// Encodes the payload.
+    ///
+    /// # Errors
+    ///
+    /// It holds something that has no canonical JSON.
+    fn encode(self) -> Result<CanonicalJson, JsonError>;
+
+    /// Decodes the payload of the event of a name, which is one of the definitions'.
+    ///
+    /// # Errors
+    ///
+    /// The payload does not fit the type.
+    fn decode(name: &str, args: &CanonicalJson) -> Result<Self, JsonError>;
 }

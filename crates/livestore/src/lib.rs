@@ -10,12 +10,16 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+pub mod big_integer;
+mod boot;
 mod clock;
 mod description;
+mod document;
 mod driver;
 mod error;
 mod event;
 mod eventlog;
+mod group;
 pub mod inspect;
 mod live;
 mod materializer;
@@ -25,21 +29,27 @@ pub mod replica;
 mod schema;
 mod store;
 pub mod sync_provider;
+mod unknown;
+mod upcaster;
+mod warning;
 
 pub use adapter::{Adapter, FileAdapter, MemoryAdapter};
+pub use boot::{BootStatus, BootStatuses, InitialSync};
 #[cfg(feature = "schemars")]
 #[doc(hidden)]
 pub use description::json_schema_of;
 pub use description::{EventDescription, SchemaDescription};
+pub use document::{ClientDocument, Document, DocumentDef, DocumentQuery};
 pub use error::{CommitError, OpenError, QueryError, ReceiptError, Unavailable};
-pub use event::{Event, EventKind, GroupBuilder, IntoGroup, NewEvent};
+pub use event::{Event, EventDef, EventKind};
 pub use eventlog::{Events, LoggedEvent};
+pub use group::{GroupBuilder, IntoGroup, NewEvent};
 pub use live::{LiveQuery, Subscription};
 pub use livestore_core::{
     BackendId, CanonicalJson, ClientId, EventId, EventName, GlobalSeqNum, GroupId, JsonError,
     SeqNum, SessionId, StoreId, protocol,
 };
-pub use livestore_derive::{Event, FromRow, Table};
+pub use livestore_derive::{ClientDocument, Event, FromRow, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
     Action, Assignment, Collation, Column, ColumnDef, ColumnDescription, ColumnType, ColumnValue,
@@ -61,10 +71,19 @@ pub use replica::{
     Quarantined, Replica, ReplicaError, StopReason, SyncStatus,
 };
 pub use schema::{Schema, SchemaBuilder, SchemaError, StateVersion};
-#[doc(hidden)]
-pub use serde_json::Value as JsonValue;
 pub use store::Store;
 pub use sync_provider::{SyncError, SyncProvider};
+pub use unknown::UnknownEvents;
+pub use upcaster::Upcaster;
+pub use warning::Warning;
+
+/// What derived code names, for those who have no `schemars` themselves.
+#[cfg(feature = "schemars")]
+#[doc(hidden)]
+pub use schemars;
+/// What derived code names, for those who have no `serde` themselves.
+#[doc(hidden)]
+pub use serde;
 
 /// Makes a new random, time-ordered id, for primary keys.
 ///

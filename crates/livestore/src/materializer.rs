@@ -2,12 +2,15 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use livestore_core::mutant::{self, Mutant};
 use livestore_core::{
-    CanonicalJson, ClientId, Event as StoredEvent, EventId, JsonError, SessionId,
+    CanonicalJson, ClientId, Event as StoredEvent, EventId, EventName, GroupId, JsonError, SeqNum,
+    SessionId,
 };
 use livestore_sqlite::{
     Delete, Insert, Query, SqliteError, StateRead, Table, Update, ValueError, Write,
@@ -15,12 +18,15 @@ use livestore_sqlite::{
 
 use crate::Event;
 use crate::event::EventKind;
+use crate::upcaster::Upcaster;
 
 /// What a materializer may know besides the payload: where the event comes from, and the state
 /// as it is before the event.
 #[derive(Debug, Clone, Copy)]
 pub struct MaterializerContext<'a> {
     pub(crate) event: &'a StoredEvent,
+    pub(crate) position: SeqNum,
+    pub(crate) group_id: GroupId,
     pub(crate) client_id: &'a ClientId,
     pub(crate) session_id: &'a SessionId,
     pub(crate) state: StateRead<'a>,
@@ -30,6 +36,25 @@ impl MaterializerContext<'_> {
     /// Returns the event's id.
     pub fn event_id(&self) -> EventId {
         self.event.id
+    }
+
+    /// Returns the event's name in the log; after upcasting, that of the event as it was committed.
+    pub fn event_name(&self) -> &EventName {
+        &self.event.name
+    }
+
+    /// Returns where the event stands in the log.
+    ///
+    /// A pending event is where it will be if nothing comes in between; when something does, it is
+    /// materialized again with its new position. So what is made of it is the same on every client.
+    /// A memory event is in no log: it has the position of the last synced event.
+    pub fn position(&self) -> SeqNum {
+        self.position
+    }
+
+    /// Returns the id of the group that the event was committed in.
+    pub fn group_id(&self) -> GroupId {
+        self.group_id
     }
 
     /// Returns the client that committed the event.
@@ -81,6 +106,14 @@ impl MaterializeError {
         Self::Failed(error.into())
     }
 
+    /// Takes any error for the materializer's own, unless it is one of these already.
+    pub(crate) fn of(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        match error.into().downcast::<Self>() {
+            Ok(own) => *own,
+            Err(other) => Self::Failed(other),
+        }
+    }
+
     /// Tells whether the event would fail everywhere, whatever the machine.
     pub(crate) fn is_deterministic(&self) -> bool {
         match self {
@@ -103,6 +136,20 @@ impl From<ValueError> for MaterializeError {
 pub trait IntoWrites {
     /// Appends the writes in the order in which they are to run.
     fn append_to(self, writes: &mut Vec<Write>) -> Result<(), MaterializeError>;
+
+    /// Collects the writes, so that the arms of a `match` have one type.
+    ///
+    /// # Errors
+    ///
+    /// A value to be written has no SQLite form, or this is an error itself.
+    fn into_writes(self) -> Result<Vec<Write>, MaterializeError>
+    where
+        Self: Sized,
+    {
+        let mut writes = Vec::new();
+        self.append_to(&mut writes)?;
+        Ok(writes)
+    }
 }
 
 impl IntoWrites for () {
@@ -152,13 +199,7 @@ impl<W: IntoWrites, E: Into<Box<dyn std::error::Error + Send + Sync>>> IntoWrite
     fn append_to(self, writes: &mut Vec<Write>) -> Result<(), MaterializeError> {
         match self {
             Ok(write) => write.append_to(writes),
-            Err(error) => {
-                let error = error.into();
-                Err(match error.downcast::<MaterializeError>() {
-                    Ok(own) => *own,
-                    Err(other) => MaterializeError::Failed(other),
-                })
-            }
+            Err(error) => Err(MaterializeError::of(error)),
         }
     }
 }
@@ -184,7 +225,8 @@ type MaterializeFn = dyn Fn(&CanonicalJson, &MaterializerContext<'_>, &mut Vec<W
     + Sync;
 
 /// A registered materializer, with the payload's type erased.
-pub(crate) struct Materializer(Box<MaterializeFn>);
+#[derive(Clone)]
+pub(crate) struct Materializer(Arc<MaterializeFn>);
 
 impl fmt::Debug for Materializer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,18 +245,39 @@ pub(crate) fn is_running() -> bool {
 }
 
 impl Materializer {
-    /// Wraps a function of a typed payload.
+    /// Wraps a function of a typed payload, for the event of a name.
     pub(crate) fn typed<E: Event, W: IntoWrites>(
-        run: impl Fn(E, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
+        name: String,
+        run: Arc<impl Fn(E, &MaterializerContext<'_>) -> W + Send + Sync + 'static>,
     ) -> Self {
-        Self(Box::new(move |args, context, writes| run(args.decode()?, context).append_to(writes)))
+        Self(Arc::new(move |args, context, writes| {
+            run(E::decode(&name, args)?, context).append_to(writes)
+        }))
     }
 
     /// Wraps a function of the canonical payload.
     pub(crate) fn untyped<W: IntoWrites>(
         run: impl Fn(&CanonicalJson, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
     ) -> Self {
-        Self(Box::new(move |args, context, writes| run(args, context).append_to(writes)))
+        Self(Arc::new(move |args, context, writes| run(args, context).append_to(writes)))
+    }
+
+    /// Puts an upcaster in front of the materializers of the events that it leads to.
+    pub(crate) fn upcast(
+        name: String,
+        upcaster: Upcaster,
+        targets: HashMap<String, Materializer>,
+    ) -> Self {
+        Self(Arc::new(move |args, context, writes| {
+            let (to, args) = (upcaster.run)(&name, args).map_err(|error| {
+                MaterializeError::Failed(format!("upcasting it failed: {error}").into())
+            })?;
+            // A type can only name what it defines, and the schema has all of that.
+            let target = targets.get(&to).ok_or_else(|| {
+                MaterializeError::failed(format!("it was upcast to {to}, which is not defined"))
+            })?;
+            (target.0)(&args, context, writes)
+        }))
     }
 
     /// Runs the user's function on the stored payload; a panic becomes an error.

@@ -2,6 +2,7 @@
 
 use livestore_sqlite::Durability;
 
+use crate::boot::{BootListeners, BootStatus, BootStatuses, InitialSync};
 use crate::replica::{HistoryAnswer, PoisonAnswer};
 
 /// How a store is opened; the defaults are right for most apps.
@@ -18,6 +19,9 @@ pub struct StoreOptions {
     pub(crate) on_poison: PoisonAnswer,
     pub(crate) on_history_diverged: HistoryAnswer,
     pub(crate) reproducible: Option<u64>,
+    pub(crate) initial_sync: InitialSync,
+    pub(crate) boot: BootListeners,
+    pub(crate) check_materializers: bool,
 }
 
 impl Default for StoreOptions {
@@ -27,6 +31,9 @@ impl Default for StoreOptions {
             on_poison: PoisonAnswer::default(),
             on_history_diverged: HistoryAnswer::default(),
             reproducible: None,
+            initial_sync: InitialSync::default(),
+            boot: BootListeners::default(),
+            check_materializers: cfg!(debug_assertions),
         }
     }
 }
@@ -65,6 +72,38 @@ impl StoreOptions {
     /// so give each its own, and never one to a store whose data you want to keep.
     pub fn reproducible(mut self, seed: u64) -> Self {
         self.reproducible = Some(seed);
+        self
+    }
+
+    /// Sets whether opening waits for the first pull; it does not by default.
+    pub fn initial_sync(mut self, initial_sync: InitialSync) -> Self {
+        self.initial_sync = initial_sync;
+        self
+    }
+
+    /// Calls a function with how far the opening has come; it must be quick, as opening waits.
+    pub fn on_boot_status(mut self, listen: impl Fn(&BootStatus) + Send + Sync + 'static) -> Self {
+        self.boot.add(listen);
+        self
+    }
+
+    /// Returns, beside the options, a stream of how far the opening has come.
+    ///
+    /// It can be read before the store is open, on another thread or task.
+    pub fn boot_statuses(mut self) -> (Self, BootStatuses) {
+        let statuses = self.boot.channel();
+        (self, statuses)
+    }
+
+    /// Sets whether the state of a store that was there before is compared with a replay of its
+    /// log; by default in debug builds alone.
+    ///
+    /// It notices that a materializer does something else than before although no version was
+    /// raised: an error is logged, and [`Warning::StateDiffersFromReplay`](crate::Warning) is among
+    /// the store's warnings. It happens after the store is open, in the background, for logs of up
+    /// to 2,000 events; whoever uses the store meanwhile waits for it.
+    pub fn check_materializers(mut self, check: bool) -> Self {
+        self.check_materializers = check;
         self
     }
 }

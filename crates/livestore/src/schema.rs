@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use livestore_core::{CanonicalJson, EventName, EventNameError};
+use livestore_core::{CanonicalJson, EventName, EventNameError, JsonError};
 use livestore_sqlite::{Scope, Table, TableDef, TableError, check_tables};
 
-use crate::Event;
+use crate::document::{ClientDocument, DocumentDef};
 use crate::event::EventKind;
 use crate::materializer::{IntoWrites, Materializer, MaterializerContext};
+use crate::unknown::UnknownEvents;
+use crate::upcaster::{self, Upcaster};
+use crate::{Event, EventDef};
 
 /// A schema that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,9 +30,50 @@ pub enum SchemaError {
         /// The name.
         name: EventName,
     },
+    /// An upcaster starts from an event that the schema has, or another one does.
+    #[error(
+        "the schema has two meanings of event {name}: it is upcast, and defined or upcast again; \
+         keep one"
+    )]
+    DuplicateUpcast {
+        /// The name.
+        name: EventName,
+    },
+    /// An upcaster leads to nothing that has a materializer.
+    #[error(
+        "the upcaster of {from} leads to {to}, which the schema does not have; add it as an event"
+    )]
+    UnknownUpcast {
+        /// The event that it starts from.
+        from: EventName,
+        /// The event that it leads to.
+        to: String,
+    },
+    /// Upcasters lead from an event back to it.
+    #[error("the upcaster of {from} leads back to it; an old event has to lead to a newer one")]
+    UpcastCycle {
+        /// An event of the cycle.
+        from: EventName,
+    },
+    /// An upcaster leads to events of different kinds.
+    #[error(
+        "the upcaster of {from} leads to events of different kinds, {one} and {other}; an event \
+         stays what it is"
+    )]
+    UpcastKinds {
+        /// The event that it starts from.
+        from: EventName,
+        /// One kind.
+        one: EventKind,
+        /// Another.
+        other: EventKind,
+    },
     /// An event's name is not valid.
     #[error(transparent)]
     EventName(#[from] EventNameError),
+    /// The default of a client document has no JSON form.
+    #[error("the default of a client document cannot be stored: {0}")]
+    DocumentDefault(#[from] JsonError),
     /// A table cannot be what its definition says.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -53,8 +97,8 @@ pub enum SchemaError {
 
 /// Tells which definitions a state was derived with.
 ///
-/// BLAKE3 over the definitions of the tables on disk and the materializer version. When it
-/// changes, the state is rebuilt from the log. A new event is no change: only if the log holds
+/// BLAKE3 over the definitions of the tables on disk, the versions of materializers and the
+/// upcasters. When it changes, the state is rebuilt from the log. A new event is no change: only if the log holds
 /// events of its name that nobody knew before, the state is rebuilt as well.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateVersion([u8; 32]);
@@ -82,21 +126,25 @@ impl fmt::Debug for StateVersion {
     }
 }
 
+/// What the schema says of an event.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    pub(crate) kind: EventKind,
+    pub(crate) materializer: Materializer,
+    /// None if the event is only read any more, and upcast.
+    pub(crate) def: Option<EventDef>,
+    /// True if applying it may lead to a warning.
+    pub(crate) is_deprecated: bool,
+}
+
 #[derive(Debug)]
 struct Parts {
     tables: Vec<TableDef>,
-    events: HashMap<EventName, (EventKind, Materializer)>,
-    payloads: HashMap<EventName, PayloadSchema>,
+    events: HashMap<EventName, Registered>,
+    documents: Vec<DocumentDef>,
+    unknown_events: UnknownEvents,
     materializer_version: u64,
     version: StateVersion,
-}
-
-/// The JSON Schema of an event's payload.
-#[derive(Debug)]
-enum PayloadSchema {
-    /// Made from the type when it is asked for, if the type tells it.
-    OfType(fn() -> Option<serde_json::Value>),
-    Given(serde_json::Value),
 }
 
 /// The tables, events and materializers of one app; a clone shares them.
@@ -114,6 +162,23 @@ impl Schema {
         &self.0.tables
     }
 
+    /// Returns the events, ordered by name, those that are only upcast left out.
+    pub fn events(&self) -> Vec<&EventDef> {
+        let mut events: Vec<_> = self.0.events.values().filter_map(|e| e.def.as_ref()).collect();
+        events.sort_by_key(|def| def.name());
+        events
+    }
+
+    /// Returns the client documents, in the order in which they were added.
+    pub fn documents(&self) -> &[DocumentDef] {
+        &self.0.documents
+    }
+
+    /// Returns the client document of a name.
+    pub(crate) fn document(&self, name: &str) -> Option<&DocumentDef> {
+        self.documents().iter().find(|def| def.name() == name)
+    }
+
     /// Returns the version of the state that this schema derives.
     pub fn state_version(&self) -> StateVersion {
         self.0.version
@@ -124,28 +189,19 @@ impl Schema {
         self.0.materializer_version
     }
 
-    /// Walks over the events and their kinds, in no order.
-    pub(crate) fn events(&self) -> impl Iterator<Item = (&EventName, EventKind)> {
-        self.0.events.iter().map(|(name, (kind, _))| (name, *kind))
-    }
-
-    /// Returns the JSON Schema of an event's payload, if it is known.
-    pub(crate) fn payload_schema(&self, event: &EventName) -> Option<serde_json::Value> {
-        match self.0.payloads.get(event)? {
-            PayloadSchema::OfType(schema) => schema(),
-            PayloadSchema::Given(schema) => Some(schema.clone()),
-        }
+    /// Returns what to do with events that are not in the schema.
+    pub fn unknown_events(&self) -> &UnknownEvents {
+        &self.0.unknown_events
     }
 
     /// Returns the kind of an event.
     pub(crate) fn kind(&self, event: &EventName) -> Option<EventKind> {
-        self.0.events.get(event).map(|(kind, _)| *kind)
+        self.0.events.get(event).map(|registered| registered.kind)
     }
 
-    /// Returns the materializer of an event, if it is of this kind.
-    pub(crate) fn materializer(&self, event: &EventName, kind: EventKind) -> Option<&Materializer> {
-        let (known_kind, materializer) = self.0.events.get(event)?;
-        (*known_kind == kind).then_some(materializer)
+    /// Returns what the schema says of an event, if it is of this kind.
+    pub(crate) fn registered(&self, event: &EventName, kind: EventKind) -> Option<&Registered> {
+        self.0.events.get(event).filter(|registered| registered.kind == kind)
     }
 }
 
@@ -154,8 +210,12 @@ impl Schema {
 #[must_use = "a builder does nothing until `build`"]
 pub struct SchemaBuilder {
     tables: Vec<Result<TableDef, TableError>>,
-    events: Vec<(String, EventKind, Materializer)>,
-    payloads: Vec<(String, PayloadSchema)>,
+    events: Vec<(EventDef, Materializer)>,
+    payloads: Vec<(String, serde_json::Value)>,
+    upcasters: Vec<Upcaster>,
+    documents: Vec<Result<DocumentDef, JsonError>>,
+    unknown_events: UnknownEvents,
+    persist_client_only: bool,
     materializer_version: u64,
 }
 
@@ -172,51 +232,108 @@ impl SchemaBuilder {
         self
     }
 
-    /// Adds an event with its materializer.
+    /// Adds an event, or all events of a family, with their materializer.
     ///
     /// The materializer turns the payload into writes and must be a function of its arguments:
     /// it runs again after every rebase and on every client. It must not call the store.
+    ///
+    /// That of a family is a `match`; [`IntoWrites::into_writes`] gives its arms one type.
     pub fn event<E: Event, W: IntoWrites>(
         mut self,
         materializer: impl Fn(E, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
     ) -> Self {
-        self.events.push((E::NAME.into(), E::KIND, Materializer::typed(materializer)));
-        self.payloads.push((E::NAME.into(), PayloadSchema::OfType(E::payload_schema)));
+        let materializer = Arc::new(materializer);
+        for def in E::definitions() {
+            let typed = Materializer::typed(def.name().into(), Arc::clone(&materializer));
+            self.events.push((def, typed));
+        }
         self
     }
 
     /// Adds an event that was defined at run time, with a materializer of its JSON payload.
     pub fn event_json<W: IntoWrites>(
-        mut self,
+        self,
         name: impl Into<String>,
         kind: EventKind,
         materializer: impl Fn(&CanonicalJson, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
     ) -> Self {
-        self.events.push((name.into(), kind, Materializer::untyped(materializer)));
+        self.event_def(EventDef::new(name.into(), kind), materializer)
+    }
+
+    /// Adds an event by its definition, with a materializer of its JSON payload.
+    pub fn event_def<W: IntoWrites>(
+        mut self,
+        def: EventDef,
+        materializer: impl Fn(&CanonicalJson, &MaterializerContext<'_>) -> W + Send + Sync + 'static,
+    ) -> Self {
+        self.events.push((def, Materializer::untyped(materializer)));
         self
     }
 
     /// Describes an event's payload by a JSON Schema, for [`Schema::describe`]; it is told and not
     /// enforced.
     ///
-    /// For events that were defined at run time; a typed event has its own with `#[event(schema)]`,
-    /// which this takes the place of.
+    /// A typed event has its own with `#[event(schema)]`, which this takes the place of.
     pub fn payload_schema(mut self, event: impl Into<String>, schema: serde_json::Value) -> Self {
-        self.payloads.push((event.into(), PayloadSchema::Given(schema)));
+        self.payloads.push((event.into(), schema));
+        self
+    }
+
+    /// Adds a client document that is described by a type, with its table and its event.
+    pub fn document<T: ClientDocument>(mut self) -> Self {
+        self.documents.push(T::definition());
+        self
+    }
+
+    /// Adds a client document that was defined at run time, with its table and its event.
+    pub fn document_def(mut self, document: DocumentDef) -> Self {
+        self.documents.push(Ok(document));
+        self
+    }
+
+    /// Adds the meaning of an event that is no longer defined: another event.
+    ///
+    /// Chains of upcasters are followed to their end, where there has to be an event.
+    pub fn upcast(mut self, upcaster: Upcaster) -> Self {
+        self.upcasters.push(upcaster);
+        self
+    }
+
+    /// Sets what to do with events of the log that are not in this schema; a warning by default.
+    pub fn unknown_events(mut self, answer: UnknownEvents) -> Self {
+        self.unknown_events = answer;
+        self
+    }
+
+    /// Keeps client-only events in this client's log unless they say `memory` themselves.
+    ///
+    /// That is how LiveStore has it; by default they are applied and forgotten unless they say
+    /// `persist`.
+    pub fn persist_client_only(mut self, persist: bool) -> Self {
+        self.persist_client_only = persist;
         self
     }
 
     /// Sets the version of the materializers' code, 0 by default.
     ///
     /// Raise it whenever a materializer does something else than before, so that the state is
-    /// rebuilt; a program cannot see that from outside.
+    /// rebuilt; a program cannot see that from outside. [`EventDef::version`] does the same for one
+    /// event.
     pub fn materializer_version(mut self, version: u64) -> Self {
         self.materializer_version = version;
         self
     }
 
     /// Checks the parts and makes the schema.
-    pub fn build(self) -> Result<Schema, SchemaError> {
+    pub fn build(mut self) -> Result<Schema, SchemaError> {
+        let documents = self.documents.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for document in &documents {
+            let table = document.table()?;
+            let materializer = Materializer::untyped(document.materializer(table.clone()));
+            let def = EventDef::new(document.event_name(), EventKind::ClientOnly);
+            self.events.push((def, materializer));
+            self.tables.push(Ok(table));
+        }
         let mut tables = self.tables.into_iter().collect::<Result<Vec<_>, _>>()?;
         tables.sort_by(|a, b| a.name().cmp(b.name()));
         let mut lower: Vec<_> = tables.iter().map(|t| t.name().to_ascii_lowercase()).collect();
@@ -226,36 +343,46 @@ impl SchemaBuilder {
         }
         check_tables(&tables)?;
         let mut events = HashMap::new();
-        for (name, kind, materializer) in self.events {
-            let name = EventName::new(name)?;
-            if events.insert(name.clone(), (kind, materializer)).is_some() {
+        for (mut def, materializer) in self.events {
+            let name = EventName::new(def.name())?;
+            def.resolve(self.persist_client_only);
+            let is_deprecated = def.deprecation().is_some() || def.deprecated_fields().len() > 0;
+            let (kind, def) = (def.kind(), Some(def));
+            let registered = Registered { kind, materializer, def, is_deprecated };
+            if events.insert(name.clone(), registered).is_some() {
                 return Err(SchemaError::DuplicateEvent { name });
             }
         }
-        let mut payloads = HashMap::new();
         for (name, schema) in self.payloads {
             let name = EventName::new(name)?;
-            if !events.contains_key(&name) {
-                return Err(SchemaError::SchemaOfUnknownEvent { name });
-            }
-            if let PayloadSchema::Given(schema) = &schema
-                && !(schema.is_object() || schema.is_boolean())
-            {
+            if !(schema.is_object() || schema.is_boolean()) {
                 return Err(SchemaError::NoJsonSchema { name });
             }
-            // One that is given comes to stand over that of the type, whichever came first.
-            match (payloads.get(&name), &schema) {
-                (Some(PayloadSchema::Given(_)), PayloadSchema::OfType(_)) => {}
-                _ => drop(payloads.insert(name, schema)),
-            }
+            let Some(def) = events.get_mut(&name).and_then(|event| event.def.as_mut()) else {
+                return Err(SchemaError::SchemaOfUnknownEvent { name });
+            };
+            *def = def.clone().payload_schema(schema);
         }
-        let materializer_version = self.materializer_version;
-        let version = state_version(&tables, materializer_version);
-        Ok(Schema(Arc::new(Parts { tables, events, payloads, materializer_version, version })))
+        let version = state_version(&tables, self.materializer_version, &events, &self.upcasters);
+        upcaster::register(&mut events, self.upcasters)?;
+        let unknown_events = self.unknown_events;
+        Ok(Schema(Arc::new(Parts {
+            tables,
+            events,
+            documents,
+            unknown_events,
+            materializer_version: self.materializer_version,
+            version,
+        })))
     }
 }
 
-fn state_version(tables: &[TableDef], materializer_version: u64) -> StateVersion {
+fn state_version(
+    tables: &[TableDef],
+    materializer_version: u64,
+    events: &HashMap<EventName, Registered>,
+    upcasters: &[Upcaster],
+) -> StateVersion {
     let mut hasher = blake3::Hasher::new();
     let mut field = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
@@ -266,6 +393,34 @@ fn state_version(tables: &[TableDef], materializer_version: u64) -> StateVersion
     for table in tables.iter().filter(|table| table.scope() != Scope::Memory) {
         field(&table.scope().to_string());
         field(&table.ddl());
+    }
+    // An event at version 0 is no part of it, so that a new event changes nothing. What memory
+    // events do is in no state on disk.
+    let mut versions: Vec<_> = events
+        .iter()
+        .filter(|(_, event)| event.kind != EventKind::Memory)
+        .map(|(name, event)| (name, event.def.as_ref().map_or(0, EventDef::materializer_version)))
+        .filter(|(_, version)| *version > 0)
+        .collect();
+    versions.sort();
+    for (name, version) in versions {
+        field("event");
+        field(name.as_str());
+        field(&version.to_string());
+    }
+    let mut steps: Vec<_> = upcasters
+        .iter()
+        .flat_map(|upcaster| upcaster.from.iter().map(move |from| (from, upcaster)))
+        .collect();
+    steps.sort_by_key(|(from, _)| *from);
+    for (from, Upcaster { to, version, .. }) in steps {
+        field("upcast");
+        field(from);
+        field(&to.len().to_string());
+        for to in to {
+            field(to);
+        }
+        field(&version.to_string());
     }
     StateVersion(*hasher.finalize().as_bytes())
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use livestore_core::{BackendId, ClientId, ConfirmedGroup, GroupId, SessionId, StoreId};
 use livestore_reactive::{Computed, Context, Graph, Signal, Source};
@@ -12,18 +14,24 @@ use livestore_sqlite::{Durability, Query, SqliteError, StateHash};
 use tokio::sync::Notify;
 
 use crate::adapter::Adapter;
+use crate::boot::{BootListeners, BootStatus, InitialSync};
 use crate::clock::Clock;
+use crate::document::{ClientDocument, Document, DocumentDef};
 use crate::driver::Driver;
-use crate::event::{GroupBuilder, IntoGroup};
 use crate::eventlog::{Events, LoggedEvent};
+use crate::group::{GroupBuilder, IntoGroup};
 use crate::live::LiveQuery;
 use crate::options::StoreOptions;
 use crate::receipt::{Awaited, CommitReceipt};
 use crate::replica::{
-    Committed, DeadLetter, Quarantined, RebuildProgress, Replica, ReplicaConfig, ReplicaError,
-    SyncStatus,
+    Committed, ConnectionState, DeadLetter, Quarantined, RebuildProgress, Replica, ReplicaConfig,
+    ReplicaError, SyncStatus,
 };
-use crate::{CommitError, OpenError, QueryError, Schema, Unavailable, clock, materializer};
+use crate::warning::Warnings;
+use crate::{
+    CommitError, NewEvent, OpenError, QueryError, Schema, Unavailable, UnknownEvents, Warning,
+    clock, materializer,
+};
 
 /// A local database that is derived from a log of events, and syncs the log with a backend.
 ///
@@ -51,12 +59,19 @@ pub(crate) struct Inner {
     graph: Graph,
     /// One for each state table, in the schema's order.
     tables: Vec<Source>,
-    /// What [`SyncStatus`] and the dead letters are derived from.
+    /// What [`SyncStatus`], the dead letters and the warnings are derived from.
     status: Source,
     dead_letters: Source,
+    warned: Source,
+    /// Those that were handed out, and where new ones come from.
+    warnings: Mutex<Vec<Warning>>,
+    new_warnings: Arc<Warnings>,
     waiters: Mutex<BTreeMap<(Awaited, u64), Waker>>,
     driver_wake: Arc<Notify>,
 }
+
+/// Events of a log that is replayed to see whether the materializers are what they were.
+const MAX_CHECKED_EVENTS: u64 = 2_000;
 
 impl Inner {
     /// Locks the replica to look at it.
@@ -85,9 +100,11 @@ impl Inner {
         let wakers = self.wakers(fates.chain(has_failed.then_some(Awaited::Durability)));
         let changed = replica.poll_changes().unwrap_or_default();
         let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
+        let warned = self.keep(replica.poll_warnings()).then_some(&self.warned);
+        let unknown = replica.poll_unknown();
         let status = (replica.status() != before).then_some(&self.status);
         let tables = changed.iter().map(|table| &self.tables[table]);
-        let mut sources = tables.chain(letters).chain(status).peekable();
+        let mut sources = tables.chain(letters).chain(status).chain(warned).peekable();
         if sources.peek().is_none() {
             drop(replica);
         } else {
@@ -99,7 +116,50 @@ impl Inner {
             });
         }
         wakers.into_iter().for_each(Waker::wake);
+        self.tell_of_unknown(&unknown);
         Ok(result)
+    }
+
+    /// Keeps warnings for those who ask; tells whether there are any.
+    fn keep(&self, warnings: Vec<Warning>) -> bool {
+        if warnings.is_empty() {
+            return false;
+        }
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(warnings);
+        true
+    }
+
+    /// Compares the state with a replay of its log, if that is short, and warns if they differ.
+    pub(crate) fn check_materializers(&self) -> Result<(), Unavailable> {
+        self.write(|replica| match replica.differs_from_replay(MAX_CHECKED_EVENTS) {
+            Ok(true) => replica.warnings().tell(Warning::StateDiffersFromReplay),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "the state could not be compared with a replay"),
+        })
+    }
+
+    /// Returns where warnings go; they are handed out with the next change of the replica.
+    pub(crate) fn warnings(&self) -> &Arc<Warnings> {
+        &self.new_warnings
+    }
+
+    pub(crate) fn session_id(&self) -> &SessionId {
+        &self.session_id
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Calls the app with events that its schema does not know.
+    fn tell_of_unknown(&self, events: &[LoggedEvent]) {
+        let UnknownEvents::Callback(call) = self.schema.unknown_events() else { return };
+        for event in events {
+            // What the app's function leaves behind when it panics is its own business.
+            if catch_unwind(AssertUnwindSafe(|| call(event))).is_err() {
+                tracing::error!(name = %event.name, "the callback for unknown events panicked");
+            }
+        }
     }
 
     /// Wakes those who wait for something.
@@ -127,8 +187,62 @@ impl Inner {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Commits what a closure commits; `None` if it finds that it should not.
+    fn commit_by(
+        self: &Arc<Self>,
+        durability: Durability,
+        commit: impl FnOnce(&mut Replica, u64) -> Result<Option<Committed>, CommitError>,
+    ) -> Result<Option<CommitReceipt>, CommitError> {
+        let now_ms = self.clock.now_ms();
+        let committed = self.write(|replica| {
+            let committed = commit(replica, now_ms)?;
+            if let Some(committed) = committed
+                && durability == Durability::Full
+            {
+                replica.require_full(committed.ordinal);
+            }
+            Ok::<_, CommitError>(committed)
+        })??;
+        self.driver_wake.notify_one();
+        let receipt = |committed| CommitReceipt::new(Arc::downgrade(self), committed, durability);
+        Ok(committed.map(receipt))
+    }
+
+    /// Commits events if a condition holds, with nothing in between.
+    pub(crate) fn commit_if(
+        self: &Arc<Self>,
+        events: Vec<NewEvent>,
+        condition: impl FnOnce(&Replica) -> Result<bool, SqliteError>,
+    ) -> Result<Option<CommitReceipt>, CommitError> {
+        self.commit_by(self.durability, |replica, now_ms| {
+            if condition(replica)? { replica.commit(events, now_ms).map(Some) } else { Ok(None) }
+        })
+    }
+
     pub(crate) fn query<Q: Query>(&self, query: &Q) -> Result<Q::Output, QueryError> {
         Ok(self.read(|replica| replica.connection().read().query(query))??)
+    }
+
+    /// Makes a query live.
+    pub(crate) fn live_query<Q: Query>(self: &Arc<Self>, query: Q) -> LiveQuery<Q::Output>
+    where
+        Q::Output: PartialEq,
+    {
+        let read = self.read(|replica| replica.connection().read().tables_read(&query));
+        let sources: Vec<Source> = match read {
+            Ok(Ok(tables)) => tables.into_iter().map(|i| self.tables[i].clone()).collect(),
+            // The query will tell what is wrong with it when it runs.
+            _ => Vec::new(),
+        };
+        let inner = Arc::downgrade(self);
+        let computed = self.graph.computed(move |context| {
+            // Watched before it is read: a commit in between then counts as a change.
+            for source in &sources {
+                context.track(source);
+            }
+            upgrade(&inner)?.query(&query)
+        });
+        LiveQuery::new(self.graph.clone(), computed)
     }
 
     /// Drops the replica, which closes the file, and tells everyone who waits.
@@ -181,6 +295,8 @@ impl Store {
         adapter: impl Adapter,
         options: StoreOptions,
     ) -> Result<Self, OpenError> {
+        let boot = options.boot;
+        boot.tell(BootStatus::Loading);
         let store_id = StoreId::new(store_id)?;
         let medium = adapter.open(&store_id)?;
         let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
@@ -205,7 +321,12 @@ impl Store {
             seed: random,
         };
         let shown = path.display().to_string();
+        let mut was_rebuilt = false;
         let mut progress = |RebuildProgress { done, total }| {
+            if !std::mem::replace(&mut was_rebuilt, true) {
+                boot.tell(BootStatus::Migrating);
+            }
+            boot.tell(BootStatus::Rehydrating { done, total });
             tracing::info!(store = %store_id, done, total, "deriving the state from the log");
         };
         let now_ms = clock.now_ms();
@@ -219,6 +340,7 @@ impl Store {
         graph.on_unsettled(|unsettled| {
             tracing::error!(%unsettled, "subscribers keep committing in answer to each other");
         });
+        let new_warnings = Arc::clone(replica.warnings());
         let tables = schema.tables().iter().map(|_| graph.source()).collect();
         let driver_wake = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
@@ -232,12 +354,65 @@ impl Store {
             tables,
             status: graph.source(),
             dead_letters: graph.source(),
+            warned: graph.source(),
+            warnings: Mutex::default(),
+            new_warnings,
             graph,
             waiters: Mutex::default(),
             driver_wake: Arc::clone(&driver_wake),
         });
-        let driver = Driver::start(&inner, medium.sync, medium.path, medium.lock, driver_wake)?;
-        Ok(Self(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) })))
+        // Nobody has closed the store yet, and it says so itself if anybody has.
+        let _ = inner.write(|replica| {
+            let count = replica.status().quarantined;
+            if was_rebuilt && count > 0 {
+                replica.warnings().tell(Warning::EventsSkipped { count });
+            }
+        });
+        let check = options.check_materializers && !was_rebuilt && medium.path.is_some();
+        let has_backend = medium.sync.is_some();
+        let driver =
+            Driver::start(&inner, medium.sync, medium.path, medium.lock, driver_wake, check)?;
+        let store = Self(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) }));
+        if let InitialSync::Blocking { timeout } = options.initial_sync
+            && has_backend
+        {
+            store.wait_for_first_pull(timeout, &boot);
+        }
+        for warning in store.warnings() {
+            boot.tell(BootStatus::Warning { warning });
+        }
+        boot.tell(BootStatus::Done);
+        Ok(store)
+    }
+
+    /// Waits until everything is in the state that the backend has, syncing stops, or time is over.
+    fn wait_for_first_pull(&self, timeout: Duration, boot: &BootListeners) {
+        let deadline = Instant::now() + timeout;
+        let (sender, statuses) = mpsc::channel();
+        // Nobody listens any more once the wait is over.
+        let _subscription =
+            self.live_sync_status().subscribe(move |status| drop(sender.send(status.clone())));
+        let mut last = None;
+        let mut last_error = None;
+        let reason = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(status) = statuses.recv_timeout(left) else {
+                let error = last_error.map_or_else(String::new, |error| format!(": {error}"));
+                break format!("it took longer than {timeout:?}{error}");
+            };
+            let (done, total) = (status.confirmed_head.0, status.backend_head.map(|head| head.0));
+            if last.replace((done, total)) != Some((done, total)) {
+                boot.tell(BootStatus::Syncing { done, total });
+            }
+            if let ConnectionState::Stopped(reason) = status.connection {
+                break reason.to_string();
+            }
+            if total == Some(done) {
+                return;
+            }
+            last_error = status.last_error;
+        };
+        self.0.inner.warnings().tell(Warning::InitialSyncIncomplete { reason });
     }
 
     /// Commits an event, or an array, vector or tuple of events as one group.
@@ -281,17 +456,28 @@ impl Store {
         durability: Durability,
         commit: impl FnOnce(&mut Replica, u64) -> Result<Committed, CommitError>,
     ) -> Result<CommitReceipt, CommitError> {
+        let committed = |replica: &mut Replica, now_ms| commit(replica, now_ms).map(Some);
+        let receipt = self.0.inner.commit_by(durability, committed)?;
+        receipt.ok_or(CommitError::Store(Unavailable::Closed))
+    }
+
+    /// Returns a client document: that of the session if it is keyed by session, else the one whose
+    /// id is `default`; [`Document::with_id`] leads to others.
+    ///
+    /// Using it fails if the schema does not have it.
+    pub fn document<T: ClientDocument>(&self) -> Document<T> {
         let inner = &self.0.inner;
-        let now_ms = inner.clock.now_ms();
-        let committed = inner.write(|replica| {
-            let committed = commit(replica, now_ms)?;
-            if durability == Durability::Full {
-                replica.require_full(committed.ordinal);
-            }
-            Ok::<_, CommitError>(committed)
-        })??;
-        inner.driver_wake.notify_one();
-        Ok(CommitReceipt::new(Arc::downgrade(inner), committed, durability))
+        let known = inner.schema.document(T::NAME).cloned();
+        let def = known.unwrap_or_else(|| DocumentDef::unknown(T::NAME));
+        Document::new(inner, def, T::default())
+    }
+
+    /// Returns a client document as JSON, as [`Store::document`] does; `None` if the schema does
+    /// not have it.
+    pub fn document_json(&self, name: &str) -> Option<Document<serde_json::Value>> {
+        let def = self.0.inner.schema.document(name)?.clone();
+        let default = (*def.default).clone();
+        Some(Document::new(&self.0.inner, def, default))
     }
 
     /// Finds the receipt of a group that was committed by this client, in this opening of the
@@ -326,21 +512,7 @@ impl Store {
     where
         Q::Output: PartialEq,
     {
-        let read = self.0.inner.read(|replica| replica.connection().read().tables_read(&query));
-        let sources: Vec<Source> = match read {
-            Ok(Ok(tables)) => tables.into_iter().map(|i| self.0.inner.tables[i].clone()).collect(),
-            // The query will tell what is wrong with it when it runs.
-            _ => Vec::new(),
-        };
-        let inner = Arc::downgrade(&self.0.inner);
-        let computed = self.0.inner.graph.computed(move |context| {
-            // Watched before it is read: a commit in between then counts as a change.
-            for source in &sources {
-                context.track(source);
-            }
-            upgrade(&inner)?.query(&query)
-        });
-        LiveQuery::new(self.0.inner.graph.clone(), computed)
+        self.0.inner.live_query(query)
     }
 
     /// Makes a value that is set by the app; live values can depend on it.
@@ -369,6 +541,21 @@ impl Store {
     /// Makes the sync status live: subscribers are called whenever something of it changes.
     pub fn live_sync_status(&self) -> LiveQuery<SyncStatus> {
         self.live(self.0.inner.status.clone(), |inner| Ok(inner.read(Replica::status)?))
+    }
+
+    /// Returns what is not as it should be and hinders nobody, such as a deprecated event that was
+    /// applied; each once, in the order in which it was noticed.
+    pub fn warnings(&self) -> Vec<Warning> {
+        // Those that came while the state was only read; a store that is closed has no new ones.
+        let _ = self.0.inner.write(|_| ());
+        self.0.inner.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the warnings live, for a developer's tool that shows them.
+    pub fn live_warnings(&self) -> LiveQuery<Vec<Warning>> {
+        self.live(self.0.inner.warned.clone(), |inner| {
+            Ok(inner.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        })
     }
 
     /// Reads the groups that could not be applied or were refused, oldest first.

@@ -8,6 +8,8 @@ mod app;
 mod backend;
 #[path = "livestore/bad_input.rs"]
 mod bad_input;
+#[path = "livestore/boot.rs"]
+mod boot;
 #[path = "livestore/commit.rs"]
 mod commit;
 #[path = "livestore/crash.rs"]
@@ -16,12 +18,20 @@ mod crash;
 mod crash_images;
 #[path = "livestore/description.rs"]
 mod description;
+#[path = "livestore/documents.rs"]
+mod documents;
 #[path = "livestore/durability.rs"]
 mod durability;
+#[path = "livestore/events.rs"]
+mod events;
+#[path = "livestore/evolution.rs"]
+mod evolution;
 #[path = "livestore/family.rs"]
 mod family;
 #[path = "livestore/files.rs"]
 mod files;
+#[path = "livestore/forbidden.rs"]
+mod forbidden;
 #[path = "livestore/format_doc.rs"]
 mod format_doc;
 #[path = "livestore/golden.rs"]
@@ -44,5 +54,7 @@ mod queries;
 mod rebases;
 #[path = "livestore/relations.rs"]
 mod relations;
+#[path = "livestore/releases.rs"]
+mod releases;
 #[path = "livestore/sync.rs"]
 mod sync;

@@ -10,8 +10,7 @@ use crate::{ColumnDef, Connection, Scope, SqliteError, Value};
 ///
 /// Two states of the same schema have equal hashes exactly if they hold the same rows there,
 /// whatever the order in which these were written and however SQLite laid them out. Client and
-/// memory tables differ between clients, so they are left out, and so are generated columns, which
-/// follow from the others.
+/// memory tables differ between clients, so they are left out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateHash([u8; 32]);
 
@@ -37,9 +36,18 @@ impl fmt::Debug for StateHash {
 impl Connection {
     /// Hashes the synced tables of the state.
     pub fn state_hash(&self) -> Result<StateHash, SqliteError> {
+        self.hash_tables(|scope| scope == Scope::Synced)
+    }
+
+    /// Hashes all tables of the state that are on disk; to be compared on one client alone.
+    pub fn stored_state_hash(&self) -> Result<StateHash, SqliteError> {
+        self.hash_tables(|scope| scope != Scope::Memory)
+    }
+
+    fn hash_tables(&self, has: impl Fn(Scope) -> bool) -> Result<StateHash, SqliteError> {
         let mut hasher = blake3::Hasher::new();
         let mut bytes = Vec::new();
-        for table in self.tables().iter().filter(|table| table.scope() == Scope::Synced) {
+        for table in self.tables().iter().filter(|table| has(table.scope())) {
             let columns = quoted(table.written().map(ColumnDef::name));
             let key = quoted(table.key_names());
             let sql = format!("SELECT {columns} FROM main.\"{}\" ORDER BY {key}", table.name());
@@ -52,7 +60,7 @@ impl Connection {
                 // A byte in front of each row keeps "no more rows" apart from any row.
                 bytes.clear();
                 bytes.push(1);
-                for index in 0..table.written().count() {
+                for index in 0..table.columns().len() {
                     write_value(&mut bytes, &Value::from_sql(row.get_ref(index)?));
                 }
                 hasher.update(&bytes);

@@ -30,7 +30,8 @@ const FIRST_MS: u64 = 1_735_689_600_000;
 /// assert_eq!(more[0].at - first.at, 1_000);
 /// ```
 pub fn sequence<E: Event, F: FnMut(Nth<'_>) -> E>(make: F) -> Sequence<F> {
-    Sequence { make, number: 0, ids: ids(E::NAME) }
+    let names: Vec<_> = E::definitions().iter().map(|def| def.name().to_owned()).collect();
+    Sequence { make, number: 0, ids: ids(&names.join(" ")) }
 }
 
 fn ids(name: &str) -> IdGenerator {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gix::bstr::ByteSlice;
 use gix::object::tree::diff::ChangeDetached;
-use livestore::{CommitError, NewEvent, Store};
+use livestore::{NewEvent, Store};
 
 use crate::model::{Change, CommitRecorded, FileChanged};
 
@@ -52,7 +52,7 @@ fn events_of(
     let commit = repository.find_commit(id)?;
     let hash = id.to_string();
     let author = commit.author()?;
-    let mut events = vec![event(&CommitRecorded {
+    let mut events = vec![NewEvent::of(CommitRecorded {
         hash: hash.clone(),
         author: author.name.to_str_lossy().into_owned(),
         time: author.time()?.seconds,
@@ -78,11 +78,7 @@ fn events_of(
             }
         };
         let path = change.location().to_str_lossy().into_owned();
-        events.push(event(&FileChanged { commit: hash.clone(), path, change: kind })?);
+        events.push(NewEvent::of(FileChanged { commit: hash.clone(), path, change: kind })?);
     }
     Ok(events)
-}
-
-fn event<E: livestore::Event>(event: &E) -> Result<NewEvent, CommitError> {
-    NewEvent::new(E::NAME, event)
 }

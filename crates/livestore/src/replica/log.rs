@@ -228,8 +228,10 @@ impl LogRow {
 
     /// Returns the event with its author.
     pub(super) fn authored(&self) -> Authored<'_> {
-        let Self { event, client_id, session_id, .. } = self;
-        Authored { event, client_id, session_id }
+        let Self { event, group_id, client_id, session_id, .. } = self;
+        let (global, client) = self.place();
+        let position = SeqNum { global, client, generation: 0 };
+        Authored { event, position, group_id: *group_id, client_id, session_id }
     }
 }
 

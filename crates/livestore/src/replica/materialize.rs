@@ -1,29 +1,52 @@
 //! Deriving the state from one event, or from one pending group.
 
-use livestore_core::{ClientId, Event, GlobalSeqNum, Group, SessionId};
+use livestore_core::{ClientId, Event, GlobalSeqNum, Group, GroupId, SeqNum, SessionId};
 use livestore_sqlite::{ChangedTables, Connection, SqliteError};
 
 use super::exceptions::{self, DeadLetterReason, Skipped};
 use super::pending::PendingGroup;
 use super::step::Next;
 use super::{PoisonAnswer, Replica, ReplicaError};
-use crate::Schema;
 use crate::event::EventKind;
 use crate::materializer::{MaterializeError, MaterializerContext};
+use crate::unknown::UnknownEvents;
+use crate::warning::{Warning, Warnings};
+use crate::{LoggedEvent, Schema};
 
-/// An event with its author.
+/// An event with its place and its author.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Authored<'a> {
     pub(super) event: &'a Event,
+    pub(super) position: SeqNum,
+    pub(super) group_id: GroupId,
     pub(super) client_id: &'a ClientId,
     pub(super) session_id: &'a SessionId,
 }
 
 impl<'a> Authored<'a> {
-    /// Walks over the events of a group.
-    pub(super) fn of(group: &'a Group) -> impl Iterator<Item = Self> + Clone {
-        let (client_id, session_id) = (group.client_id(), group.session_id());
-        group.events().iter().map(move |event| Self { event, client_id, session_id })
+    /// Walks over the events of a group of a kind that stands behind a place.
+    pub(super) fn of(
+        group: &'a Group,
+        kind: EventKind,
+        after: SeqNum,
+    ) -> impl Iterator<Item = Self> + Clone {
+        let (group_id, client_id, session_id) = (group.id(), group.client_id(), group.session_id());
+        group.events().iter().zip(1..).map(move |(event, nth)| {
+            let position = behind(after, kind, nth);
+            Self { event, position, group_id, client_id, session_id }
+        })
+    }
+}
+
+/// Returns where the nth event of a kind behind a place stands.
+///
+/// The generation, which differs between clients, is no part of it.
+pub(super) fn behind(after: SeqNum, kind: EventKind, nth: u64) -> SeqNum {
+    let SeqNum { global, client, .. } = after;
+    match kind {
+        EventKind::Synced => SeqNum::confirmed(global.plus(nth)),
+        EventKind::ClientOnly => SeqNum { global, client: client + nth as u32, generation: 0 },
+        EventKind::Memory => SeqNum::confirmed(global),
     }
 }
 
@@ -36,13 +59,20 @@ pub(super) fn materialize(
     schema: &Schema,
     kind: EventKind,
     authored: Authored<'_>,
+    warnings: &Warnings,
 ) -> Result<(), MaterializeError> {
-    let Authored { event, client_id, session_id } = authored;
-    let materializer =
-        schema.materializer(&event.name, kind).ok_or(MaterializeError::UnknownEvent { kind })?;
+    let Authored { event, position, group_id, client_id, session_id } = authored;
+    let registered =
+        schema.registered(&event.name, kind).ok_or(MaterializeError::UnknownEvent { kind })?;
+    if registered.is_deprecated
+        && let Some(def) = &registered.def
+    {
+        warnings.check_deprecation(&event.name, def, &event.args);
+    }
     let write = connection.write(kind.scope());
-    let context = MaterializerContext { event, client_id, session_id, state: write.read() };
-    for statement in materializer.run(&context)? {
+    let state = write.read();
+    let context = MaterializerContext { event, position, group_id, client_id, session_id, state };
+    for statement in registered.materializer.run(&context)? {
         write.execute(&statement)?;
     }
     Ok(connection.check_foreign_keys()?)
@@ -75,13 +105,33 @@ pub(super) fn try_apply(
     schema: &Schema,
     kind: EventKind,
     authored: Authored<'_>,
+    warnings: &Warnings,
 ) -> Result<Result<(), Skipped>, ReplicaError> {
-    let run = || materialize(connection, schema, kind, authored);
+    let run = || materialize(connection, schema, kind, authored, warnings);
     verdict(authored.event, connection.savepoint(run))
 }
 
 /// A position and, for a client-only event, the place behind it.
 pub(super) type Place = (GlobalSeqNum, u32);
+
+/// Which events of the log that cannot be applied stop the replica.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stops {
+    poison: bool,
+    unknown: bool,
+}
+
+impl Stops {
+    /// None, as a state that is derived anew must always come to its end.
+    pub(super) const WHILE_REBUILDING: Self = Self { poison: false, unknown: false };
+
+    /// Those that the app wants to stop for.
+    pub(super) fn new(on_poison: PoisonAnswer, unknown: &UnknownEvents) -> Self {
+        let (poison, unknown) =
+            (on_poison == PoisonAnswer::Stop, matches!(unknown, UnknownEvents::Fail));
+        Self { poison, unknown }
+    }
+}
 
 /// What ends a savepoint early.
 enum End {
@@ -101,7 +151,7 @@ impl Replica {
     pub(super) fn apply_all<'e>(
         &self,
         events: impl Iterator<Item = (Place, Authored<'e>)> + Clone,
-        on_poison: PoisonAnswer,
+        stops: Stops,
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
         let mut changed = ChangedTables::default();
@@ -118,7 +168,7 @@ impl Replica {
             return Ok(());
         }
         for (place, authored) in events {
-            self.apply(place, authored, on_poison, next)?;
+            self.apply(place, authored, stops, next)?;
         }
         Ok(())
     }
@@ -128,13 +178,15 @@ impl Replica {
     pub(super) fn try_together<'g>(
         &self,
         groups: impl Iterator<Item = (&'g PendingGroup, bool)>,
+        mut after: SeqNum,
         mut done: impl FnMut(&PendingGroup) -> Result<(), ReplicaError>,
     ) -> Result<bool, ReplicaError> {
         self.together(|| {
             for (own, is_applied) in groups {
                 if is_applied {
                     let kind = EventKind::of(own.client_only);
-                    self.materialize_whole(Authored::of(&own.group), kind)?;
+                    self.materialize_whole(Authored::of(&own.group, kind, after), kind)?;
+                    after = own.end(after);
                 }
                 done(own).map_err(End::Replica)?;
             }
@@ -160,7 +212,8 @@ impl Replica {
         kind: EventKind,
     ) -> Result<(), End> {
         for (index, authored) in events.into_iter().enumerate() {
-            let outcome = materialize(&self.connection, &self.schema, kind, authored);
+            let outcome =
+                materialize(&self.connection, &self.schema, kind, authored, &self.warnings);
             let verdict = verdict(authored.event, outcome).map_err(End::Replica)?;
             verdict.map_err(|skipped| End::Failed(index, skipped))?;
         }
@@ -172,36 +225,64 @@ impl Replica {
         &self,
         place: Place,
         authored: Authored<'_>,
-        on_poison: PoisonAnswer,
+        stops: Stops,
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
         let kind = EventKind::of(place.1 > 0);
-        let applied = try_apply(&self.connection, &self.schema, kind, authored)?;
+        let applied = try_apply(&self.connection, &self.schema, kind, authored, &self.warnings)?;
         // Nobody undoes a confirmed event. Keeping what it changed until a whole page is applied
         // would also make the limit of changes depend on where pages end.
         next.changed.extend(&self.connection.discard_changes());
         let Err(skipped) = applied else { return Ok(()) };
-        if on_poison == PoisonAnswer::Stop {
+        let Authored { event, position, .. } = authored;
+        if skipped.unknown {
+            if stops.unknown {
+                let (name, id) = (event.name.clone(), event.id);
+                return Err(ReplicaError::UnknownEvent { name, id, seq: place.0 });
+            }
+            self.meet_unknown(authored, next);
+        } else if stops.poison {
             return Err(ReplicaError::PoisonEvent {
-                name: authored.event.name.clone(),
-                id: authored.event.id,
-                seq: place.0,
+                name: event.name.clone(),
+                id: event.id,
+                seq: position.global,
                 message: skipped.reason,
             });
         }
-        exceptions::quarantine(&self.connection, place, authored.event, &skipped)?;
+        exceptions::quarantine(&self.connection, place, event, &skipped)?;
         next.counts.quarantined += 1;
         Ok(())
     }
 
-    /// Applies a pending group again, whole or not at all.
+    /// Tells of an event of the log that the schema does not know, as the schema says.
+    fn meet_unknown(&self, authored: Authored<'_>, next: &mut Next) {
+        let Authored { event, position: seq, group_id, client_id, session_id } = authored;
+        match self.schema.unknown_events() {
+            UnknownEvents::Ignore => {}
+            UnknownEvents::Callback(_) => next.unknown.push(LoggedEvent {
+                seq,
+                confirmed: true,
+                id: event.id,
+                group_id,
+                name: event.name.clone(),
+                args: event.args.clone(),
+                client_id: client_id.clone(),
+                session_id: session_id.clone(),
+            }),
+            UnknownEvents::Warn | UnknownEvents::Fail => {
+                self.warnings.tell(Warning::UnknownEvent { name: event.name.clone(), seq });
+            }
+        }
+    }
+
+    /// Applies a pending group again behind a place, whole or not at all.
     pub(super) fn try_pending(
         &self,
-        group: &Group,
-        client_only: bool,
+        own: &PendingGroup,
+        after: SeqNum,
     ) -> Result<Result<(), DeadLetterReason>, ReplicaError> {
-        let kind = EventKind::of(client_only);
-        let whole = || self.materialize_whole(Authored::of(group), kind);
+        let kind = EventKind::of(own.client_only);
+        let whole = || self.materialize_whole(Authored::of(&own.group, kind, after), kind);
         match self.connection.savepoint(whole) {
             Ok(()) => Ok(Ok(())),
             Err(End::Failed(event_index, Skipped { reason: message, .. })) => {

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use livestore_core::merge::merge;
 use livestore_core::mutant::{self, Mutant};
-use livestore_core::{ConfirmedGroup, GlobalSeqNum, GroupId, LogHash, LogPosition};
+use livestore_core::{ConfirmedGroup, GlobalSeqNum, GroupId, LogHash, LogPosition, SeqNum};
 use livestore_sqlite::Preimages;
 
 use super::exceptions::{self, DeadLetter, DeadLetterReason};
@@ -16,7 +16,8 @@ use super::log::SLICE_BYTES;
 use super::materialize::{Authored, Place};
 use super::pending::{self, Found, PendingGroup};
 use super::step::{Next, events_in};
-use super::{Fate, PoisonAnswer, Replica, ReplicaError, log};
+use super::{Fate, Replica, ReplicaError, log};
+use crate::event::EventKind;
 
 /// Undo data that is in memory at a time, in bytes.
 const UNDO_BYTES: usize = 1 << 20;
@@ -111,7 +112,7 @@ impl Replica {
             }
             if is_clear {
                 let events = rest.iter().flat_map(|(confirmed, _)| confirmed_events(confirmed));
-                replica.apply_all(events, replica.on_poison, next)?;
+                replica.apply_all(events, replica.stops(), next)?;
                 next.meta.state_head = next.meta.head.seq;
             }
             let backlog = next.meta.head.seq.0 - next.meta.state_head.0;
@@ -213,7 +214,7 @@ impl Replica {
             let Some(last) = rows.last() else { break };
             after = (GlobalSeqNum(last.at), last.client);
             let events = rows.iter().map(|row| (row.place(), row.authored()));
-            self.apply_all(events, self.on_poison, next)?;
+            self.apply_all(events, self.stops(), next)?;
         }
         next.meta.state_head = next.meta.head.seq;
         Ok(())
@@ -296,40 +297,46 @@ impl Replica {
         redo: Redo<'_>,
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
+        let mut after = log::pending_seq(&self.connection, &next.meta, from.saturating_sub(1))?;
         loop {
             let chunk = self.pending_chunk(from, next)?;
             let Some(last) = chunk.last() else { return Ok(()) };
             from = last.last() + 1;
-            self.redo_chunk(&chunk, taken, redo, next)?;
+            after = self.redo_chunk(&chunk, after, taken, redo, next)?;
         }
     }
 
-    /// Applies some pending groups again; those that were taken just leave.
+    /// Applies some pending groups again, from a place on; those that were taken just leave.
+    /// Returns the place of the last event that stays.
     pub(super) fn redo_chunk(
         &self,
         chunk: &[PendingGroup],
+        after: SeqNum,
         taken: &HashMap<GroupId, Fate>,
         redo: Redo<'_>,
         next: &mut Next,
-    ) -> Result<(), ReplicaError> {
+    ) -> Result<SeqNum, ReplicaError> {
         // As with confirmed events, most chunks need no savepoint for each group.
-        let mut after = next.clone();
+        let mut afterwards = next.clone();
         let done = |own: &PendingGroup| match taken.get(&own.group.id()) {
-            Some(fate) => self.leave(own, fate.clone(), &mut after),
-            None => self.redone(own, &mut after),
+            Some(fate) => self.leave(own, fate.clone(), &mut afterwards),
+            None => self.redone(own, &mut afterwards),
         };
-        let groups = chunk.iter().map(|own| (own, !taken.contains_key(&own.group.id())));
-        if self.try_together(groups, done)? {
-            *next = after;
-            return Ok(());
+        let stays = |own: &PendingGroup| !taken.contains_key(&own.group.id());
+        let groups = chunk.iter().map(|own| (own, stays(own)));
+        if self.try_together(groups, after, done)? {
+            *next = afterwards;
+            let staying = chunk.iter().filter(|own| stays(own));
+            return Ok(staying.fold(after, |after, own| own.end(after)));
         }
+        let mut after = after;
         for own in chunk {
             match taken.get(&own.group.id()) {
                 Some(fate) => self.leave(own, fate.clone(), next)?,
-                None => self.redo(own, redo, next)?,
+                None => after = self.redo(own, after, redo, next)?,
             }
         }
-        Ok(())
+        Ok(after)
     }
 
     /// Reads as many pending groups as may be in memory at a time.
@@ -350,23 +357,30 @@ impl Replica {
         Ok(pending::groups(&self.connection, from, &next.meta.client_id, enough)?)
     }
 
-    /// Applies one group of the tail again, on the state as it is now.
+    /// Applies one group of the tail again behind a place, on the state as it is now; returns the
+    /// place of the last event that stays.
+    ///
+    /// A group that waits keeps its places: whatever becomes of it, all behind it is done again.
     fn redo(
         &self,
         own: &PendingGroup,
+        after: SeqNum,
         redo: Redo<'_>,
         next: &mut Next,
-    ) -> Result<(), ReplicaError> {
-        match self.try_pending(&own.group, own.client_only)? {
+    ) -> Result<SeqNum, ReplicaError> {
+        match self.try_pending(own, after)? {
             Ok(()) => self.redone(own, next)?,
             // The backend may have it; that is settled once everything that it has is here.
             Err(_) if !own.client_only && redo.in_doubt.has(own.group.id()) => {
                 next.tail.unapplied += u64::from(own.undo.is_some());
                 pending::set_undo(&self.connection, own.first, None)?;
             }
-            Err(reason) => self.bury(own, reason, redo.now_ms, next)?,
+            Err(reason) => {
+                self.bury(own, reason, redo.now_ms, next)?;
+                return Ok(after);
+            }
         }
-        Ok(())
+        Ok(own.end(after))
     }
 
     /// Takes note that a group of the tail was applied again.
@@ -426,11 +440,7 @@ impl Replica {
 fn confirmed_events(
     confirmed: &ConfirmedGroup,
 ) -> impl Iterator<Item = (Place, Authored<'_>)> + Clone {
-    let places = (0..).map(|index| (confirmed.first.plus(index), 0));
-    places.zip(Authored::of(&confirmed.group))
-}
-
-impl PoisonAnswer {
-    /// What a state is derived anew with: it must always come to its end.
-    pub(super) const WHILE_REBUILDING: Self = Self::Quarantine;
+    let before = SeqNum::confirmed(GlobalSeqNum(confirmed.first.0 - 1));
+    let events = Authored::of(&confirmed.group, EventKind::Synced, before);
+    events.map(|authored| ((authored.position.global, 0), authored))
 }

@@ -16,6 +16,7 @@ mod status;
 mod step;
 mod upstream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use livestore_core::mutant::{self, Mutant};
@@ -34,12 +35,15 @@ pub use status::{
 };
 pub use upstream::{ConnectionState, StopReason, UpstreamAction};
 
-use crate::event::{EventKind, NewEvent};
-use crate::{CommitError, OpenError, Schema};
+use crate::event::EventKind;
+use crate::group::NewEvent;
+use crate::warning::Warnings;
+use crate::{CommitError, LoggedEvent, OpenError, Schema, Warning};
 use barrier::Barriers;
 use exceptions::Counts;
 use format::{FileKind, Meta};
-use materialize::{Authored, materialize};
+use log::ClientOnlyPlace;
+use materialize::{Authored, Stops, materialize};
 use pending::{Found, Tail};
 use upstream::Upstream;
 
@@ -90,6 +94,8 @@ pub struct Replica {
     index_events: u32,
     changes: ChangedTables,
     fates: Vec<(GroupId, Fate)>,
+    unknown: Vec<LoggedEvent>,
+    warnings: Arc<Warnings>,
     dead_letters_changed: bool,
 }
 
@@ -145,6 +151,8 @@ impl Replica {
             index_events: pending::INDEX_EVENTS,
             changes: ChangedTables::default(),
             fates: Vec::new(),
+            unknown: Vec::new(),
+            warnings: Arc::default(),
             dead_letters_changed: false,
         };
         replica.derive_state(progress, now_ms).map_err(|source| OpenError::Rebuild { source })?;
@@ -213,7 +221,8 @@ impl Replica {
                 self.commit_group(group, true, &mut tail, &mut changed)?;
             }
             if let Some(group) = &memory {
-                self.materialize_all(group, EventKind::Memory)?;
+                let after = SeqNum::confirmed(self.meta.state_head.plus(tail.events));
+                self.materialize_all(group, EventKind::Memory, after)?;
                 changed.extend(&self.connection.discard_changes());
             }
             Ok::<_, CommitError>(also(&self.connection)?)
@@ -256,14 +265,15 @@ impl Replica {
         tail: &mut Tail,
         changed: &mut ChangedTables,
     ) -> Result<(), CommitError> {
-        self.materialize_all(group, EventKind::of(client_only))?;
+        let after = self.tail_end(client_only, tail)?;
+        self.materialize_all(group, EventKind::of(client_only), after)?;
         let preimages = self.connection.take_changes();
         changed.extend(&preimages.tables());
         let first = tail.last + 1;
         tail.last += group.event_count() as i64;
         if client_only && tail.is_empty() {
             // Nothing that could be rebased stands before it.
-            let place = log::next_client_only(&self.connection, self.meta.state_head)?;
+            let place = ClientOnlyPlace { seq: after.global, client: after.client + 1 };
             log::append_client_only(&self.connection, group, place)?;
             return Ok(());
         }
@@ -273,11 +283,36 @@ impl Replica {
         Ok(pending::index_newest(&self.connection, tail, self.index_events)?)
     }
 
-    fn materialize_all(&self, group: &Group, kind: EventKind) -> Result<(), CommitError> {
-        for authored in Authored::of(group) {
-            materialize(&self.connection, &self.schema, kind, authored).map_err(|source| {
-                CommitError::Materialize { name: authored.event.name.clone(), source }
-            })?;
+    /// Returns the place behind which the next event stands.
+    fn tail_end(&self, client_only: bool, tail: &mut Tail) -> Result<SeqNum, SqliteError> {
+        let mut end = SeqNum::confirmed(self.meta.state_head.plus(tail.events));
+        if !client_only {
+            return Ok(end);
+        }
+        if tail.events == 0 {
+            end.client = log::next_client_only(&self.connection, end.global)?.client - 1;
+        }
+        if !tail.is_empty() {
+            let at_end = match tail.at_end {
+                Some(at_end) => at_end,
+                None => pending::client_only_at_end(&self.connection)?,
+            };
+            tail.at_end = Some(at_end);
+            end.client += at_end;
+        }
+        Ok(end)
+    }
+
+    fn materialize_all(
+        &self,
+        group: &Group,
+        kind: EventKind,
+        after: SeqNum,
+    ) -> Result<(), CommitError> {
+        for authored in Authored::of(group, kind, after) {
+            materialize(&self.connection, &self.schema, kind, authored, &self.warnings).map_err(
+                |source| CommitError::Materialize { name: authored.event.name.clone(), source },
+            )?;
         }
         Ok(())
     }
@@ -288,6 +323,11 @@ impl Replica {
         self.index_events = events;
     }
 
+    /// Returns which events of the log that cannot be applied stop the replica.
+    fn stops(&self) -> Stops {
+        Stops::new(self.on_poison, self.schema.unknown_events())
+    }
+
     /// Hands out the tables that changed since the last call.
     pub fn poll_changes(&mut self) -> Option<ChangedTables> {
         (!self.changes.is_empty()).then(|| std::mem::take(&mut self.changes))
@@ -296,6 +336,22 @@ impl Replica {
     /// Hands out the fates that groups met since the last call.
     pub fn poll_fates(&mut self) -> Vec<(GroupId, Fate)> {
         std::mem::take(&mut self.fates)
+    }
+
+    /// Hands out the events of the log since the last call that the schema does not know, if it
+    /// wants to hear of each.
+    pub fn poll_unknown(&mut self) -> Vec<LoggedEvent> {
+        std::mem::take(&mut self.unknown)
+    }
+
+    /// Returns where warnings go, for those that others have.
+    pub(crate) fn warnings(&self) -> &Arc<Warnings> {
+        &self.warnings
+    }
+
+    /// Hands out the warnings since the last call; each was logged already.
+    pub fn poll_warnings(&mut self) -> Vec<Warning> {
+        self.warnings.take()
     }
 
     /// Tells whether the dead letters changed since the last call.

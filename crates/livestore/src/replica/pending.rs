@@ -8,12 +8,14 @@
 
 use livestore_core::merge::PendingGroup as MergeKey;
 use livestore_core::{
-    CanonicalJson, ClientId, Event, GlobalSeqNum, Group, GroupId, LogHash, SessionId,
+    CanonicalJson, ClientId, Event, GlobalSeqNum, Group, GroupId, LogHash, SeqNum, SessionId,
 };
 use livestore_sqlite::rusqlite::{self, Row};
 use livestore_sqlite::{Connection, SqliteError, params};
 
 use super::log::{ClientOnlyPlace, damaged, event, group_id, session_id};
+use super::materialize::behind;
+use crate::event::EventKind;
 
 /// A pending group and where it stands in the tail.
 #[derive(Debug, Clone)]
@@ -35,6 +37,11 @@ impl PendingGroup {
 
     pub(crate) fn ordinals(&self) -> (i64, i64) {
         (self.first, self.last())
+    }
+
+    /// Returns the place of its last event, if it stands behind a place.
+    pub(super) fn end(&self, after: SeqNum) -> SeqNum {
+        behind(after, EventKind::of(self.client_only), self.group.event_count())
     }
 
     /// Returns what a merge needs to know.
@@ -59,6 +66,8 @@ pub(crate) struct Tail {
     pub(crate) last: i64,
     /// Groups up to this ordinal are in the index by id.
     pub(crate) indexed: i64,
+    /// Client-only events behind the last synced one, as long as that is known.
+    pub(crate) at_end: Option<u32>,
 }
 
 /// Events that usually may stand behind the index.
@@ -73,9 +82,12 @@ impl Tail {
         let (all_groups, all_events) = self.counts(client_only);
         *all_groups += 1;
         *all_events += events;
+        self.at_end =
+            if client_only { self.at_end.map(|before| before + events as u32) } else { Some(0) };
     }
 
     pub(crate) fn remove(&mut self, client_only: bool, events: u64) {
+        self.at_end = None;
         let (all_groups, all_events) = self.counts(client_only);
         // Only in a damaged file the index can have told too few; `livestore verify` says so.
         *all_groups = all_groups.saturating_sub(1);
@@ -411,6 +423,14 @@ pub(crate) fn leading_client_only(connection: &Connection) -> Result<Vec<(i64, i
         Ok(client_only)
     })?;
     Ok(leading)
+}
+
+/// Counts the client-only events behind the last synced one.
+pub(crate) fn client_only_at_end(connection: &Connection) -> Result<u32, SqliteError> {
+    let sql = "SELECT count(*) FROM __livestore_pending WHERE ordinal > coalesce(\
+               (SELECT ordinal FROM __livestore_pending WHERE NOT client_only \
+               ORDER BY ordinal DESC LIMIT 1), ?)";
+    Ok(connection.system().query_one(sql, [i64::MIN], |row| row.get(0))?.unwrap_or(0))
 }
 
 /// Returns the lowest ordinal in the tail.

@@ -5,19 +5,20 @@
 
 use std::collections::{HashMap, HashSet};
 
-use livestore_core::GlobalSeqNum;
 use livestore_core::mutant::{self, Mutant};
+use livestore_core::{GlobalSeqNum, SeqNum};
 use livestore_sqlite::{Connection, SqliteError, StateHash};
 
 use super::exceptions::{self, Counts};
 use super::format::{Meta, Rebuild};
-use super::materialize::{Authored, materialize, try_apply, verdict};
+use super::materialize::{Authored, Stops, materialize, try_apply, verdict};
 use super::merge::{InDoubt, LOG_ROWS, Redo};
 use super::pending;
 use super::step::Next;
-use super::{Fate, PoisonAnswer, RebuildProgress, Replica, ReplicaError, log};
+use super::{Fate, RebuildProgress, Replica, ReplicaError, log};
 use crate::Schema;
 use crate::event::EventKind;
+use crate::warning::Warnings;
 
 /// Events that one transaction of a rebuild brings into the state.
 const BATCH: usize = 2 * LOG_ROWS;
@@ -62,12 +63,13 @@ impl Replica {
         if mutant::is_active(Mutant::RebuildTakenAsComplete) {
             self.meta.rebuild = None;
         }
+        let mut tail_end = None;
         while self.meta.rebuild.is_some() {
             progress(RebuildProgress { done: self.meta.state_head.0, total: self.meta.head.seq.0 });
             let in_doubt = self.doubts();
             let redo = Redo { in_doubt: &in_doubt, now_ms };
             self.step(|replica, next| {
-                replica.rebuild_batch(redo, next)?;
+                replica.rebuild_batch(redo, &mut tail_end, next)?;
                 // It may bring in what was pulled and not merged yet.
                 replica.forget_letters(next)
             })?;
@@ -76,14 +78,21 @@ impl Replica {
     }
 
     /// Brings the next events into the state: the log first, then the pending tail.
-    fn rebuild_batch(&self, redo: Redo<'_>, next: &mut Next) -> Result<(), ReplicaError> {
+    ///
+    /// `tail_end` is the place of the last pending event that was done, once that is known.
+    fn rebuild_batch(
+        &self,
+        redo: Redo<'_>,
+        tail_end: &mut Option<SeqNum>,
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
         let Some(rebuild) = next.meta.rebuild else { return Ok(()) };
         let Some(ordinal) = rebuild.ordinal else {
             let after = (next.meta.state_head, rebuild.client);
             let (up_to, own) = (next.meta.head.seq, next.meta.client_id.clone());
             let rows = log::rows(&self.connection, after, up_to, BATCH, &own)?;
             let events = rows.iter().map(|row| (row.place(), row.authored()));
-            self.apply_all(events, PoisonAnswer::WHILE_REBUILDING, next)?;
+            self.apply_all(events, Stops::WHILE_REBUILDING, next)?;
             (next.meta.state_head, next.meta.rebuild) = match rows.last() {
                 Some(last) => {
                     let rebuild = Rebuild { client: last.client, ordinal: None };
@@ -100,7 +109,11 @@ impl Replica {
                 taken.insert(id, Fate::Confirmed { first, last });
             }
         }
-        self.redo_chunk(&chunk, &taken, redo, next)?;
+        let after = match *tail_end {
+            Some(end) => end,
+            None => log::pending_seq(&self.connection, &next.meta, ordinal)?,
+        };
+        *tail_end = Some(self.redo_chunk(&chunk, after, &taken, redo, next)?);
         // Doing the tail for the first time is no rebase.
         next.rebased = false;
         next.meta.rebuild =
@@ -112,8 +125,9 @@ impl Replica {
     pub(super) fn rederive(&self, redo: Redo<'_>, next: &mut Next) -> Result<(), ReplicaError> {
         next.changed.extend(&self.connection.clear_state()?);
         self.empty_state(next)?;
+        let mut tail_end = None;
         while next.meta.rebuild.is_some() {
-            self.rebuild_batch(redo, next)?;
+            self.rebuild_batch(redo, &mut tail_end, next)?;
         }
         next.rebased = true;
         Ok(())
@@ -124,6 +138,17 @@ impl Replica {
     /// Whether this opening has a backend makes no difference: an earlier one had.
     pub(super) fn doubts(&self) -> InDoubt {
         if self.meta.backend_id.is_some() { InDoubt::All } else { InDoubt::These(HashSet::new()) }
+    }
+
+    /// Tells whether a replay of the log leads to another state; a log of more than so many events
+    /// is not replayed.
+    pub(crate) fn differs_from_replay(&self, max_events: u64) -> Result<bool, ReplicaError> {
+        let events = self.meta.state_head.0 + self.tail.events + self.tail.client_only_events;
+        if events > max_events {
+            return Ok(false);
+        }
+        let replayed = replay(&self.connection, &self.schema, &self.meta, &mut |_| ())?;
+        Ok(replayed.stored_state_hash()? != self.connection.stored_state_hash()?)
     }
 
     /// Derives the state from the log in a fresh database and returns its hash.
@@ -138,7 +163,7 @@ impl Replica {
 /// Tells whether events were skipped as unknown that the schema knows.
 pub(crate) fn knows_more(connection: &Connection, schema: &Schema) -> Result<bool, SqliteError> {
     let unknown = exceptions::unknown_names(connection)?;
-    Ok(unknown.iter().any(|(name, kind)| schema.materializer(name, *kind).is_some()))
+    Ok(unknown.iter().any(|(name, kind)| schema.registered(name, *kind).is_some()))
 }
 
 /// Derives the state of a store from its log in a fresh database and returns its hash; tells now
@@ -149,15 +174,25 @@ pub(crate) fn replay_hash(
     meta: &Meta,
     done: &mut dyn FnMut(u64),
 ) -> Result<StateHash, ReplicaError> {
+    Ok(replay(store, schema, meta, done)?.state_hash()?)
+}
+
+/// Derives the state of a store from its log in a fresh database.
+fn replay(
+    store: &Connection,
+    schema: &Schema,
+    meta: &Meta,
+    done: &mut dyn FnMut(u64),
+) -> Result<Connection, ReplicaError> {
     let mut fresh = Connection::open_memory()?;
     fresh.recreate_state(schema.tables())?;
     fresh.watch_state(schema.tables().to_vec())?;
-    let replay = Replay { store, schema, meta, fresh: &fresh };
+    let replay = Replay { store, schema, meta, fresh: &fresh, warnings: Warnings::default() };
     fresh.transaction(|| {
         replay.log(done)?;
         replay.tail(done)
     })?;
-    Ok(fresh.state_hash()?)
+    Ok(fresh)
 }
 
 /// A store and the fresh database that its events are applied to.
@@ -166,6 +201,8 @@ struct Replay<'a> {
     schema: &'a Schema,
     meta: &'a Meta,
     fresh: &'a Connection,
+    /// The store itself has warned already.
+    warnings: Warnings,
 }
 
 impl Replay<'_> {
@@ -178,7 +215,8 @@ impl Replay<'_> {
             after = last.place();
             for row in &rows {
                 // What is skipped here was skipped there.
-                drop(try_apply(self.fresh, self.schema, row.kind(), row.authored())?);
+                let (kind, authored) = (row.kind(), row.authored());
+                drop(try_apply(self.fresh, self.schema, kind, authored, &self.warnings)?);
                 // Nobody undoes a replay.
                 self.fresh.discard_changes();
             }
@@ -189,15 +227,22 @@ impl Replay<'_> {
     fn tail(&self, done: &mut dyn FnMut(u64)) -> Result<(), ReplicaError> {
         let own = &self.meta.client_id;
         let mut from = i64::MIN;
+        let mut after = log::pending_seq(self.store, self.meta, from)?;
         loop {
             let chunk = pending::groups(self.store, from, own, |groups| groups.len() >= LOG_ROWS)?;
             let Some(last) = chunk.last() else { return Ok(()) };
             from = last.last() + 1;
             // A group whose effects are not in the state waits for its confirmation.
-            for own in chunk.iter().filter(|own| own.undo.is_some()) {
-                for authored in Authored::of(&own.group) {
-                    let kind = EventKind::of(own.client_only);
-                    let outcome = materialize(self.fresh, self.schema, kind, authored);
+            for own in &chunk {
+                let kind = EventKind::of(own.client_only);
+                let before = after;
+                after = own.end(before);
+                if own.undo.is_none() {
+                    continue;
+                }
+                for authored in Authored::of(&own.group, kind, before) {
+                    let outcome =
+                        materialize(self.fresh, self.schema, kind, authored, &self.warnings);
                     // It applied here before, so a failure now is a difference to be seen.
                     drop(verdict(authored.event, outcome)?);
                     self.fresh.discard_changes();

@@ -166,6 +166,16 @@ pub enum ReplicaError {
         /// True if the materializer panicked, so that trying again is no use.
         panicked: bool,
     },
+    /// The schema does not know a confirmed event, and says to stop then.
+    #[error("the schema does not know event {name} ({id}) at {seq}; use a release that does")]
+    UnknownEvent {
+        /// The event's name.
+        name: EventName,
+        /// The event.
+        id: EventId,
+        /// Where it stands in the log.
+        seq: GlobalSeqNum,
+    },
     /// A confirmed event cannot be materialized, and the app asked to stop then.
     #[error("event {name} ({id}) at {seq} cannot be materialized: {message}")]
     PoisonEvent {

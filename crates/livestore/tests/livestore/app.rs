@@ -118,3 +118,14 @@ pub fn assert_state_is_replay(store: &Store) {
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
+
+/// Waits until the status of a store that syncs is what it should be.
+pub fn wait_until(store: &Store, what: impl Fn(&livestore::SyncStatus) -> bool) {
+    for _ in 0..500 {
+        if what(&store.sync_status().unwrap()) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it never came: {:?}", store.sync_status());
+}

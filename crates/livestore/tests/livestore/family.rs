@@ -4,7 +4,7 @@
 //! or what a materializer writes asks for making them anew, see `golden.rs`.
 
 use livestore::prelude::*;
-use livestore::{NewEvent, SchemaBuilder};
+use livestore::{Insert, MaterializerContext, NewEvent, SchemaBuilder};
 use serde::{Deserialize, Serialize};
 
 // Synced events and tables
@@ -116,6 +116,25 @@ pub struct Pin {
     pub by: String,
 }
 
+/// Where a note was written last; not in the app that the fixtures were made with.
+#[derive(Table, Clone, Debug, PartialEq)]
+#[table(name = "note_places")]
+pub struct NotePlace {
+    #[column(primary_key)]
+    pub id: String,
+    pub at: i64,
+}
+
+/// Where a draft was saved last.
+#[derive(Table, Clone, Debug, PartialEq)]
+#[table(name = "draft_places", scope = "client")]
+pub struct DraftPlace {
+    #[column(primary_key)]
+    pub id: String,
+    pub at: i64,
+    pub nth: i64,
+}
+
 // Memory events and tables
 
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]
@@ -137,7 +156,18 @@ fn count(rows: u64) -> i64 {
     rows.try_into().unwrap_or(i64::MAX)
 }
 
-fn builder() -> SchemaBuilder {
+fn note_place(id: &str, cx: &MaterializerContext<'_>) -> Insert<NotePlace> {
+    let at = count(cx.position().global.0);
+    NotePlace::insert(NotePlace { id: id.into(), at }).or_replace()
+}
+
+fn draft_place(id: &str, cx: &MaterializerContext<'_>) -> Insert<DraftPlace> {
+    let (at, nth) = (count(cx.position().global.0), cx.position().client.into());
+    DraftPlace::insert(DraftPlace { id: id.into(), at, nth }).or_replace()
+}
+
+/// The app, whose materializers also write down where their events stand if they are to.
+fn builder(places: bool) -> SchemaBuilder {
     Schema::builder()
         .table::<Note>()
         .table::<Seat>()
@@ -145,11 +175,12 @@ fn builder() -> SchemaBuilder {
         .table::<Draft>()
         .table::<Pin>()
         .table::<Pointer>()
-        .event(|e: NoteWritten, cx| {
+        .event(move |e: NoteWritten, cx| {
             let before = cx.query(&Note::select().filter(Note::id.eq(&e.id)).first())?;
             let revision = before.map_or(0, |note| note.revision) + 1;
+            let place = places.then(|| note_place(&e.id, cx));
             let note = Note { id: e.id, text: e.text, revision };
-            Ok::<_, MaterializeError>(Note::insert(note).or_replace())
+            Ok::<_, MaterializeError>((Note::insert(note).or_replace(), place))
         })
         .event(|e: NoteDeleted, _| Note::delete().filter(Note::id.eq(e.id)))
         .event(|e: SeatTaken, _| Seat::insert(Seat { seat: e.seat, by: e.by }))
@@ -158,10 +189,11 @@ fn builder() -> SchemaBuilder {
             let Measured { sensor, at, value, raw, tags, valid } = e;
             Sample::insert(Sample { sensor, at, value, raw, tags: Json(tags), valid }).or_replace()
         })
-        .event(|e: DraftSaved, cx| {
+        .event(move |e: DraftSaved, cx| {
             let notes_then = count(cx.query(&Note::select().count())?);
+            let place = places.then(|| draft_place(&e.id, cx));
             let draft = Draft { id: e.id, text: e.text, notes_then };
-            Ok::<_, MaterializeError>(Draft::insert(draft).or_replace())
+            Ok::<_, MaterializeError>((Draft::insert(draft).or_replace(), place))
         })
         .event(|e: SeatPinned, cx| {
             let seat = cx.query(&Seat::select().filter(Seat::seat.eq(e.seat)).first())?;
@@ -177,12 +209,18 @@ fn builder() -> SchemaBuilder {
 }
 
 pub fn schema() -> Schema {
-    builder().build().expect("the schema is valid")
+    builder(false).build().expect("the schema is valid")
 }
 
 /// The same app in a later release, so that opening a store of it derives the state anew.
 pub fn later_schema() -> Schema {
-    builder().materializer_version(1).build().expect("the schema is valid")
+    builder(false).materializer_version(1).build().expect("the schema is valid")
+}
+
+/// The app with tables of where events stand, in one release or a later one.
+pub fn schema_with_places(release: u64) -> Schema {
+    let builder = builder(true).table::<NotePlace>().table::<DraftPlace>();
+    builder.materializer_version(release).build().expect("the schema is valid")
 }
 
 pub fn note(id: &str, text: &str) -> NoteWritten {
@@ -199,5 +237,5 @@ pub fn draft(id: &str, text: &str) -> DraftSaved {
 
 /// Encodes an event, so that events of different types fit one list.
 pub fn new<E: Event>(event: E) -> NewEvent {
-    NewEvent::new(E::NAME, &event).expect("the payload has a canonical form")
+    NewEvent::of(event).expect("the payload has a canonical form")
 }

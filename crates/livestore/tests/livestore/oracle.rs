@@ -9,7 +9,8 @@ use livestore::prelude::*;
 use livestore::{CanonicalJson, Event, Replica};
 
 use crate::family::{
-    Draft, DraftSaved, Note, NoteDeleted, NoteWritten, Pin, Seat, SeatFreed, SeatPinned, SeatTaken,
+    Draft, DraftPlace, DraftSaved, Note, NoteDeleted, NotePlace, NoteWritten, Pin, Seat, SeatFreed,
+    SeatPinned, SeatTaken,
 };
 
 /// A place in the log: a position, and how many client-only events behind it.
@@ -22,6 +23,9 @@ pub struct Tables {
     seats: BTreeMap<i64, String>,
     drafts: BTreeMap<String, (String, i64)>,
     pins: BTreeMap<i64, String>,
+    /// Where notes were written and drafts saved last.
+    note_places: BTreeMap<String, i64>,
+    draft_places: BTreeMap<String, (i64, i64)>,
 }
 
 /// What a log leads to.
@@ -36,11 +40,12 @@ pub struct Replayed {
 struct Refused;
 
 impl Tables {
-    fn apply(&mut self, name: &str, args: &CanonicalJson) -> Result<(), Refused> {
+    fn apply(&mut self, (at, nth): Place, name: &str, args: &CanonicalJson) -> Result<(), Refused> {
         match name {
             NoteWritten::NAME => {
                 let NoteWritten { id, text } = decode(args)?;
                 let revision = self.notes.get(&id).map_or(0, |(_, revision)| *revision) + 1;
+                self.note_places.insert(id.clone(), at as i64);
                 self.notes.insert(id, (text, revision));
             }
             NoteDeleted::NAME => {
@@ -60,6 +65,7 @@ impl Tables {
             }
             DraftSaved::NAME => {
                 let DraftSaved { id, text } = decode(args)?;
+                self.draft_places.insert(id.clone(), (at as i64, nth.into()));
                 self.drafts.insert(id, (text, self.notes.len() as i64));
             }
             SeatPinned::NAME => {
@@ -81,7 +87,16 @@ impl Tables {
         let pins = read.query(&Pin::select()).unwrap();
         let note = |row: &Note| (row.id.clone(), (row.text.clone(), row.revision));
         let draft = |row: &Draft| (row.id.clone(), (row.text.clone(), row.notes_then));
+        let (mut note_places, mut draft_places) = Default::default();
+        if has_places(replica) {
+            let places = read.query(&NotePlace::select()).unwrap();
+            note_places = places.iter().map(|row| (row.id.clone(), row.at)).collect();
+            let places = read.query(&DraftPlace::select()).unwrap();
+            draft_places = places.iter().map(|row| (row.id.clone(), (row.at, row.nth))).collect();
+        }
         Self {
+            note_places,
+            draft_places,
             notes: notes.iter().map(|row| note(row)).collect(),
             seats: seats.iter().map(|row| (row.seat, row.by.clone())).collect(),
             drafts: drafts.iter().map(|row| draft(row)).collect(),
@@ -91,7 +106,7 @@ impl Tables {
 }
 
 fn decode<E: Event>(args: &CanonicalJson) -> Result<E, Refused> {
-    args.decode().map_err(|_| Refused)
+    E::decode("", args).map_err(|_| Refused)
 }
 
 /// Replays the log of a replica: what is confirmed up to the state head, then the pending tail.
@@ -101,21 +116,37 @@ pub fn replay(replica: &Replica) -> Replayed {
     let log = "SELECT seq, 0, name, args FROM __livestore_eventlog \
                WHERE seq <= (SELECT state_head FROM __livestore_meta) \
                UNION ALL SELECT seq, client, name, args FROM __livestore_client_log ORDER BY 1, 2";
+    let mut end = (replica.state_head().unwrap().seq.0, 0);
     for (place, name, args) in rows(replica, log) {
+        end = end.max(place);
         let mut after = tables.clone();
-        match after.apply(&name, &args) {
+        match after.apply(place, &name, &args) {
             Ok(()) => *tables = after,
             Err(Refused) => drop(replayed.skipped.insert(place)),
         }
     }
-    // Groups whose effects are not in the state wait; all others were applied whole.
-    let tail = "SELECT ordinal, 0, name, args FROM __livestore_pending AS event WHERE EXISTS \
+    // Groups whose effects are not in the state wait, and keep their places; all others were
+    // applied whole.
+    let tail = "SELECT client_only, EXISTS \
                 (SELECT 1 FROM __livestore_pending AS first WHERE first.group_id = event.group_id \
-                AND first.event_index = 0 AND first.undo IS NOT NULL) ORDER BY ordinal";
-    for (_, name, args) in rows(replica, tail) {
-        assert!(tables.apply(&name, &args).is_ok(), "a pending {name} {args} does not apply");
+                AND first.event_index = 0 AND first.undo IS NOT NULL), name, args \
+                FROM __livestore_pending AS event ORDER BY ordinal";
+    for ((client_only, is_applied), name, args) in rows(replica, tail) {
+        end = if client_only == 1 { (end.0, end.1 + 1) } else { (end.0 + 1, 0) };
+        if is_applied == 1 {
+            let applied = tables.apply(end, &name, &args).is_ok();
+            assert!(applied, "a pending {name} {args} does not apply");
+        }
+    }
+    if !has_places(replica) {
+        (tables.note_places, tables.draft_places) = Default::default();
     }
     replayed
+}
+
+/// Tells whether the app of the replica writes down where events stand.
+fn has_places(replica: &Replica) -> bool {
+    replica.connection().tables().iter().any(|table| table.name() == NotePlace::NAME)
 }
 
 fn rows(replica: &Replica, sql: &str) -> Vec<(Place, String, CanonicalJson)> {

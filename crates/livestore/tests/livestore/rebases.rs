@@ -3,14 +3,14 @@
 //! Several clients commit events of all three kinds, with tails of up to 200 groups, while the
 //! backend's log grows before these, in pages of any size; groups are refused, connections break,
 //! clients restart, lose power, run other code, and meet another history. After every step, the
-//! tables of the client in question are what its log leads to.
+//! tables of the client in question are what its log leads to, positions of events included.
 
 use livestore::{ConnectionState, HistoryAnswer, NewEvent};
 use proptest::prelude::*;
 
 use crate::backend::{Fact, Move, Net, OnTheWire, fact, wire};
 use crate::family::{
-    NoteDeleted, PointerMoved, SeatFreed, SeatPinned, draft, later_schema, new, note, schema, seat,
+    NoteDeleted, PointerMoved, SeatFreed, SeatPinned, draft, new, note, schema_with_places, seat,
 };
 use crate::oracle::assert_state_is_replay;
 use crate::properties::cases;
@@ -138,7 +138,7 @@ impl Step {
                 }
             }
             Self::Release(is_later) => {
-                net.use_schema(if *is_later { later_schema() } else { schema() });
+                net.use_schema(schema_with_places(u64::from(*is_later)));
                 net.restart(at, OnTheWire::Lost);
             }
             Self::Restore(lost, whats) => {
@@ -151,7 +151,7 @@ impl Step {
 
 /// Two clients on files, which can restart and lose power, and one in memory.
 fn a_net(page_events: u64) -> Net {
-    let mut net = Net::new(schema(), 0);
+    let mut net = Net::new(schema_with_places(0), 0);
     net.on_history_diverged = HistoryAnswer::RebasePending;
     net.backend.page_events = page_events;
     for client in 0..3 {

@@ -60,7 +60,7 @@ macro_rules! facts {
             /// Returns how far the event goes.
             pub fn kind(&self) -> EventKind {
                 match self {
-                    $(Self::$fact(_) => <$fact as Event>::KIND),*
+                    $(Self::$fact(_) => <$fact as Event>::definitions()[0].kind()),*
                 }
             }
 

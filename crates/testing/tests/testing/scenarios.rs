@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use livestore::prelude::*;
-use livestore::{Count, NewEvent};
+use livestore::{NewEvent, Query};
 use livestore_testing::given;
 
 use crate::app::{Author, Todo, TodoCreated, completed, created, schema, todo};
@@ -16,7 +16,7 @@ fn panic_of(run: impl FnOnce()) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap()
 }
 
-fn open() -> Count<Todo> {
+fn open() -> impl Query<Output = u64> {
     Todo::select().filter(Todo::completed.eq(false)).count()
 }
 

@@ -85,6 +85,12 @@ pub enum StopReason {
         /// The event and why.
         message: String,
     },
+    /// The schema does not know a confirmed event, and says
+    /// [`UnknownEvents::Fail`](crate::UnknownEvents::Fail).
+    UnknownEvent {
+        /// The event.
+        message: String,
+    },
 }
 
 impl std::fmt::Display for StopReason {
@@ -97,7 +103,9 @@ impl std::fmt::Display for StopReason {
             Self::DiskFailed { message } => {
                 write!(f, "the disk failed ({message}); open the store again")
             }
-            Self::MaterializerPanicked { message } | Self::PoisonEvent { message } => {
+            Self::MaterializerPanicked { message }
+            | Self::PoisonEvent { message }
+            | Self::UnknownEvent { message } => {
                 write!(f, "pulling stopped: {message}")
             }
         }
@@ -210,6 +218,7 @@ impl Upstream {
                 self.stop(StopReason::MaterializerPanicked { message });
             }
             ReplicaError::PoisonEvent { .. } => self.stop(StopReason::PoisonEvent { message }),
+            ReplicaError::UnknownEvent { .. } => self.stop(StopReason::UnknownEvent { message }),
             _ => {
                 self.last_error = Some(message);
                 self.hang_up();

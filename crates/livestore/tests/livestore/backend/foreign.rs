@@ -7,7 +7,7 @@ use livestore_core::{Event as StoredEvent, Group, IdGenerator};
 pub type Fact = (&'static str, CanonicalJson);
 
 pub fn fact<E: Event>(event: E) -> Fact {
-    (E::NAME, CanonicalJson::encode(&event).unwrap())
+    (event.name(), event.encode().unwrap())
 }
 
 /// Makes a group of somebody who is not simulated.

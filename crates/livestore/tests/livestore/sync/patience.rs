@@ -7,6 +7,7 @@ use std::time::Duration;
 use livestore::{Durability, PoisonAnswer, StoreOptions};
 
 use super::*;
+use crate::app::wait_until;
 use crate::backend::{Served, fact, foreign_group};
 
 #[test]
@@ -103,16 +104,6 @@ fn poisoned(options: StoreOptions) -> (Served, Store) {
         backend.elsewhere(foreign_group(&mut ids, [event]));
     }
     (backend, store)
-}
-
-fn wait_until(store: &Store, what: impl Fn(&livestore::SyncStatus) -> bool) {
-    for _ in 0..500 {
-        if what(&store.sync_status().unwrap()) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("it never came: {:?}", store.sync_status());
 }
 
 #[test]
