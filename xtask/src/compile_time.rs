@@ -98,7 +98,8 @@ fn build(app: &Path, jobs: usize) -> Result<Duration, Box<dyn std::error::Error>
 }
 
 fn manifest() -> String {
-    let livestore = root().join("crates/livestore");
+    // A quoted string of Rust's is one of TOML's.
+    let livestore = format!("{:?}", root().join("crates/livestore").display().to_string());
     format!(
         r#"[package]
 name = "app"
@@ -106,7 +107,7 @@ version = "0.0.0"
 edition = "2024"
 
 [dependencies]
-livestore-rs = {{ path = {livestore:?} }}
+livestore-rs = {{ path = {livestore} }}
 serde = {{ version = "1", features = ["derive"] }}
 
 [workspace]
@@ -137,6 +138,20 @@ fn main_file() -> String {
     text.push_str("    println!(\"{total}\");\n    Ok(())\n}\n");
     text
 }
+
+/// The bodies of materializers: that of a table's first event, and those of the others.
+const INSERT: &str = "
+            let tags = Json(e.tags);
+            let (id, title, note, position) = (e.id, e.title, e.note, e.position);
+            let (weight, done, icon) = (1.0, false, Vec::new());
+            Item::insert(Item { id, title, note, position, weight, done, icon, tags })
+";
+const UPDATE: &str = "
+            Item::update()
+                .set(Item::title, e.title)
+                .set(Item::position, e.position)
+                .filter(Item::id.eq(e.id))
+";
 
 /// One table with its events, materializers and queries.
 fn model(table: usize) -> String {
@@ -186,22 +201,9 @@ pub struct Event{event} {{
     text.push_str("\npub fn register(schema: SchemaBuilder) -> SchemaBuilder {\n    schema\n");
     text.push_str("        .table::<Item>()\n");
     for (index, event) in events.iter().enumerate() {
-        text.push_str(&if index == 0 {
-            format!(
-                "        .event(|e: Event{event}, _| {{\n            \
-                 let tags = Json(e.tags);\n            \
-                 let (id, title, note, position) = (e.id, e.title, e.note, e.position);\n            \
-                 let (weight, done, icon) = (1.0, false, Vec::new());\n            \
-                 Item::insert(Item {{ id, title, note, position, weight, done, icon, tags }})\n        \
-                 }})\n"
-            )
-        } else {
-            format!(
-                "        .event(|e: Event{event}, _| {{\n            \
-                 Item::update().set(Item::title, e.title).set(Item::position, e.position)\
-                 .filter(Item::id.eq(e.id))\n        }})\n"
-            )
-        });
+        let _ = write!(text, "        .event(|e: Event{event}, _| {{");
+        text.push_str(if index == 0 { INSERT } else { UPDATE });
+        text.push_str("        })\n");
     }
     text.push_str("}\n");
     text.push_str(

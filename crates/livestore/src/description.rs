@@ -1,5 +1,7 @@
 //! The whole schema as a value to be written down: for tools, other languages and documents.
 
+use std::fmt::Write as _;
+
 use livestore_sqlite::{TableDef, TableDescription};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -143,7 +145,7 @@ fn pointer_part(name: &str) -> String {
             b'/' => part.push_str("~1"),
             b'-' | b'.' | b'_' => part.push(byte.into()),
             byte if byte.is_ascii_alphanumeric() => part.push(byte.into()),
-            byte => part.push_str(&format!("%{byte:02X}")),
+            byte => drop(write!(part, "%{byte:02X}")),
         }
     }
     part

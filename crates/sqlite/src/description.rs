@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, ColumnDef, ColumnType, ForeignKey, Generated, IndexDef, Scope, TableDef, Value,
+    Action, ColumnDef, ColumnType, ForeignKey, Generated, IndexDef, Scope, TableDef, Value, sql,
 };
 
 /// What a table is, as a serialisable value; from [`TableDef::describe`].
@@ -129,8 +129,9 @@ impl Literal {
             (Value::Integer(value), _) => Self::Integer(*value),
             (Value::Real(value), _) => Self::Real(*value),
             (Value::Text(text), _) => Self::Text(text.as_ref().into()),
-            (Value::Blob(bytes), _) => {
-                Self::Text(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            (blob @ Value::Blob(_), _) => {
+                let literal = sql::literal(blob);
+                Self::Text(literal.trim_start_matches("x'").trim_end_matches('\'').into())
             }
         })
     }
