@@ -339,3 +339,54 @@ fn payload_struct(
         struct #ident { #(#fields),* }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::derive;
+
+    /// The compile error that an item gives.
+    fn error(text: &str) -> String {
+        let input = syn::parse_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        derive(&input).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn an_event_without_a_name_is_told_what_one_looks_like() {
+        let missing = "missing #[event(name = \"v1.SomethingHappened\")]";
+        assert_eq!(error("struct T {}"), missing);
+        assert_eq!(error("enum T { A, }"), missing);
+    }
+
+    #[test]
+    fn an_unknown_option_names_those_that_there_are() {
+        let message = error(r#"#[event(name = "T", clientonly)] struct T {}"#);
+        assert!(
+            message.contains("expected `name") && message.contains("`client_only`"),
+            "{message}"
+        );
+        let message = error(r#"#[event(name = "T")] struct T { #[event(gone)] a: u8 }"#);
+        assert_eq!(message, "unknown option; expected `deprecated = \"why\"`");
+    }
+
+    #[test]
+    fn options_that_exclude_each_other_are_refused() {
+        for option in ["persist", "memory"] {
+            let message = error(&format!(r#"#[event(name = "T", {option})] struct T {{}}"#));
+            assert!(message.contains("are for `client_only` events"), "{message}");
+        }
+        let both = r#"#[event(name = "T", client_only, persist, memory)] struct T {}"#;
+        assert_eq!(error(both), "an event is either kept or it is not");
+    }
+
+    #[test]
+    fn what_a_family_cannot_be_is_said_in_its_words() {
+        let name = r#"#[event(name = "v1.A")]"#;
+        assert!(error(&format!("{name} enum T {{ A }}")).contains("each variant says"));
+        assert!(error(&format!("enum T<P> {{ {name} A(P) }}")).contains("cannot be generic"));
+        assert!(
+            error(&format!("enum T {{ {name} A(u8, u8) }}")).contains("a payload has one type")
+        );
+        assert_eq!(error("enum T {}"), "a family of events needs a variant");
+        assert_eq!(error("union T { a: u8 }"), "a union cannot be an event");
+    }
+}

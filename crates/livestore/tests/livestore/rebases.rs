@@ -72,8 +72,8 @@ enum Step {
     /// Many groups while there is no connection, so that a rebase is deep.
     Tail(u8, Vec<What>),
     Elsewhere(u8, Vec<What>),
-    /// The operator forbids the last group that is on the wire.
-    Refuse,
+    /// The operator forbids a group that is on the wire.
+    Refuse(u8),
     Move(Move),
     /// Connects, if that is due, and delivers everything for a while, so that schedules get
     /// somewhere.
@@ -90,7 +90,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => whats().prop_map(Step::Commit),
         3 => (1..200_u8, whats()).prop_map(|(groups, whats)| Step::Tail(groups, whats)),
         8 => (1..40_u8, whats()).prop_map(|(groups, whats)| Step::Elsewhere(groups, whats)),
-        1 => Just(Step::Refuse),
+        2 => (0..4_u8).prop_map(Step::Refuse),
         3 => Just(Step::Move(Move::Poll)),
         3 => Just(Step::Move(Move::Take)),
         3 => Just(Step::Move(Move::Answer)),
@@ -127,7 +127,7 @@ impl Step {
                     net.elsewhere(chunk.iter().map(|what| what.fact()));
                 }
             }
-            Self::Refuse => net.refuse_what_is_pushed(at),
+            Self::Refuse(nth) => net.refuse_nth_pushed(at, usize::from(*nth)),
             Self::Move(this) => this.run(net, at),
             Self::Flow(times) => {
                 if net.status(at).connection == ConnectionState::Offline {
@@ -178,4 +178,19 @@ proptest! {
             assert_state_is_replay(net.replica(at));
         }
     }
+}
+
+#[test]
+fn events_behind_a_refused_group_move_up() {
+    let mut net = Net::on_disk(schema_with_places(0), 1);
+    net.settle();
+    let groups = ["a", "b", "c"].map(|id| {
+        let committed = net.commit(0, (note(id, "text"), draft(id, "text")));
+        committed.group_id
+    });
+    net.backend.refused.insert(groups[1]);
+    net.settle();
+    assert_eq!(net.status(0).dead_letters, 1);
+    assert_eq!(net.status(0).confirmed_head.0, 2, "a and c");
+    assert_state_is_replay(net.replica(0));
 }
