@@ -4,7 +4,7 @@
 //! of real stores; what fails, panics with what was expected and what was found.
 //!
 //! - [`given`] some events, *when* the app commits, *then* the state is so.
-//! - [`sequence`] makes events with ids and times that are the same in every run.
+//! - [`sequence()`] makes events with ids and times that are the same in every run.
 //! - [`TestBackend`] syncs real stores in one process, and takes them offline.
 //!
 //! ```

@@ -38,7 +38,7 @@ fn ids(name: &str) -> IdGenerator {
     IdGenerator::new(blake3::hash(name.as_bytes()).into())
 }
 
-/// Makes one event after the other; [`sequence`] starts it. It never ends.
+/// Makes one event after the other; [`sequence()`] starts it. It never ends.
 #[derive(Debug)]
 #[must_use = "a sequence makes events when it is asked for them"]
 pub struct Sequence<F> {
