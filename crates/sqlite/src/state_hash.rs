@@ -60,7 +60,7 @@ impl Connection {
                 // A byte in front of each row keeps "no more rows" apart from any row.
                 bytes.clear();
                 bytes.push(1);
-                for index in 0..table.columns().len() {
+                for index in 0..table.written().count() {
                     write_value(&mut bytes, &Value::from_sql(row.get_ref(index)?));
                 }
                 hasher.update(&bytes);
