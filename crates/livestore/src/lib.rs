@@ -39,8 +39,8 @@ pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
     Action, Column, ColumnDef, ColumnType, ColumnValue, Count, DateTime, DateTimeError,
     DateTimeMillis, DecodeError, Delete, Durability, Expr, First, ForeignKey, ForeignKeyProblem,
-    Generated, IndexDef, Insert, Json, Query, Row, RowCursor, RowRef, Rows, Scope, Select, Sql,
-    SqliteError, StateHash, Table, TableAccess, TableDef, TableError, TableSql, TableWrite,
+    FtsDef, Generated, IndexDef, Insert, Json, Query, Row, RowCursor, RowRef, Rows, Scope, Select,
+    Sql, SqliteError, StateHash, Table, TableAccess, TableDef, TableError, TableSql, TableWrite,
     TableWriteError, Update, Value, ValueError, Write, jiff,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
