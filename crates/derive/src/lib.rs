@@ -59,6 +59,8 @@ pub fn derive_client_document(input: TokenStream) -> TokenStream {
 ///   with `unique`, `filter = "SQL"` and `name = "…"`, as wanted.
 /// - `#[table(name = "…", foreign_key(columns = [a, b], table = "teams", references = [org, num]))]`
 ///   refers to rows of another table by several columns; with `on_delete` and `on_update`, as below.
+/// - `#[table(name = "…", full_text(name = "todos_text", columns = [title, body]))]` adds an index for
+///   full-text search, which raw SQL searches by its name; with `tokenizer = "…"`, as wanted.
 /// - `#[column(primary_key)]` marks the key; several such columns make a composite key.
 /// - `#[column(auto_increment)]` is a key that SQLite numbers. A field of type `Option<i64>` is given
 ///   the next number where it is `None`.

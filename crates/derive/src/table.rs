@@ -138,7 +138,8 @@ mod tests {
         assert_eq!(
             error(r#"#[table(name = "t", scop = "client")]"#, ""),
             "unknown option; expected `name = \"todos\"`, `scope = \"client\"`, `check = \"SQL\"`, \
-             `index(columns = […])` or `foreign_key(columns = […], …)`"
+             `index(columns = […])`, `foreign_key(columns = […], …)` or `full_text(name = \"todos_text\", \
+             columns = […])`"
         );
         assert_eq!(
             error(r#"#[table(scope = "client")]"#, ""),

@@ -21,6 +21,7 @@ enum Part {
     Check(LitStr),
     Index(Index),
     ForeignKey(ForeignKey),
+    FullText(FullText),
 }
 
 #[derive(Default)]
@@ -39,6 +40,13 @@ struct ForeignKey {
     actions: TokenStream,
 }
 
+#[derive(Default)]
+struct FullText {
+    name: Option<LitStr>,
+    columns: Vec<Ident>,
+    tokenizer: Option<LitStr>,
+}
+
 impl TableOptions {
     pub(super) fn of(input: &DeriveInput) -> Result<Self> {
         let (mut name, mut scope, mut parts) = (None, format_ident!("Synced"), Vec::new());
@@ -54,10 +62,13 @@ impl TableOptions {
                     parts.push(Part::Index(index(&meta)?));
                 } else if meta.path.is_ident("foreign_key") {
                     parts.push(Part::ForeignKey(foreign_key(&meta)?));
+                } else if meta.path.is_ident("full_text") {
+                    parts.push(Part::FullText(full_text(&meta)?));
                 } else {
                     return Err(meta.error(
                         "unknown option; expected `name = \"todos\"`, `scope = \"client\"`, \
-                         `check = \"SQL\"`, `index(columns = […])` or `foreign_key(columns = […], …)`",
+                         `check = \"SQL\"`, `index(columns = […])`, `foreign_key(columns = […], …)` \
+                         or `full_text(name = \"todos_text\", columns = […])`",
                     ));
                 }
                 Ok(())
@@ -75,6 +86,7 @@ impl TableOptions {
                 Part::Check(sql) => quote! { .check(#sql) },
                 Part::Index(index) => self.index_call(index, columns)?,
                 Part::ForeignKey(key) => foreign_key_call(key, columns)?,
+                Part::FullText(index) => full_text_call(index, columns)?,
             });
         }
         Ok(calls)
@@ -90,6 +102,12 @@ impl TableOptions {
         let filter = index.filter.as_ref().map(|sql| quote! { .filter(#sql) });
         Ok(quote! { .index(::livestore::IndexDef::new(#name, [#(#columns),*]) #unique #filter) })
     }
+}
+
+fn full_text_call(index: &FullText, columns: &[Column<'_>]) -> Result<TokenStream> {
+    let (name, columns) = (&index.name, names(&index.columns, columns)?);
+    let tokenizer = index.tokenizer.as_ref().map(|words| quote! { .tokenizer(#words) });
+    Ok(quote! { .full_text(::livestore::FtsDef::new(#name, [#(#columns),*]) #tokenizer) })
 }
 
 fn foreign_key_call(key: &ForeignKey, columns: &[Column<'_>]) -> Result<TokenStream> {
@@ -167,6 +185,32 @@ fn foreign_key(meta: &ParseNestedMeta<'_>) -> Result<ForeignKey> {
         ));
     }
     Ok(key)
+}
+
+fn full_text(meta: &ParseNestedMeta<'_>) -> Result<FullText> {
+    let mut index = FullText::default();
+    meta.parse_nested_meta(|meta| {
+        if meta.path.is_ident("name") {
+            index.name = Some(meta.value()?.parse()?);
+        } else if meta.path.is_ident("columns") {
+            index.columns = idents(&meta)?;
+        } else if meta.path.is_ident("tokenizer") {
+            index.tokenizer = Some(meta.value()?.parse()?);
+        } else {
+            return Err(meta.error(
+                "unknown option of full-text search; expected `name = \"todos_text\"`, \
+                 `columns = [a, b]` or `tokenizer = \"trigram\"`",
+            ));
+        }
+        Ok(())
+    })?;
+    if index.name.is_none() || index.columns.is_empty() {
+        return Err(meta.error(
+            "full-text search is `name = \"todos_text\", columns = [a, b]`: the table that queries \
+             search, and the fields whose words it finds",
+        ));
+    }
+    Ok(index)
 }
 
 /// Reads `= [a, b]`.

@@ -1,7 +1,7 @@
 use livestore_derive::Table;
 use livestore_sqlite::{
-    Action, ColumnDef, ColumnType, Connection, DateTime, DateTimeMillis, ForeignKey, Generated,
-    IndexDef, Scope, Table, TableDef, Write,
+    Action, ColumnDef, ColumnType, Connection, DateTime, DateTimeMillis, ForeignKey, FtsDef,
+    Generated, IndexDef, Scope, Sql, Table, TableDef, Write,
 };
 
 #[derive(Table, Debug, Clone, PartialEq)]
@@ -141,6 +141,7 @@ struct Team {
 #[derive(Table, Debug, Clone, PartialEq)]
 #[table(
     name = "members",
+    full_text(name = "members_text", columns = [team, org], tokenizer = "trigram"),
     foreign_key(columns = [org, num], table = "teams", references = [org, num], on_delete = "cascade")
 )]
 struct Member {
@@ -193,7 +194,8 @@ fn indexes_foreign_keys_and_generated_columns_are_what_the_attributes_say() {
         ],
     );
     let to_team = ForeignKey::new(["org", "num"], "teams", ["org", "num"]);
-    let members = members.unwrap().foreign_key(to_team.on_delete(Action::Cascade));
+    let text = FtsDef::new("members_text", ["team", "org"]).tokenizer("trigram");
+    let members = members.unwrap().full_text(text).foreign_key(to_team.on_delete(Action::Cascade));
     assert_eq!(Member::definition(), Ok(members));
     assert_eq!(Member::WRITTEN, ["id", "org", "num", "mentor", "joined", "left"]);
     assert_eq!(Team::WRITTEN, Team::COLUMNS);
@@ -227,7 +229,12 @@ fn numbered_and_generated_columns_are_read_and_not_written() {
         Member { id: Some(1), team: Some("acme 7".into()), letters: Some(4), ..member("acme") };
     assert_eq!(found[0], first);
     assert_eq!((found[1].id, found[1].team.clone(), found[1].mentor), (Some(2), None, Some(1)));
+    let search =
+        Sql::new("SELECT rowid FROM members_text WHERE members_text MATCH ?").bind("cme 7");
+    let rows = connection.read().query(&search).unwrap();
+    assert_eq!(rows.iter().map(|row| row.get("rowid")).collect::<Vec<_>>(), [Ok(1_i64)]);
     execute(Team::delete().try_into().unwrap());
+    assert_eq!(connection.read().query(&search).unwrap(), []);
     let left = connection.read().query(&Member::select().filter(Member::id.eq(2))).unwrap();
     assert_eq!((left.len(), left[0].mentor), (1, None));
 }
