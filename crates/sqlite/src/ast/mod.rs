@@ -12,6 +12,7 @@ mod function;
 mod select;
 mod sql;
 mod statement;
+mod statement_sql;
 mod value;
 
 pub use check::StatementError;

@@ -1,13 +1,12 @@
-//! Writes statements as SQL.
+//! Writes selections and expressions as SQL.
 //!
 //! Names stand in double quotes, as they are: whoever writes has checked them. Columns are always
 //! written with their table. Values become parameters, in the order in which they are written.
 
 use super::{
-    Aggregate, Column, ConflictAction, Delete, Expr, Insert, Join, JoinKind, Nulls, Order, Output,
-    Select, Set, Source, Statement, Update,
+    Aggregate, Column, Comparison, Direction, Expr, Join, JoinKind, Nulls, Order, Output, Select,
+    Source,
 };
-use crate::ast::{Comparison, Direction};
 use crate::{Value, ValueError};
 
 /// Most expressions inside each other; SQLite's own limit is 1,000.
@@ -32,11 +31,11 @@ impl SqlWriter {
         (self.sql, self.binds)
     }
 
-    fn push(&mut self, sql: &str) {
+    pub(super) fn push(&mut self, sql: &str) {
         self.sql.push_str(sql);
     }
 
-    fn name(&mut self, name: &str) {
+    pub(super) fn name(&mut self, name: &str) {
         self.sql.push('"');
         self.sql.push_str(name);
         self.sql.push('"');
@@ -47,7 +46,7 @@ impl SqlWriter {
         self.binds.push(value);
     }
 
-    fn list<'a, T: 'a>(
+    pub(super) fn list<'a, T: 'a>(
         &mut self,
         items: impl IntoIterator<Item = &'a T>,
         separator: &str,
@@ -144,7 +143,7 @@ impl SqlWriter {
         Ok(())
     }
 
-    fn filter(&mut self, filter: Option<&Expr>) -> Result<(), ValueError> {
+    pub(super) fn filter(&mut self, filter: Option<&Expr>) -> Result<(), ValueError> {
         filter.map_or(Ok(()), |filter| {
             self.push(" WHERE ");
             self.expr(filter)
@@ -152,7 +151,7 @@ impl SqlWriter {
     }
 
     /// Writes an expression that stands beside an operator: in brackets, unless it is one word.
-    fn operand(&mut self, expr: &Expr) -> Result<(), ValueError> {
+    pub(super) fn operand(&mut self, expr: &Expr) -> Result<(), ValueError> {
         let is_closed = matches!(
             expr,
             Expr::Column(_)
@@ -305,91 +304,5 @@ impl SqlWriter {
         }
         self.push(")");
         Ok(())
-    }
-
-    pub(crate) fn statement(&mut self, statement: &Statement) -> Result<(), ValueError> {
-        match statement {
-            Statement::Insert(insert) => self.insert(insert),
-            Statement::Update(update) => self.update(update),
-            Statement::Delete(delete) => self.delete(delete),
-        }
-    }
-
-    pub(crate) fn insert(&mut self, insert: &Insert) -> Result<(), ValueError> {
-        let is_replacing_any = insert.conflict.as_ref().is_some_and(|conflict| {
-            conflict.columns.is_empty() && conflict.action == ConflictAction::Replace
-        });
-        self.push(if is_replacing_any { "INSERT OR REPLACE INTO " } else { "INSERT INTO " });
-        self.name(&insert.table);
-        if insert.values.is_empty() {
-            if insert.conflict.is_some() && !is_replacing_any {
-                return Err(ValueError::NothingToSet { table: insert.table.to_string() });
-            }
-            self.push(" DEFAULT VALUES");
-            return Ok(());
-        }
-        self.push(" (");
-        self.list(&insert.values, ", ", |writer, set| {
-            writer.name(&set.column);
-            Ok(())
-        })?;
-        self.push(") VALUES (");
-        self.list(&insert.values, ", ", |writer, set| writer.operand(&set.value))?;
-        self.push(")");
-        let Some(conflict) = insert.conflict.as_ref().filter(|_| !is_replacing_any) else {
-            return Ok(());
-        };
-        self.push(" ON CONFLICT ");
-        if !conflict.columns.is_empty() {
-            self.push("(");
-            self.list(&conflict.columns, ", ", |writer, column| {
-                writer.name(column);
-                Ok(())
-            })?;
-            self.push(") ");
-        }
-        match &conflict.action {
-            ConflictAction::Ignore => self.push("DO NOTHING"),
-            ConflictAction::Update(set) => {
-                self.push("DO UPDATE SET ");
-                self.list(set, ", ", Self::set)?;
-            }
-            ConflictAction::Replace => {
-                let others = insert.values.iter().map(|set| &set.column);
-                let mut others = others.filter(|name| !conflict.columns.contains(name)).peekable();
-                if others.peek().is_none() {
-                    self.push("DO NOTHING");
-                    return Ok(());
-                }
-                self.push("DO UPDATE SET ");
-                self.list(others, ", ", |writer, column| {
-                    writer.name(column);
-                    writer.push(" = excluded.");
-                    writer.name(column);
-                    Ok(())
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn set(&mut self, set: &Set) -> Result<(), ValueError> {
-        self.name(&set.column);
-        self.push(" = ");
-        self.operand(&set.value)
-    }
-
-    pub(crate) fn update(&mut self, update: &Update) -> Result<(), ValueError> {
-        self.push("UPDATE ");
-        self.name(&update.table);
-        self.push(" SET ");
-        self.list(&update.set, ", ", Self::set)?;
-        self.filter(update.filter.as_ref())
-    }
-
-    pub(crate) fn delete(&mut self, delete: &Delete) -> Result<(), ValueError> {
-        self.push("DELETE FROM ");
-        self.name(&delete.table);
-        self.filter(delete.filter.as_ref())
     }
 }

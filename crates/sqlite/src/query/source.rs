@@ -35,16 +35,10 @@ pub(crate) fn source<S: Source>() -> ast::Source {
     source
 }
 
-/// Makes a second name for a table, so that a query can name it twice.
+/// Makes a second name for a table, so that a query can name it twice:
+/// `alias!(struct Parent = Todo)`.
 ///
-/// ```
-/// # use livestore_sqlite::*;
-/// # fn of<Todo: Table>(id: Column<Todo, String>) {}
-/// # macro_rules! example { ($Todo:ident) => {
-/// alias!(struct Parent = Todo);
-/// let with_parent = Todo::select().join::<Parent>(Todo::parent.eq(Todo::id.of::<Parent>()));
-/// # }}
-/// ```
+/// Its columns are the table's, `Todo::id.of::<Parent>()`.
 #[macro_export]
 macro_rules! alias {
     ($(#[$meta:meta])* $visibility:vis struct $alias:ident = $table:ty) => {
