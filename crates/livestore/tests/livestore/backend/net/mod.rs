@@ -187,11 +187,6 @@ impl Net {
         id
     }
 
-    /// The operator forbids the first group that a client has on the wire, if it is a new one.
-    pub fn refuse_what_is_pushed(&mut self, at: usize) {
-        self.refuse_nth_pushed(at, 0);
-    }
-
     /// The operator forbids one of the groups that a client has on the wire, if it is a new one.
     pub fn refuse_nth_pushed(&mut self, at: usize, nth: usize) {
         let Some(line) = &self.clients[at].line else { return };
