@@ -116,5 +116,15 @@ pub mod prelude {
 
 /// The guide, whose code runs as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/guide/queries.md")]
-struct QueriesGuide;
+mod guide {
+    #[doc = include_str!("../../../docs/guide/events.md")]
+    struct Events;
+    #[doc = include_str!("../../../docs/guide/evolution.md")]
+    struct Evolution;
+    #[doc = include_str!("../../../docs/guide/materializers.md")]
+    struct Materializers;
+    #[doc = include_str!("../../../docs/guide/queries.md")]
+    struct Queries;
+    #[doc = include_str!("../../../docs/guide/tables.md")]
+    struct Tables;
+}

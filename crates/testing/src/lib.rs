@@ -66,3 +66,8 @@ pub use expect::{Difference, Expect};
 pub use livestore_core::{ConfirmedGroup, Group};
 pub use scenario::{Scenario, given};
 pub use sequence::{Nth, Sequence, sequence};
+
+/// The guide, whose code runs as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/testing.md")]
+struct Guide;

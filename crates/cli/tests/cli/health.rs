@@ -354,7 +354,10 @@ mod read_only {
         let (store, temporary) = (folder.join(STORE), folder.join("temporary"));
         fs::create_dir_all(&temporary).unwrap();
         let program = folder.join("livestore");
-        fs::copy(env!("CARGO_BIN_EXE_livestore"), &program).unwrap();
+        // By another process: a program that this one had open for writing could not be run as long
+        // as a child that another test has just started holds a copy of the handle.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_livestore")).arg(&program).status();
+        assert!(copied.unwrap().success());
         for entry in fs::read_dir(&store).unwrap() {
             set_mode(&entry.unwrap().path(), 0o444);
         }
