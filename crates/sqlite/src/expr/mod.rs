@@ -1,6 +1,6 @@
 //! Typed expressions over the columns of a query's tables.
 //!
-//! A thin layer over [`ast`](crate::ast): an [`Expr`] is an expression of there with two types, of
+//! A thin layer over [`ast`]: an [`Expr`] is an expression of there with two types, of
 //! the tables that it belongs to and of its value.
 
 mod aggregate;
