@@ -1,8 +1,12 @@
 //! Showing how far a long piece of work has come, and ending it when the user asks.
 
+use std::future::{Future as _, poll_fn};
 use std::io::IsTerminal;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -70,15 +74,25 @@ fn show(what: &str, progress: &Progress, is_done: &AtomicBool) {
     bar.finish_and_clear();
 }
 
-/// Cancels the work on the first Ctrl-C, and ends the program on the second.
+/// Cancels the work on the first Ctrl-C, and ends the program on the second; when it returns, both
+/// are listened for.
 fn cancel_on_ctrl_c(progress: Progress) {
+    let (listens, is_listening) = mpsc::channel();
     // Without this thread, Ctrl-C ends the program at once; what was begun is left behind then.
     let listen = move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
             return;
         };
         runtime.block_on(async {
-            if tokio::signal::ctrl_c().await.is_ok() {
+            let mut first = pin!(tokio::signal::ctrl_c());
+            // The signal is listened for from the first look on.
+            let early = poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await;
+            drop(listens);
+            let pressed = match early {
+                Poll::Ready(pressed) => pressed,
+                Poll::Pending => first.await,
+            };
+            if pressed.is_ok() {
                 progress.cancel();
             }
             if tokio::signal::ctrl_c().await.is_ok() {
@@ -87,4 +101,6 @@ fn cancel_on_ctrl_c(progress: Progress) {
         });
     };
     let _ = thread::Builder::new().name("ctrl-c".into()).spawn(listen);
+    // Nothing is ever sent: the other end goes when the signal is listened for, or cannot be.
+    let _: Result<(), _> = is_listening.recv();
 }
