@@ -194,16 +194,20 @@ impl Inner {
         commit: impl FnOnce(&mut Replica, u64) -> Result<Option<Committed>, CommitError>,
     ) -> Result<Option<CommitReceipt>, CommitError> {
         let now_ms = self.clock.now_ms();
-        let committed = self.write(|replica| {
+        let needs_barrier = durability == Durability::Full;
+        let (committed, has_upstream) = self.write(|replica| {
             let committed = commit(replica, now_ms)?;
             if let Some(committed) = committed
-                && durability == Durability::Full
+                && needs_barrier
             {
                 replica.require_full(committed.ordinal);
             }
-            Ok::<_, CommitError>(committed)
+            Ok::<_, CommitError>((committed, replica.has_upstream()))
         })??;
-        self.driver_wake.notify_one();
+        // Waking the driver for nothing costs about as much as writing a page.
+        if has_upstream || needs_barrier {
+            self.driver_wake.notify_one();
+        }
         let receipt = |committed| CommitReceipt::new(Arc::downgrade(self), committed, durability);
         Ok(committed.map(receipt))
     }
