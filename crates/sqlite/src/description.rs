@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, ColumnDef, ColumnType, ForeignKey, Generated, IndexDef, Scope, TableDef, Value, sql,
+    Action, ColumnDef, ColumnType, ForeignKey, FtsDef, Generated, IndexDef, Scope, TableDef, Value,
+    sql,
 };
 
 /// What a table is, as a serialisable value; from [`TableDef::describe`].
@@ -30,8 +31,25 @@ pub struct TableDescription {
     /// Its references to other tables, or to itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign_keys: Vec<ForeignKeyDescription>,
+    /// Its indexes for full-text search.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub full_text: Vec<FtsDescription>,
     /// The statements that create it, which hold all that there is to say.
     pub ddl: String,
+}
+
+/// What an index for full-text search is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct FtsDescription {
+    /// The name by which raw SQL searches it.
+    pub name: String,
+    /// The columns whose words are in it.
+    pub columns: Vec<String>,
+    /// How texts are cut into words, as FTS5 says it; left out if it is FTS5's usual way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
 }
 
 /// What an index is.
@@ -148,6 +166,7 @@ impl TableDef {
             checks: self.checks().to_vec(),
             indexes: self.indexes().iter().map(IndexDef::describe).collect(),
             foreign_keys: self.foreign_keys().into_iter().map(ForeignKey::describe).collect(),
+            full_text: self.full_texts().iter().map(FtsDef::describe).collect(),
             ddl: self.ddl(),
         }
     }
@@ -157,6 +176,13 @@ impl IndexDef {
     fn describe(&self) -> IndexDescription {
         let Self { name, columns, unique, filter } = self.clone();
         IndexDescription { name, columns, unique, filter }
+    }
+}
+
+impl FtsDef {
+    fn describe(&self) -> FtsDescription {
+        let Self { name, columns, tokenizer } = self.clone();
+        FtsDescription { name, columns, tokenizer }
     }
 }
 

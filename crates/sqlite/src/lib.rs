@@ -59,8 +59,8 @@ pub use column_value::{ColumnValue, Json};
 pub use connection::{Connection, Durability, StateRead, StateWrite, System};
 pub use date_time::{DateTime, DateTimeError, DateTimeMillis};
 pub use description::{
-    ColumnDescription, ForeignKeyDescription, GeneratedDescription, IndexDescription, Literal,
-    TableDescription,
+    ColumnDescription, ForeignKeyDescription, FtsDescription, GeneratedDescription,
+    IndexDescription, Literal, TableDescription,
 };
 pub use error::{DecodeError, SqliteError, ValueError};
 pub use expr::{

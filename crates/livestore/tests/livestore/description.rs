@@ -220,3 +220,40 @@ fn the_json_schema_of_all_events_holds_together() {
         ]
     );
 }
+
+#[test]
+fn indexes_references_generated_columns_and_full_text_search_are_described() {
+    let teams =
+        TableDef::new("teams", [ColumnDef::new("id", ColumnType::Text).primary_key()]).unwrap();
+    let members = [
+        ColumnDef::new("id", ColumnType::Integer).auto_increment(),
+        ColumnDef::new("team", ColumnType::Text)
+            .references("teams", "id")
+            .on_delete(livestore::Action::Cascade),
+        ColumnDef::new("name", ColumnType::Text),
+        ColumnDef::new("initial", ColumnType::Text)
+            .generated("substr(name, 1, 1)", livestore::Generated::Virtual),
+    ];
+    let members = TableDef::new("members", members)
+        .unwrap()
+        .check("name <> team")
+        .index(livestore::IndexDef::new("member_names", ["team", "name"]).unique())
+        .full_text(livestore::FtsDef::new("member_words", ["name"]));
+    let schema = Schema::builder().table_def(teams).table_def(members).build().unwrap();
+    let description = schema.describe();
+    let members = serde_json::to_value(&description.tables[0]).unwrap();
+    assert_eq!(members["columns"][0]["autoIncrement"], true);
+    let generated = json!({ "expression": "substr(name, 1, 1)", "when": "virtual" });
+    assert_eq!(members["columns"][3]["generated"], generated);
+    assert_eq!(members["checks"], json!(["name <> team"]));
+    let index = json!({ "name": "member_names", "columns": ["team", "name"], "unique": true });
+    assert_eq!(members["indexes"], json!([index]));
+    let key = json!({
+        "columns": ["team"], "table": "teams", "referenced": ["id"],
+        "onDelete": "cascade", "onUpdate": "noAction",
+    });
+    assert_eq!(members["foreignKeys"], json!([key]));
+    assert_eq!(members["fullText"], json!([{ "name": "member_words", "columns": ["name"] }]));
+    let again: SchemaDescription = serde_json::from_value(json!(description)).unwrap();
+    assert_eq!(again, description);
+}
