@@ -1,0 +1,250 @@
+//! What a store, its live queries, its receipts and its driver share.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use livestore_core::{ClientId, SessionId, StoreId};
+use livestore_reactive::{Graph, Source};
+use livestore_sqlite::{Durability, Query, SqliteError};
+use tokio::sync::Notify;
+
+use super::upgrade;
+use crate::clock::Clock;
+use crate::eventlog::LoggedEvent;
+use crate::live::LiveQuery;
+use crate::receipt::{Awaited, CommitReceipt};
+use crate::replica::{Committed, Replica};
+use crate::warning::Warnings;
+use crate::{
+    CommitError, NewEvent, QueryError, Schema, Unavailable, UnknownEvents, Warning, materializer,
+};
+
+/// What the store, its live queries, its receipts and its driver share.
+pub(crate) struct Inner {
+    pub(super) store_id: StoreId,
+    pub(super) client_id: ClientId,
+    pub(super) session_id: SessionId,
+    pub(super) schema: Schema,
+    pub(super) durability: Durability,
+    pub(super) clock: Clock,
+    /// Gone once the store is shut down.
+    pub(super) replica: Mutex<Option<Replica>>,
+    pub(super) graph: Graph,
+    /// One for each state table, in the schema's order.
+    pub(super) tables: Vec<Source>,
+    /// What [`SyncStatus`], the dead letters and the warnings are derived from.
+    pub(super) status: Source,
+    pub(super) dead_letters: Source,
+    pub(super) warned: Source,
+    /// Those that were handed out, and where new ones come from.
+    pub(super) warnings: Mutex<Vec<Warning>>,
+    pub(super) new_warnings: Arc<Warnings>,
+    pub(super) waiters: Mutex<BTreeMap<(Awaited, u64), Waker>>,
+    pub(super) driver_wake: Arc<Notify>,
+}
+
+/// Events of a log that is replayed to see whether the materializers are what they were.
+const MAX_CHECKED_EVENTS: u64 = 2_000;
+
+impl Inner {
+    /// Locks the replica to look at it.
+    fn lock(&self) -> Result<ReplicaGuard<'_>, Unavailable> {
+        if materializer::is_running() {
+            return Err(Unavailable::InMaterializer);
+        }
+        // A step that panicked was rolled back, and the replica's own fields follow only after a
+        // step is committed, so what is behind the lock is sound.
+        let guard = self.replica.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_none() { Err(Unavailable::Closed) } else { Ok(ReplicaGuard(guard)) }
+    }
+
+    /// Looks at the replica.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Replica) -> R) -> Result<R, Unavailable> {
+        Ok(look(&*self.lock()?))
+    }
+
+    /// Does something with the replica; then live queries and receipts get to know.
+    pub(crate) fn write<R>(&self, act: impl FnOnce(&mut Replica) -> R) -> Result<R, Unavailable> {
+        let mut replica = self.lock()?;
+        let (before, had_failed) = (replica.status(), replica.has_disk_failed());
+        let result = act(&mut replica);
+        let fates = replica.poll_fates().into_iter().map(|(group, _)| Awaited::Fate(group));
+        let has_failed = replica.has_disk_failed() && !had_failed;
+        let wakers = self.wakers(fates.chain(has_failed.then_some(Awaited::Durability)));
+        let changed = replica.poll_changes().unwrap_or_default();
+        let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
+        let warned = self.keep(replica.poll_warnings()).then_some(&self.warned);
+        let unknown = replica.poll_unknown();
+        let status = (replica.status() != before).then_some(&self.status);
+        let tables = changed.iter().map(|table| &self.tables[table]);
+        let mut sources = tables.chain(letters).chain(status).chain(warned).peekable();
+        if sources.peek().is_none() {
+            drop(replica);
+        } else {
+            // Live queries are marked before anybody else can read the new state, so that none is
+            // ever older than a query run afresh; subscribers are called when the lock is gone.
+            self.graph.batch(|| {
+                self.graph.mark_changed(sources);
+                drop(replica);
+            });
+        }
+        wakers.into_iter().for_each(Waker::wake);
+        self.tell_of_unknown(&unknown);
+        Ok(result)
+    }
+
+    /// Keeps warnings for those who ask; tells whether there are any.
+    pub(super) fn keep(&self, warnings: Vec<Warning>) -> bool {
+        if warnings.is_empty() {
+            return false;
+        }
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(warnings);
+        true
+    }
+
+    /// Compares the state with a replay of its log, if that is short, and warns if they differ.
+    pub(crate) fn check_materializers(&self) -> Result<(), Unavailable> {
+        self.write(|replica| match replica.differs_from_replay(MAX_CHECKED_EVENTS) {
+            Ok(true) => replica.warnings().tell(Warning::StateDiffersFromReplay),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "the state could not be compared with a replay"),
+        })
+    }
+
+    /// Returns where warnings go; they are handed out with the next change of the replica.
+    pub(crate) fn warnings(&self) -> &Arc<Warnings> {
+        &self.new_warnings
+    }
+
+    pub(crate) fn session_id(&self) -> &SessionId {
+        &self.session_id
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Calls the app with events that its schema does not know.
+    pub(super) fn tell_of_unknown(&self, events: &[LoggedEvent]) {
+        let UnknownEvents::Callback(call) = self.schema.unknown_events() else { return };
+        for event in events {
+            // What the app's function leaves behind when it panics is its own business.
+            if catch_unwind(AssertUnwindSafe(|| call(event))).is_err() {
+                tracing::error!(name = %event.name, "the callback for unknown events panicked");
+            }
+        }
+    }
+
+    /// Wakes those who wait for something.
+    pub(crate) fn wake(&self, awaited: Awaited) {
+        self.wakers([awaited]).into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes out those who wait for one of these.
+    pub(super) fn wakers(&self, awaited: impl IntoIterator<Item = Awaited>) -> Vec<Waker> {
+        let mut awaited = awaited.into_iter().peekable();
+        if awaited.peek().is_none() {
+            return Vec::new();
+        }
+        let mut wakers = Vec::new();
+        let mut waiters = self.waiters();
+        for awaited in awaited {
+            let range = (awaited, 0)..=(awaited, u64::MAX);
+            let keys: Vec<_> = waiters.range(range).map(|(key, _)| *key).collect();
+            wakers.extend(keys.iter().filter_map(|key| waiters.remove(key)));
+        }
+        wakers
+    }
+
+    pub(crate) fn waiters(&self) -> MutexGuard<'_, BTreeMap<(Awaited, u64), Waker>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits what a closure commits; `None` if it finds that it should not.
+    pub(super) fn commit_by(
+        self: &Arc<Self>,
+        durability: Durability,
+        commit: impl FnOnce(&mut Replica, u64) -> Result<Option<Committed>, CommitError>,
+    ) -> Result<Option<CommitReceipt>, CommitError> {
+        let now_ms = self.clock.now_ms();
+        let needs_barrier = durability == Durability::Full;
+        let (committed, has_upstream) = self.write(|replica| {
+            let committed = commit(replica, now_ms)?;
+            if let Some(committed) = committed
+                && needs_barrier
+            {
+                replica.require_full(committed.ordinal);
+            }
+            Ok::<_, CommitError>((committed, replica.has_upstream()))
+        })??;
+        // Waking the driver for nothing costs about as much as writing a page.
+        if has_upstream || needs_barrier {
+            self.driver_wake.notify_one();
+        }
+        let receipt = |committed| CommitReceipt::new(Arc::downgrade(self), committed, durability);
+        Ok(committed.map(receipt))
+    }
+
+    /// Commits events if a condition holds, with nothing in between.
+    pub(crate) fn commit_if(
+        self: &Arc<Self>,
+        events: Vec<NewEvent>,
+        condition: impl FnOnce(&Replica) -> Result<bool, SqliteError>,
+    ) -> Result<Option<CommitReceipt>, CommitError> {
+        self.commit_by(self.durability, |replica, now_ms| {
+            if condition(replica)? { replica.commit(events, now_ms).map(Some) } else { Ok(None) }
+        })
+    }
+
+    pub(crate) fn query<Q: Query>(&self, query: &Q) -> Result<Q::Output, QueryError> {
+        Ok(self.read(|replica| replica.connection().read().query(query))??)
+    }
+
+    /// Makes a query live.
+    pub(crate) fn live_query<Q: Query>(self: &Arc<Self>, query: Q) -> LiveQuery<Q::Output>
+    where
+        Q::Output: PartialEq,
+    {
+        let read = self.read(|replica| replica.connection().read().tables_read(&query));
+        let sources: Vec<Source> = match read {
+            Ok(Ok(tables)) => tables.into_iter().map(|i| self.tables[i].clone()).collect(),
+            // The query will tell what is wrong with it when it runs.
+            _ => Vec::new(),
+        };
+        let inner = Arc::downgrade(self);
+        let computed = self.graph.computed(move |context| {
+            // Watched before it is read: a commit in between then counts as a change.
+            for source in &sources {
+                context.track(source);
+            }
+            upgrade(&inner)?.query(&query)
+        });
+        LiveQuery::new(self.graph.clone(), computed)
+    }
+
+    /// Drops the replica, which closes the file, and tells everyone who waits.
+    pub(super) fn close(&self) {
+        drop(self.replica.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let waiters = std::mem::take(&mut *self.waiters());
+        waiters.into_values().for_each(Waker::wake);
+    }
+}
+
+/// A locked replica that is there.
+struct ReplicaGuard<'a>(MutexGuard<'a, Option<Replica>>);
+
+impl std::ops::Deref for ReplicaGuard<'_> {
+    type Target = Replica;
+
+    fn deref(&self) -> &Replica {
+        self.0.as_ref().expect("`Inner::lock` has checked that the replica is there")
+    }
+}
+
+impl std::ops::DerefMut for ReplicaGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Replica {
+        self.0.as_mut().expect("`Inner::lock` has checked that the replica is there")
+    }
+}
