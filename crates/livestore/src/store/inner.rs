@@ -34,7 +34,7 @@ pub(crate) struct Inner {
     pub(super) graph: Graph,
     /// One for each state table, in the schema's order.
     pub(super) tables: Vec<Source>,
-    /// What [`SyncStatus`], the dead letters and the warnings are derived from.
+    /// What the status, the dead letters and the warnings are derived from.
     pub(super) status: Source,
     pub(super) dead_letters: Source,
     pub(super) warned: Source,
