@@ -311,12 +311,16 @@ impl ClientModel {
         };
         let confirmed = left.iter().filter(|entry| was_merged(&entry.known));
         let confirmed = confirmed.map(|entry| ((entry.end.seq.0, 0), &entry.known));
-        let settled = self.settled.iter().filter(|settled| settled.seq > common.seq.0);
+        // A dead letter that the log turned out to hold stands where the log has it, behind what has
+        // settled before that place, whenever it was committed.
+        let is_kept = |settled: &&Settled| settled.seq <= common.seq.0;
+        let kept = self.settled.iter().filter(is_kept).map(|settled| &settled.known);
+        let settled = self.settled.iter().filter(|settled| !is_kept(settled));
         let settled = settled.map(|settled| ((settled.seq, settled.place), &settled.known));
         let mut placed: Vec<_> = confirmed.chain(settled).collect();
         placed.sort_by_key(|(place, _)| *place);
         let placed = placed.into_iter().map(|(_, known)| known);
-        let order: Vec<&Rc<Known>> = placed.chain(&self.pending).collect();
+        let order: Vec<&Rc<Known>> = kept.chain(placed).chain(&self.pending).collect();
         let mut ranks: Vec<usize> = order.iter().map(|own| own.rank.get()).collect();
         ranks.sort_unstable();
         for (own, rank) in order.into_iter().zip(ranks) {
