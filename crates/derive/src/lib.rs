@@ -76,7 +76,8 @@ pub fn derive_client_document(input: TokenStream) -> TokenStream {
 ///
 /// A field of type `Option<T>` is a nullable column. For each field, the struct gets a constant
 /// of the same name, to be used in queries: `Todo::completed.eq(false)`. So a field cannot be
-/// named `select`, `insert`, `update` or `delete`, like what every table can do; its column can.
+/// named `select`, `insert`, `insert_columns`, `update` or `delete`, like what every table can do;
+/// its column can.
 #[proc_macro_derive(Table, attributes(table, column))]
 pub fn derive_table(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

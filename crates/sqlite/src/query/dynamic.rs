@@ -70,12 +70,7 @@ impl Query for DynSelect {
         Ok((self.0.sql.clone(), self.0.binds.clone()))
     }
 
-    fn collect(&self, mut rows: RowCursor<'_>) -> Result<Vec<Row>, SqliteError> {
-        let mut out = Vec::new();
-        let columns = rows.column_names();
-        while let Some(row) = rows.next()? {
-            out.push(row.to_row(&columns));
-        }
-        Ok(out)
+    fn collect(&self, rows: RowCursor<'_>) -> Result<Vec<Row>, SqliteError> {
+        rows.into_rows()
     }
 }

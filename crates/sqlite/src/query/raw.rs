@@ -44,13 +44,8 @@ impl Query for Sql {
         Ok((self.text.clone(), self.binds.clone()))
     }
 
-    fn collect(&self, mut rows: RowCursor<'_>) -> Result<Vec<Row>, SqliteError> {
-        let mut out = Vec::new();
-        let columns = rows.column_names();
-        while let Some(row) = rows.next()? {
-            out.push(row.to_row(&columns));
-        }
-        Ok(out)
+    fn collect(&self, rows: RowCursor<'_>) -> Result<Vec<Row>, SqliteError> {
+        rows.into_rows()
     }
 }
 

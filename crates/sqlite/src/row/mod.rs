@@ -35,6 +35,16 @@ impl<'a> RowCursor<'a> {
         crate::sql::without_mark(self.sql)
     }
 
+    /// Copies all rows, each with the names of its columns.
+    pub(crate) fn into_rows(mut self) -> Result<Vec<Row>, SqliteError> {
+        let mut out = Vec::new();
+        let columns = self.column_names();
+        while let Some(row) = self.next()? {
+            out.push(row.to_row(&columns));
+        }
+        Ok(out)
+    }
+
     /// Returns the names of the result's columns.
     pub fn column_names(&self) -> Arc<[Box<str>]> {
         let statement = self.rows.as_ref();
