@@ -243,6 +243,8 @@ pub enum GoodbyeReason {
     HistoryDiverged,
     /// The client broke the protocol.
     ProtocolError,
+    /// The client has begun another conversation.
+    Superseded,
     /// The server is going down; come back later.
     ShuttingDown,
     /// The server failed; come back later.

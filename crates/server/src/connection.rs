@@ -8,11 +8,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::ws::{Utf8Bytes, WebSocket};
-use livestore_core::protocol::{GoodbyeReason, Page, ServerMessage};
+use livestore_core::protocol::{GoodbyeReason, Hello, Page, ServerMessage};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::handshake;
+use crate::seat::Hold;
 use crate::server::Shared;
 use crate::session::{self, Answer, Session};
 use crate::storage::{AppendOutcome, AppendRequest};
@@ -34,10 +35,11 @@ pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>) {
         End::Gone(why) => tracing::debug!(why, "a connection ended"),
         End::Goodbye(goodbye) => {
             // The message may quote the client's data, so it is not logged.
-            if goodbye.reason == GoodbyeReason::ShuttingDown {
-                tracing::debug!("a connection ends with the server");
-            } else {
-                tracing::warn!(reason = ?goodbye.reason, "a connection was ended");
+            match goodbye.reason {
+                reason @ (GoodbyeReason::ShuttingDown | GoodbyeReason::Superseded) => {
+                    tracing::debug!(?reason, "a connection was ended");
+                }
+                reason => tracing::warn!(?reason, "a connection was ended"),
             }
             wire.say_goodbye(goodbye).await;
         }
@@ -45,31 +47,44 @@ pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>) {
 }
 
 async fn converse(wire: &mut Wire, shared: &Arc<Shared>) -> End {
-    let conversation = async {
-        let hello = handshake::receive_hello(wire, shared).await?;
-        let span = tracing::Span::current();
-        span.record("store", hello.store_id.as_str()).record("client", hello.client_id.as_str());
-        let store = shared.stores.open(&hello.store_id);
-        // Before the first look at the log, so that nothing is written unnoticed in between.
-        let tail = store.follow();
-        let session = handshake::welcome(wire, shared, &store, &hello).await?;
-        let shared = Arc::clone(shared);
-        let turn = Turn::default();
-        let mut conversation = Conversation {
-            wire,
-            shared,
-            store,
-            tail,
-            session,
-            turn,
-            pushing: None,
-            next_push: None,
-        };
-        Err(conversation.run().await)
+    let hello = match handshake::receive_hello(wire, shared).await {
+        Ok(hello) => hello,
+        Err(end) => return end,
     };
-    match conversation.await {
-        Ok(end) | Err(end) => end,
+    let span = tracing::Span::current();
+    span.record("store", hello.store_id.as_str()).record("client", hello.client_id.as_str());
+    let seat = shared.seats.take(&hello.store_id, &hello.client_id).await;
+    let Some(mut seat) = seat else { return session::superseded().into() };
+    let hold = seat.hold();
+    tokio::select! {
+        biased;
+        () = seat.superseded() => session::superseded().into(),
+        end = converse_seated(wire, shared, hello, hold) => end,
     }
+}
+
+async fn converse_seated(wire: &mut Wire, shared: &Arc<Shared>, hello: Hello, hold: Hold) -> End {
+    let store = shared.stores.open(&hello.store_id);
+    // Before the first look at the log, so that nothing is written unnoticed in between.
+    let tail = store.follow();
+    let session = match handshake::welcome(wire, shared, &store, &hello).await {
+        Ok(session) => session,
+        Err(end) => return end,
+    };
+    let shared = Arc::clone(shared);
+    let turn = Turn::default();
+    let mut conversation = Conversation {
+        wire,
+        shared,
+        store,
+        tail,
+        session,
+        hold,
+        turn,
+        pushing: None,
+        next_push: None,
+    };
+    conversation.run().await
 }
 
 struct Conversation<'a> {
@@ -78,6 +93,7 @@ struct Conversation<'a> {
     store: Arc<LiveStore>,
     tail: watch::Receiver<Tail>,
     session: Session,
+    hold: Hold,
     turn: Turn,
     /// The push that is under way.
     pushing: Option<Pushing>,
@@ -179,13 +195,14 @@ impl Conversation<'_> {
     fn push(&mut self, Request { number, append }: Request) {
         let store = Arc::clone(&self.store);
         let writer = self.shared.writer.clone();
+        let hold = self.hold.clone();
         let turn = self.turn.take();
         self.pushing = Some(Box::pin(async move {
             let permit = match turn {
                 Some(permit) => Some(permit),
                 None => store.queue_to_push().await,
             };
-            Decided { request: number, outcome: writer.append(append).await, permit }
+            Decided { request: number, outcome: writer.append(append, hold).await, permit }
         }));
     }
 

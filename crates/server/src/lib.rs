@@ -34,6 +34,8 @@ mod memory_storage;
 #[cfg(feature = "net")]
 mod readers;
 #[cfg(feature = "net")]
+mod seat;
+#[cfg(feature = "net")]
 mod server;
 pub mod session;
 mod sqlite_storage;

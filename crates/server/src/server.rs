@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::config::{ServerConfig, Timing};
 use crate::http;
 use crate::readers::Readers;
+use crate::seat::Seats;
 use crate::sqlite_storage::SqliteStorage;
 use crate::storage::{LogStorage, StorageError};
 use crate::stores::Stores;
@@ -78,6 +79,7 @@ impl Server {
             readers,
             writer,
             stores,
+            seats: Seats::default(),
             timing,
             max_connections,
             connections: Arc::new(Semaphore::new(max_connections as usize)),
@@ -95,6 +97,7 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) writer: Writer,
     pub(crate) stores: Arc<Stores>,
+    pub(crate) seats: Seats,
     pub(crate) timing: Timing,
     pub(crate) max_connections: u32,
     /// One permit for each further conversation.

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use livestore_core::{GlobalSeqNum, Group};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::seat::Hold;
 use crate::storage::{AppendOutcome, AppendRequest, LogStorage, StorageError};
 use crate::stores::Stores;
 
@@ -34,7 +35,7 @@ pub(crate) struct Writer {
 
 #[derive(Debug)]
 enum Job {
-    Append(AppendRequest, oneshot::Sender<Result<AppendOutcome, WriteFailed>>),
+    Append(AppendRequest, Hold, oneshot::Sender<Result<AppendOutcome, WriteFailed>>),
     Stop,
 }
 
@@ -63,12 +64,15 @@ impl Writer {
     }
 
     /// Appends groups to a log. The outcome is on disk.
+    ///
+    /// The seat of the client stays occupied until it is, even if nobody waits for the outcome.
     pub(crate) async fn append(
         &self,
         request: AppendRequest,
+        hold: Hold,
     ) -> Result<AppendOutcome, WriteFailed> {
         let (reply, outcome) = oneshot::channel();
-        self.jobs.send(Job::Append(request, reply)).await.map_err(|_| WriteFailed)?;
+        self.jobs.send(Job::Append(request, hold, reply)).await.map_err(|_| WriteFailed)?;
         outcome.await.map_err(|_| WriteFailed)?
     }
 
@@ -92,6 +96,7 @@ impl Writer {
 #[derive(Default)]
 struct Batch {
     requests: Vec<AppendRequest>,
+    holds: Vec<Hold>,
     replies: Vec<oneshot::Sender<Result<AppendOutcome, WriteFailed>>>,
     bytes: usize,
     is_last: bool,
@@ -100,9 +105,10 @@ struct Batch {
 impl Batch {
     fn add(&mut self, job: Job) {
         match job {
-            Job::Append(request, reply) => {
+            Job::Append(request, hold, reply) => {
                 self.bytes += request.groups.iter().map(Group::size_bytes).sum::<usize>();
                 self.requests.push(request);
+                self.holds.push(hold);
                 self.replies.push(reply);
             }
             Job::Stop => self.is_last = true,

@@ -46,6 +46,7 @@ points! {
     PushAlreadyAccepted = "a push repeats groups that the log has"
     LatePushTaken = "a push of a connection that is gone is taken"
     LatePushRefused = "a push of a connection that is gone is refused"
+    Superseded = "a hello ends an earlier conversation of its client"
     AckLost = "an acknowledgement is lost"
     AckLostAndGroupFurtherOn = "after a lost acknowledgement the group is further on in the log"
     WelcomeNamesAccepted = "a welcome names groups that were accepted without an answer"

@@ -112,6 +112,7 @@ pub(crate) fn server_messages() -> Vec<ServerMessage> {
         GoodbyeReason::UnsupportedVersion,
         GoodbyeReason::HistoryDiverged,
         GoodbyeReason::ProtocolError,
+        GoodbyeReason::Superseded,
         GoodbyeReason::ShuttingDown,
         GoodbyeReason::Internal,
     ];

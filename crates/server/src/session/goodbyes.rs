@@ -7,6 +7,13 @@ pub fn protocol_error(message: impl ToString) -> Goodbye {
     Goodbye { reason: GoodbyeReason::ProtocolError, message: message.to_string() }
 }
 
+/// Ends a conversation because the same client has begun a newer one.
+pub fn superseded() -> Goodbye {
+    let message = "this client has connected again; if this goes on, two running stores have the \
+                   same client id, as a store and a copy of its files have";
+    Goodbye { reason: GoodbyeReason::Superseded, message: message.into() }
+}
+
 /// Ends a conversation because the server goes down.
 pub fn shutting_down() -> Goodbye {
     let message = "the server is shutting down; connect again in a moment";

@@ -8,11 +8,13 @@
 //!
 //! 1. Show each message to [`Introduction::hear`] until it is the hello. Answer a locate with
 //!    [`Introduction::locate`], which needs a view of the log.
-//! 2. Begin to watch the log for growth, then look up [`Session::question`] and call
+//! 2. End the earlier conversations of the same client with the same store: none of their pushes
+//!    is taken from now on. Say [`superseded`] there.
+//! 3. Begin to watch the log for growth, then look up [`Session::question`] and call
 //!    [`Session::open`]. In this order nothing is appended unnoticed.
-//! 3. From now on, [`Session::hear`] each message, turn the push into a request to the storage
+//! 4. From now on, [`Session::hear`] each message, turn the push into a request to the storage
 //!    with [`Session::push`], and tell the outcome to [`Session::answer`], one push at a time.
-//! 4. Tell growth to [`Session::grown`]. While [`Session::wants_page`], read and send that page.
+//! 5. Tell growth to [`Session::grown`]. While [`Session::wants_page`], read and send that page.
 //!    An answer goes before the news that the log has grown: a client learns of its own groups
 //!    from the answer.
 //!
@@ -31,7 +33,7 @@ use livestore_core::protocol::{
 };
 use livestore_core::{BackendId, Cursor, GlobalSeqNum, GroupId, LogPosition, StoreId};
 
-pub use self::goodbyes::{protocol_error, shutting_down, storage_failed};
+pub use self::goodbyes::{protocol_error, shutting_down, storage_failed, superseded};
 pub(crate) use self::introduction::check_versions;
 pub use self::introduction::{Introduction, Opening};
 use crate::storage::{AppendOutcome, AppendRequest, LogView};

@@ -17,10 +17,14 @@ use crate::support::{Client, config, fill, group, group_id, hello};
 
 /// What a test does to the storage, and sees of it.
 #[derive(Default)]
-struct Faults {
+pub(crate) struct Faults {
     is_failing: AtomicBool,
+    /// Stops the writer before the commit.
+    pub(crate) holds_commits: AtomicBool,
     /// Stops the writer between the commit and the answer.
     holds_answers: AtomicBool,
+    /// Transactions that the writer has begun, and those that it has committed.
+    pub(crate) begun: AtomicUsize,
     commits: AtomicUsize,
     pages_read: AtomicUsize,
     /// Stops a reader of the page after [`Self::HELD_PAGE`] until there are so many commits.
@@ -49,6 +53,10 @@ impl LogStorage for FaultyStorage {
     fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError> {
         if self.faults.is_failing.load(Ordering::SeqCst) {
             return Err(StorageError::Database { source: "database or disk is full".into() });
+        }
+        self.faults.begun.fetch_add(1, Ordering::SeqCst);
+        while self.faults.holds_commits.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
         }
         let outcomes = self.inner.append(batch);
         self.faults.commits.fetch_add(1, Ordering::SeqCst);
@@ -88,7 +96,7 @@ impl LogReader for CountingReader {
     }
 }
 
-async fn start_faulty(dir: &Path) -> (RunningServer, Arc<Faults>) {
+pub(crate) async fn start_faulty(dir: &Path) -> (RunningServer, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let inner = SqliteStorage::open(dir).unwrap();
     let storage = FaultyStorage { inner, faults: Arc::clone(&faults) };

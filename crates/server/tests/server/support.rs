@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -61,11 +62,14 @@ pub(crate) fn group_of(number: u64, count: u64, title: &str) -> Group {
     Group::new(group_id(number), client, session, (0..count).map(event).collect()).unwrap()
 }
 
+/// The hello of a client that was never there before.
 pub(crate) fn hello(store_id: &str) -> Hello {
+    static CLIENTS: AtomicU64 = AtomicU64::new(0);
+    let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
     Hello {
         versions: vec![0],
         store_id: store(store_id),
-        client_id: ClientId::new("laptop").unwrap(),
+        client_id: ClientId::new(format!("laptop-{number}")).unwrap(),
         cursor: None,
         attempted: Vec::new(),
     }

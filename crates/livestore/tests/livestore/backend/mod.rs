@@ -5,6 +5,9 @@
 //! queues, and every step checks that each replica's confirmed log is a prefix of the backend's,
 //! and that no push leaves before the barrier that makes it durable. [`Served`] gives the same
 //! backend to a real store, with its driver, its thread and its live queries.
+//!
+//! In one thing it is worse than a server may be: a push of a connection that is gone is taken however
+//! late it comes, also after the client's next hello. Clients have to cope with that as well.
 
 mod disk;
 mod foreign;

@@ -8,7 +8,7 @@ use super::pushes::Pushing;
 use crate::action::Way;
 use crate::checks::{self, Violation, violation};
 use crate::sometimes::Point;
-use crate::world::net::{Body, LinkId};
+use crate::world::net::{Body, Link, LinkId};
 use crate::world::{Effect, World};
 
 /// The server's end of a connection.
@@ -82,7 +82,10 @@ impl World {
     ) -> Result<Result<(), Goodbye>, Violation> {
         let question = match opening {
             Opening::Locate(locate) => Introduction::question(locate),
-            Opening::Hello(hello) => Session::question(hello),
+            Opening::Hello(hello) => {
+                self.supersede_others(id)?;
+                Session::question(hello)
+            }
         };
         let Ok(view) = self.server.view(&question) else {
             return Ok(Err(session::storage_failed()));
@@ -110,6 +113,22 @@ impl World {
         self.say(id, &message);
         self.tell_behind(id);
         Ok(Ok(()))
+    }
+
+    /// A client says hello: its other conversations are over, and no push of theirs is taken.
+    fn supersede_others(&mut self, id: LinkId) -> Result<(), Violation> {
+        let links = self.clients[id.client].links.iter();
+        let is_other = |(serial, link): &(u32, &Link)| {
+            let session = link.conversation.as_ref().and_then(|talk| talk.session);
+            *serial != id.serial && session.is_some()
+        };
+        let others: Vec<u32> = links.filter(is_other).map(|(serial, _)| serial).collect();
+        for serial in others {
+            let other = LinkId { client: id.client, serial };
+            self.hit(Point::Superseded);
+            self.end_conversation(other, Some(session::superseded()))?;
+        }
+        Ok(())
     }
 
     /// Lets all conversations know how far the log reaches.

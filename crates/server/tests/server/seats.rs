@@ -1,0 +1,97 @@
+//! A client that connects again: its earlier conversations are over.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use livestore_core::GlobalSeqNum;
+use livestore_core::protocol::{ClientMessage, GoodbyeReason, GroupPosition, Hello, ServerMessage};
+
+use crate::faults::start_faulty;
+use crate::support::{Client, Wire, fill, group, group_id, hello, start, store};
+
+#[tokio::test]
+async fn a_newer_conversation_ends_the_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let introduction = hello("notes");
+    let mut before = Client::introduce(&server, introduction.clone()).await;
+    before.push_ok(&[group(1, "milk")]).await;
+
+    let mut after = Client::introduce(&server, introduction.clone()).await;
+    let goodbye = before.wire.goodbye().await;
+    assert_eq!(goodbye.reason, GoodbyeReason::Superseded);
+    assert!(goodbye.message.contains("same client id"), "{}", goodbye.message);
+    after.pull_to(1).await;
+    after.push_ok(&[group(2, "bread")]).await;
+
+    // Another client, and the same one in another store, are somebody else.
+    let mut other = Client::connect(&server, "notes").await;
+    other.pull_to(2).await;
+    let elsewhere = Hello { store_id: store("recipes"), ..introduction };
+    let mut elsewhere = Client::introduce(&server, elsewhere).await;
+    elsewhere.push_ok(&[group(3, "tea")]).await;
+    after.push_ok(&[group(4, "salt")]).await;
+    other.pull_to(3).await;
+}
+
+#[tokio::test]
+async fn nobody_is_welcomed_while_the_writer_has_a_push_of_an_earlier_conversation() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, faults) = start_faulty(dir.path()).await;
+    let mut introduction = hello("notes");
+    introduction.attempted = vec![group_id(1), group_id(2)];
+    let mut before = Client::introduce(&server, introduction.clone()).await;
+    faults.holds_commits.store(true, Ordering::SeqCst);
+    before.send_push(GlobalSeqNum::ROOT, &[group(1, "milk")]).await;
+    while faults.begun.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The next one has at most reached the server.
+    before.send_push(GlobalSeqNum(1), &[group(2, "bread")]).await;
+
+    let mut after = Wire::open(server.local_addr()).await;
+    after.send(ClientMessage::Hello(introduction)).await;
+    assert_eq!(before.wire.goodbye().await.reason, GoodbyeReason::Superseded);
+    // The connection before is gone, the conversation is over, its push is not.
+    assert!(after.is_quiet_for(Duration::from_millis(200)).await, "welcomed too early");
+
+    faults.holds_commits.store(false, Ordering::SeqCst);
+    let ServerMessage::Welcome(welcome) = after.receive().await else { panic!("no welcome") };
+    let first = GroupPosition { id: group_id(1), first: GlobalSeqNum(1) };
+    assert_eq!((welcome.head, welcome.accepted), (GlobalSeqNum(1), vec![first]));
+    // What the welcome said stays true.
+    let mut other = Client::connect(&server, "notes").await;
+    other.pull_to(1).await;
+    other.push_ok(&[group(3, "tea")]).await;
+    assert_eq!(other.ids(), [group_id(1), group_id(3)]);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    fill(&server, 100).await;
+    // It never reads what it is sent, so the server is stuck in a send.
+    let introduction = hello("notes");
+    let stuck = Client::introduce(&server, introduction.clone()).await;
+    let mut after = Client::introduce(&server, introduction).await;
+    after.pull_to(100).await;
+    assert!(matches!(after.push(&[group(101, "new")]).await, ServerMessage::PushAccepted(_)));
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn a_crowd_of_conversations_of_one_client_leaves_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let introduction = hello("notes");
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        crowd.push(Client::introduce(&server, introduction.clone()).await);
+    }
+    let mut last = crowd.pop().unwrap();
+    for mut earlier in crowd {
+        assert_eq!(earlier.wire.goodbye().await.reason, GoodbyeReason::Superseded);
+    }
+    last.push_ok(&[group(1, "milk")]).await;
+}
