@@ -10,6 +10,9 @@
 //!
 //! Of a change in a memory table they tell the table alone: memory events are never undone, so
 //! their rows cannot get into undo data, whoever asks for it and when.
+//!
+//! A state that is derived anew needs no undo data, and takes less time without triggers. The limit
+//! of changes must be the same all the same: see [`MAX_UNCAPTURED_WORK`].
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +29,14 @@ pub(crate) const FUNCTION: &str = "__livestore_capture";
 ///
 /// Their undo data is held in memory until the commit is done.
 const MAX_CHANGES: usize = 1_000_000;
+
+/// Work that one event may do while nothing is captured, in steps of SQLite's machine and in
+/// changed rows; what does more has to be captured, so that its changes are counted.
+///
+/// What is captured of a step are the rows that it touches: the one that it changes, before and
+/// after, the sequence, and those that are replaced, at most one for each unique index. So an
+/// event within this bound makes far fewer than [`MAX_CHANGES`].
+const MAX_UNCAPTURED_WORK: usize = 10_000;
 
 /// No row has the key that follows.
 const ABSENT: i64 = 0;
@@ -73,6 +84,8 @@ pub(crate) struct Journal {
     recounted: usize,
     overflown: bool,
     silent: bool,
+    /// The work of the present event, as long as nothing is captured.
+    uncaptured: Option<usize>,
 }
 
 /// A moment in a journal.
@@ -99,7 +112,22 @@ impl Journal {
         if self.overflown {
             return Err(SqliteError::TooManyChanges { max: MAX_CHANGES });
         }
+        if self.uncaptured.is_some_and(|work| work > MAX_UNCAPTURED_WORK) {
+            return Err(SqliteError::NotCaptured);
+        }
         Ok(())
+    }
+
+    /// Tells whether nothing is captured yet.
+    pub(crate) fn is_uncaptured(&self) -> bool {
+        self.uncaptured.is_some()
+    }
+
+    /// Notes what a write has done while nothing is captured.
+    pub(crate) fn note_work(&mut self, work: usize) {
+        if let Some(before) = &mut self.uncaptured {
+            *before = before.saturating_add(work);
+        }
     }
 
     /// Empties the journal into the undo data of what it holds.
@@ -133,6 +161,7 @@ impl Journal {
         let changes = self.changes.drain(..).filter(|change| change.table != SEQUENCES);
         changes.for_each(|change| tables.insert(change.table));
         (self.overflown, self.recounted) = (false, 0);
+        self.uncaptured = self.uncaptured.map(|_| 0);
         tables
     }
 
@@ -175,6 +204,17 @@ impl Capture {
         result
     }
 
+    /// Creates the triggers that changes need although nothing is captured yet.
+    pub(crate) fn prepare(
+        &self,
+        connection: &rusqlite::Connection,
+        tables: &[TableDef],
+    ) -> Result<(), SqliteError> {
+        self.journal().uncaptured = Some(0);
+        let guards: String = tables.iter().map(guard).collect();
+        Ok(connection.execute_batch(&guards)?)
+    }
+
     /// Registers the function and creates the triggers of all tables, memory tables last.
     pub(crate) fn install(
         &self,
@@ -195,7 +235,9 @@ impl Capture {
         for (index, table) in tables.iter().enumerate() {
             connection.execute_batch(&triggers(index, table))?;
         }
-        Ok(transaction.map_or(Ok(()), rusqlite::Transaction::commit)?)
+        transaction.map_or(Ok(()), rusqlite::Transaction::commit)?;
+        self.journal().uncaptured = None;
+        Ok(())
     }
 
     fn record(&self, shapes: &[Shape], context: &Context<'_>) {
@@ -235,27 +277,35 @@ impl Shape {
     }
 }
 
-fn triggers(index: usize, table: &TableDef) -> String {
-    let (name, scope) = (table.name(), table.scope());
-    let database = scope.database();
-    let trigger = |what: &str, when: &str, body: &str| {
-        format!("CREATE TEMP TRIGGER \"{FUNCTION}_{what}_{name}\" {when} BEGIN SELECT {body}; END;")
-    };
-    let on = format!("ON {database}.\"{name}\"");
-    let mut sql = String::new();
-    if table.auto_increment() {
-        // Such an insert fails on the table's CHECK, but under OR IGNORE it would use up all numbers
-        // nevertheless, and SQLite then says that the disk is full.
-        let greatest = i64::MAX;
-        let id = list("NEW", table.key_names());
-        sql += &trigger(
-            "LIMIT",
-            &format!("BEFORE INSERT {on} WHEN {id} = {greatest}"),
-            &format!(
-                "RAISE(ABORT, 'CHECK constraint failed: {name} cannot have the key {greatest}')"
-            ),
-        );
+/// Returns the trigger that keeps the numbers of a table from being used up.
+fn guard(table: &TableDef) -> String {
+    if !table.auto_increment() {
+        return String::new();
     }
+    // Such an insert fails on the table's CHECK, but under OR IGNORE it would use up all numbers
+    // nevertheless, and SQLite then says that the disk is full.
+    let (name, greatest) = (table.name(), i64::MAX);
+    let is_greatest =
+        format!("BEFORE INSERT {} WHEN {} = {greatest}", on(table), list("NEW", table.key_names()));
+    let refusal =
+        format!("RAISE(ABORT, 'CHECK constraint failed: {name} cannot have the key {greatest}')");
+    trigger(table, "LIMIT", &is_greatest, &refusal)
+}
+
+fn on(table: &TableDef) -> String {
+    format!("ON {}.\"{}\"", table.scope().database(), table.name())
+}
+
+fn trigger(table: &TableDef, what: &str, when: &str, body: &str) -> String {
+    let name = table.name();
+    format!("CREATE TEMP TRIGGER \"{FUNCTION}_{what}_{name}\" {when} BEGIN SELECT {body}; END;")
+}
+
+fn triggers(index: usize, table: &TableDef) -> String {
+    let (name, scope, on) = (table.name(), table.scope(), on(table));
+    let database = scope.database();
+    let trigger = |what: &str, when: &str, body: &str| trigger(table, what, when, body);
+    let mut sql = String::new();
     if !scope.is_on_disk() {
         for operation in ["INSERT", "UPDATE", "DELETE"] {
             let call = format!("{FUNCTION}({index})");

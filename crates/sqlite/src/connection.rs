@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
-use rusqlite::{CachedStatement, OpenFlags, Params, params_from_iter};
+use rusqlite::{CachedStatement, OpenFlags, Params, StatementStatus, params_from_iter};
 
 use crate::authorizer::{Authorizer, Mode};
 use crate::capture::{Capture, JournalMark};
@@ -386,11 +386,23 @@ impl<'a> StateWrite<'a> {
         let Self { connection, event } = self;
         let sql = &*sql::mark_write_for(event, write.sql.as_str());
         let mode = Mode::Write(event);
-        let mark = connection.capture.journal().mark();
+        let (mark, is_uncaptured) = {
+            let journal = connection.capture.journal();
+            (journal.mark(), journal.is_uncaptured())
+        };
+        let mut work = 0;
         let written = connection.authorizer.with_mode(mode, || {
             let explain = |error| connection.authorizer.explain(mode, error, sql);
             let mut statement = connection.prepare(mode, sql)?;
-            statement.execute(params_from_iter(write.binds.iter())).map_err(explain)
+            let changed = connection.raw.total_changes();
+            statement.execute(params_from_iter(write.binds.iter())).map_err(explain)?;
+            if is_uncaptured {
+                let changed = connection.raw.total_changes() - changed;
+                let steps = statement.reset_status(StatementStatus::VmStep);
+                work =
+                    usize::try_from(steps).unwrap_or(usize::MAX).saturating_add(changed as usize);
+            }
+            Ok(())
         });
         let mut journal = connection.capture.journal();
         if let Err(error) = written {
@@ -398,6 +410,7 @@ impl<'a> StateWrite<'a> {
             journal.truncate(mark);
             return Err(error);
         }
+        journal.note_work(work);
         journal.check()
     }
 

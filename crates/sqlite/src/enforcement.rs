@@ -80,6 +80,9 @@ impl Connection {
         if self.recounts.iter().all(Option::is_none) {
             return Ok(false);
         }
+        if self.capture.journal().is_uncaptured() {
+            return Err(SqliteError::NotCaptured);
+        }
         let (written, memory) = self.capture.journal().since_recount();
         let recount = |table: u16| self.recounts.get(usize::from(table))?.as_deref();
         for (table, key) in written {

@@ -129,6 +129,9 @@ pub enum SqliteError {
         /// The limit.
         max: usize,
     },
+    /// An event does so much that its changes have to be counted, and nothing is captured yet.
+    #[error("an event changes so many rows that they have to be captured")]
+    NotCaptured,
     /// Stored undo data is not what this crate writes.
     #[error("undo data is damaged at byte {at}")]
     DamagedUndo {
@@ -212,7 +215,7 @@ impl SqliteError {
                     | Code::NoLargeFileSupport
                     | Code::NotADatabase
             ),
-            Self::DamagedUndo { .. } => false,
+            Self::DamagedUndo { .. } | Self::NotCaptured => false,
             _ => true,
         }
     }

@@ -54,14 +54,32 @@ impl Connection {
 
     /// Creates the memory tables, starts to capture changes of all the given tables, and admits
     /// materializers to them; once for a connection.
-    pub fn watch_state(&mut self, mut tables: Vec<TableDef>) -> Result<(), SqliteError> {
+    pub fn watch_state(&mut self, tables: Vec<TableDef>) -> Result<(), SqliteError> {
+        self.open_state(tables)?;
+        self.capture_changes()
+    }
+
+    /// Creates the memory tables, and admits materializers to all the given ones, without
+    /// capturing what they change; once for a connection.
+    ///
+    /// Events that do very much, or whose foreign keys have to be looked at row by row, fail with
+    /// [`SqliteError::NotCaptured`] until [`Self::capture_changes`] was called.
+    pub fn open_state(&mut self, mut tables: Vec<TableDef>) -> Result<(), SqliteError> {
         check_tables(&tables)?;
         tables.sort_by(TableDef::cmp_place);
         let memory = tables.partition_point(|table| table.scope().is_on_disk());
         self.create_memory_tables(&tables[memory..])?;
-        self.capture.install(&self.raw, &tables)?;
+        self.capture.prepare(&self.raw, &tables)?;
         self.set_tables(tables);
         Ok(())
+    }
+
+    /// Captures changes from now on, if it was not so already.
+    pub fn capture_changes(&self) -> Result<(), SqliteError> {
+        if !self.capture.journal().is_uncaptured() {
+            return Ok(());
+        }
+        self.capture.install(&self.raw, &self.tables)
     }
 
     fn create_memory_tables(&self, tables: &[TableDef]) -> Result<(), SqliteError> {

@@ -168,7 +168,7 @@ impl Replica {
         if self.needs_rebuild()? {
             self.start_rebuild()?;
         }
-        self.connection.watch_state(self.schema.tables().to_vec())?;
+        self.connection.open_state(self.schema.tables().to_vec())?;
         self.finish_rebuild(progress, now_ms)?;
         if mutant::is_active(Mutant::CursorAheadOfState) {
             self.meta.state_head = self.meta.head.seq;

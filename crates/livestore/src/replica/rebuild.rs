@@ -54,7 +54,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Carries a rebuild to its end, if there is one.
+    /// Carries a rebuild to its end, if there is one; from then on changes are captured.
     pub(super) fn finish_rebuild(
         &mut self,
         progress: &mut dyn FnMut(RebuildProgress),
@@ -63,8 +63,24 @@ impl Replica {
         if mutant::is_active(Mutant::RebuildTakenAsComplete) {
             self.meta.rebuild = None;
         }
+        // Nobody undoes what is in the log, so most of it needs no capturing.
+        let in_log = |replica: &Self| replica.meta.rebuild.is_some_and(|at| at.ordinal.is_none());
+        match self.rebuild_while(in_log, progress, now_ms) {
+            Ok(()) | Err(ReplicaError::Sqlite(SqliteError::NotCaptured)) => {}
+            Err(error) => return Err(error),
+        }
+        self.connection.capture_changes()?;
+        self.rebuild_while(|replica| replica.meta.rebuild.is_some(), progress, now_ms)
+    }
+
+    fn rebuild_while(
+        &mut self,
+        goes_on: impl Fn(&Self) -> bool,
+        progress: &mut dyn FnMut(RebuildProgress),
+        now_ms: u64,
+    ) -> Result<(), ReplicaError> {
         let mut tail_end = None;
-        while self.meta.rebuild.is_some() {
+        while goes_on(self) {
             progress(RebuildProgress { done: self.meta.state_head.0, total: self.meta.head.seq.0 });
             let in_doubt = self.doubts();
             let redo = Redo { in_doubt: &in_doubt, now_ms };
@@ -184,9 +200,39 @@ fn replay(
     meta: &Meta,
     done: &mut dyn FnMut(u64),
 ) -> Result<Connection, ReplicaError> {
+    let mut told = 0;
+    let mut tell = |more| {
+        told += more;
+        done(more);
+    };
+    match replay_into(fresh(schema)?, store, schema, meta, &mut tell) {
+        Err(ReplicaError::Sqlite(SqliteError::NotCaptured)) => {}
+        replayed => return replayed,
+    }
+    let captured = fresh(schema)?;
+    captured.capture_changes()?;
+    replay_into(captured, store, schema, meta, &mut |more: u64| {
+        let again = more.min(told);
+        told -= again;
+        done(more - again);
+    })
+}
+
+/// Returns a database whose state is empty, and not captured.
+fn fresh(schema: &Schema) -> Result<Connection, SqliteError> {
     let mut fresh = Connection::open_memory()?;
     fresh.recreate_state(schema.tables())?;
-    fresh.watch_state(schema.tables().to_vec())?;
+    fresh.open_state(schema.tables().to_vec())?;
+    Ok(fresh)
+}
+
+fn replay_into(
+    fresh: Connection,
+    store: &Connection,
+    schema: &Schema,
+    meta: &Meta,
+    done: &mut dyn FnMut(u64),
+) -> Result<Connection, ReplicaError> {
     let replay = Replay { store, schema, meta, fresh: &fresh, warnings: Warnings::default() };
     fresh.transaction(|| {
         replay.log(done)?;

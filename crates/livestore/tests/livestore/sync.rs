@@ -543,17 +543,23 @@ struct CellsWritten {
     times: i64,
 }
 
-#[test]
-fn how_much_an_event_may_change_does_not_depend_on_what_comes_in_the_same_page() {
-    let schema = Schema::builder()
+fn cells(materializer_version: u64) -> Schema {
+    Schema::builder()
         .table::<Cell>()
         .event(|e: CellsMade, _| {
             (0..e.count).map(|id| Cell::insert(Cell { id, value: 0 })).collect::<Vec<_>>()
         })
         .event(|e: CellsWritten, _| {
             (1..=e.times).map(|value| Cell::update().set(Cell::value, value)).collect::<Vec<_>>()
-        });
-    let mut net = Net::new(schema.build().unwrap(), 2);
+        })
+        .materializer_version(materializer_version)
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn how_much_an_event_may_change_does_not_depend_on_what_comes_in_the_same_page() {
+    let mut net = Net::new(cells(1), 2);
     net.elsewhere([fact(CellsMade { count: 1_000 })]);
     // Each of these is within the limit of a million changes; together they are not.
     net.elsewhere([fact(CellsWritten { times: 501 })]);
@@ -573,5 +579,27 @@ fn how_much_an_event_may_change_does_not_depend_on_what_comes_in_the_same_page()
             "client {at}"
         );
     }
+    net.converge();
+}
+
+#[test]
+fn an_event_that_changes_too_much_is_skipped_wherever_it_is_applied() {
+    let mut net = Net::on_disk(cells(1), 1);
+    net.elsewhere([fact(CellsMade { count: 1_000 })]);
+    net.elsewhere([fact(CellsWritten { times: 3 })]);
+    net.elsewhere([fact(CellsWritten { times: 1_001 })]);
+    net.elsewhere([fact(CellsWritten { times: 5 })]);
+    net.settle();
+    assert_eq!(net.status(0).quarantined, 1);
+    // A rebuild does not capture what small events change, and neither does a replay.
+    net.use_schema(cells(2));
+    net.restart(0, OnTheWire::Lost);
+    let status = net.status(0);
+    assert_eq!((status.confirmed_head.0, status.quarantined), (4, 1));
+    let written = Cell::select().filter(Cell::value.eq(5)).count();
+    assert_eq!(net.replica(0).connection().read().query(&written).unwrap(), 1_000);
+    // From then on changes can be undone.
+    net.commit(0, CellsWritten { times: 7 });
+    net.elsewhere([fact(CellsWritten { times: 6 })]);
     net.converge();
 }

@@ -1,4 +1,4 @@
-use livestore_sqlite::{ChangedTables, Connection, SqliteError, Table};
+use livestore_sqlite::{ChangedTables, Connection, Scope, SqliteError, Table, Write};
 
 use super::support::{
     Counter, Edge, Todo, counter, database, definitions, dump, insert, names, read, todo, write,
@@ -128,6 +128,70 @@ fn undo_itself_is_not_captured() {
     assert!(connection.take_changes().is_empty());
     insert(&connection, [todo("b")]);
     assert_eq!(changed(&connection), ["todos"], "capture goes on afterwards");
+}
+
+/// A database with state tables in which changes are not captured yet.
+fn uncaptured() -> Connection {
+    let mut connection = Connection::open_memory().unwrap();
+    connection.recreate_state(&definitions()).unwrap();
+    connection.open_state(definitions()).unwrap();
+    connection
+}
+
+#[test]
+fn changes_are_captured_from_when_it_is_asked_for() {
+    let connection = uncaptured();
+    insert(&connection, [todo("a")]);
+    assert!(connection.take_changes().is_empty());
+    for _ in 0..2 {
+        connection.capture_changes().unwrap();
+        insert(&connection, [counter(1, "a", 0)]);
+        let before = dump(&connection);
+        write(&connection, Counter::update().set(Counter::count, 1)).unwrap();
+        write(&connection, Todo::delete()).unwrap();
+        let undo = connection.take_changes();
+        assert_eq!(names(&connection, undo.tables().iter()), ["counters", "todos"]);
+        connection.undo(&undo).unwrap();
+        assert_ne!(dump(&connection), before, "the counter is undone too");
+        assert_eq!(read(&connection, &Todo::select().count()), 1);
+        assert_eq!(read(&connection, &Counter::select().count()), 0);
+    }
+}
+
+#[test]
+fn an_event_that_does_very_much_has_to_be_captured() {
+    let connection = uncaptured();
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) \
+                INSERT INTO counters SELECT i, NULL, 0 FROM n";
+    connection.system().execute(fill, []).unwrap();
+    let refused = |write: Write| {
+        let failed: Result<(), SqliteError> =
+            connection.transaction(|| connection.write(Scope::Synced).execute(&write));
+        assert!(matches!(failed, Err(SqliteError::NotCaptured)), "{failed:?}");
+        assert!(!SqliteError::NotCaptured.is_deterministic(), "it says nothing about the event");
+        connection.discard_changes();
+        let untouched = Counter::select().filter(Counter::count.eq(0)).count();
+        assert_eq!(read(&connection, &untouched), 20_000);
+    };
+    refused(Counter::update().set(Counter::count, 1).try_into().unwrap());
+    // SQLite empties a whole table in one step, unless its rows are captured.
+    refused(Counter::delete().try_into().unwrap());
+
+    // Small ones count together up to the end of the event.
+    let mut events = 0;
+    let failed = loop {
+        let one = Counter::update().set(Counter::count, events).filter(Counter::id.eq(1));
+        match write(&connection, one) {
+            Ok(()) => events += 1,
+            Err(error) => break error,
+        }
+        assert!(events < 10_000);
+    };
+    assert!(matches!(failed, SqliteError::NotCaptured), "{failed}");
+    for _ in 0..2 * events {
+        connection.discard_changes();
+        write(&connection, Counter::delete().filter(Counter::id.eq(-1))).unwrap();
+    }
 }
 
 #[test]
