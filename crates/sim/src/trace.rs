@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Step};
-use crate::checks::Violation;
+use crate::checks::{Violation, violation};
 use crate::plan::{Plan, Sizes};
 use crate::rng::Rng;
 use crate::schedule::Schedule;
@@ -53,6 +54,16 @@ impl Run {
     }
 }
 
+/// Takes a step; that it panics is a violation like any other.
+fn apply(world: &mut World, step: &Step) -> Result<bool, Violation> {
+    // The world ends with a violation, so nobody sees what a panic has left half done.
+    panic::catch_unwind(AssertUnwindSafe(|| world.apply(step))).unwrap_or_else(|panicked| {
+        let message = panicked.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panicked.downcast_ref::<&str>().copied());
+        violation("panic", None, message.unwrap_or("a step panicked"))
+    })
+}
+
 /// Runs a seed to its end, or to the first violation; returns what was made up as well.
 pub fn run_seed(seed: u64) -> (Trace, Run) {
     let rng = Rng::new(seed);
@@ -64,7 +75,7 @@ pub fn run_seed(seed: u64) -> (Trace, Run) {
     let mut violation = None;
     while world.counts.steps < limit && violation.is_none() {
         let Some(step) = schedule.next(&world) else { break };
-        let done = world.apply(&step);
+        let done = apply(&mut world, &step);
         trace.steps.push(step);
         match done {
             Ok(_) => schedule.take_in(&std::mem::take(&mut world.effects)),
@@ -73,7 +84,7 @@ pub fn run_seed(seed: u64) -> (Trace, Run) {
     }
     if violation.is_none() {
         let step = Step { at: world.now_ms, action: Action::Settle };
-        violation = world.apply(&step).err();
+        violation = apply(&mut world, &step).err();
         trace.steps.push(step);
     }
     trace.fails = violation.as_ref().map(|violation| violation.check.into());
@@ -109,7 +120,7 @@ impl Trace {
 
     fn run_in(&self, world: &mut World) -> (Option<Violation>, usize) {
         for (index, step) in self.steps.iter().enumerate() {
-            let done = world.apply(step);
+            let done = apply(world, step);
             world.effects.clear();
             if let Err(violation) = done {
                 return (Some(violation), index + 1);

@@ -84,6 +84,10 @@ impl World {
             Opening::Locate(locate) => Introduction::question(locate),
             Opening::Hello(hello) => {
                 self.supersede_others(id)?;
+                // Somebody else had the turn then, and the server may have died of it.
+                if self.conversation_mut(id).is_none() {
+                    return Ok(Ok(()));
+                }
                 Session::question(hello)
             }
         };
