@@ -4,6 +4,7 @@ mod inner;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
@@ -135,6 +136,7 @@ impl Store {
             graph,
             waiters: Mutex::default(),
             driver_wake: Arc::clone(&driver_wake),
+            is_telling: AtomicBool::new(false),
         });
         // Nobody has closed the store yet, and it says so itself if anybody has.
         let _ = inner.write(|replica| {
