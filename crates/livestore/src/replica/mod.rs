@@ -107,8 +107,8 @@ impl Replica {
     /// Opens a replica on a connection; `path` is for messages.
     ///
     /// A new database is set up. If the schema derives another state than the one that is there,
-    /// the state is derived anew from the log, in batches; one that was cut short goes on. Between
-    /// them `progress` is called.
+    /// the state is derived anew from the log, in batches; one that was cut short goes on. Before
+    /// each of them `progress` is called.
     pub fn open(
         connection: Connection,
         config: ReplicaConfig,
@@ -169,7 +169,11 @@ impl Replica {
         progress: &mut dyn FnMut(RebuildProgress),
         now_ms: u64,
     ) -> Result<(), ReplicaError> {
-        if self.needs_rebuild()? {
+        let is_anew = self.needs_rebuild()?;
+        if is_anew || self.meta.rebuild.is_some() {
+            progress(RebuildProgress::Begins);
+        }
+        if is_anew {
             self.start_rebuild()?;
         }
         if self.meta.rebuild.is_some()

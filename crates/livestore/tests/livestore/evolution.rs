@@ -296,7 +296,7 @@ fn however_many_there_are_they_are_given_in_pages_also_after_a_rebuild_that_was_
     net.restart(0, OnTheWire::Lost);
     assert_eq!(handed_out(net.replica(0)), [""; 0], "nothing was derived anew");
     net.use_schema(listening(1));
-    opened_and_killed(&mut net, 2);
+    opened_and_killed(&mut net, 3);
     net.restart(0, OnTheWire::Lost);
     assert_eq!(handed_out(net.replica(0)), all);
 }
