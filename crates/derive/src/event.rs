@@ -10,6 +10,8 @@ use syn::{
     Result, Variant,
 };
 
+use crate::wire_name;
+
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     match &input.data {
         Data::Struct(data) => derive_struct(input, &data.fields),
@@ -61,10 +63,12 @@ impl Options {
         Ok(options)
     }
 
-    /// Writes the expression that makes the definition of an event with a payload of a type.
+    /// Writes the expression that makes the definition of an event with a payload of a type, whose
+    /// fields these are if it has the same attributes.
     fn definition(
         &self,
         ident: &Ident,
+        attributes: &[Attribute],
         fields: &Fields,
         payload: &TokenStream,
     ) -> Result<(LitStr, TokenStream)> {
@@ -96,7 +100,7 @@ impl Options {
             definition.extend(quote!(.deprecated(#reason)));
         }
         for field in fields {
-            if let Some((name, reason)) = deprecated_field(field)? {
+            if let Some((name, reason)) = deprecated_field(attributes, field)? {
                 definition.extend(quote!(.deprecated_field(#name, #reason)));
             }
         }
@@ -108,7 +112,7 @@ impl Options {
 }
 
 /// Returns the name of a deprecated field in the payload, and why it is deprecated.
-fn deprecated_field(field: &Field) -> Result<Option<(String, LitStr)>> {
+fn deprecated_field(container: &[Attribute], field: &Field) -> Result<Option<(String, LitStr)>> {
     let mut reason: Option<LitStr> = None;
     for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("event")) {
         attribute.parse_nested_meta(|meta| {
@@ -123,24 +127,17 @@ fn deprecated_field(field: &Field) -> Result<Option<(String, LitStr)>> {
     let Some(ident) = &field.ident else {
         return Err(Error::new(field.span(), "only a field with a name can be deprecated"));
     };
-    let mut name = ident.to_string().trim_start_matches("r#").to_owned();
-    for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("serde")) {
-        // Options that are not ours are serde's to judge.
-        let _ = attribute.parse_nested_meta(|meta| {
-            let value: Option<LitStr> = meta.value().ok().and_then(|value| value.parse().ok());
-            if let (true, Some(value)) = (meta.path.is_ident("rename"), value) {
-                name = value.value();
-            }
-            Ok(())
-        });
-    }
-    Ok(Some((name, reason)))
+    Ok(Some((wire_name::of_field(container, &field.attrs, ident), reason)))
 }
 
 /// A struct: its serde form is the payload.
 fn derive_struct(input: &DeriveInput, fields: &Fields) -> Result<TokenStream> {
-    let (name, definition) =
-        Options::parse(&input.attrs)?.definition(&input.ident, fields, &quote!(Self))?;
+    let (name, definition) = Options::parse(&input.attrs)?.definition(
+        &input.ident,
+        &input.attrs,
+        fields,
+        &quote!(Self),
+    )?;
     let (ident, (impl_generics, type_generics, where_clause)) =
         (&input.ident, input.generics.split_for_impl());
     Ok(quote! {
@@ -258,7 +255,8 @@ fn member(variant: &Variant) -> Result<Member> {
         _ => None,
     };
     let payload_type = payload_type.unwrap_or_else(|| quote!(#payload_ident));
-    let (name, definition) = options.definition(ident, &variant.fields, &payload_type)?;
+    let (name, definition) =
+        options.definition(ident, &variant.attrs, &variant.fields, &payload_type)?;
     match &variant.fields {
         Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
             let payload = &fields.unnamed[0].ty;

@@ -10,6 +10,7 @@ mod document;
 mod event;
 mod row;
 mod table;
+mod wire_name;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -27,7 +28,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///   `persist_client_only`.
 /// - `#[event(version = 1)]` is the version of the materializer; raise it when that changes.
 /// - `#[event(deprecated = "why")]` warns once when the event is applied. At a field, it warns when
-///   the field has a value.
+///   the field has a value in the payload, under the name that serde gives it there.
 /// - `#[event(name = "v1.TodoCreated", schema)]` tells what the payload looks like in
 ///   `Schema::describe`: the payload's type also derives `schemars::JsonSchema`, and `livestore` has
 ///   its feature `schemars`.

@@ -16,8 +16,8 @@ use crate::Warning;
 pub enum BootStatus {
     /// The file is opened and looked through.
     Loading,
-    /// The state is not the one that the schema leads to: its tables are empty and new, or have
-    /// been filled in part.
+    /// The state is not the one that the schema leads to: its tables are about to be made anew, or
+    /// an earlier opening has made them and filled them in part.
     Migrating,
     /// The state is derived from the log.
     Rehydrating {

@@ -41,6 +41,12 @@ pub struct LoggedEvent {
 }
 
 impl LoggedEvent {
+    /// Makes one of a row of the confirmed log.
+    pub(crate) fn confirmed(row: LogRow) -> Self {
+        let (global, client) = row.place();
+        Self::new(row, SeqNum { global, client, generation: 0 }, true)
+    }
+
     fn new(row: LogRow, seq: SeqNum, confirmed: bool) -> Self {
         let LogRow { event, group_id, client_id, session_id, .. } = row;
         let livestore_core::Event { id, name, args } = event;
@@ -99,11 +105,8 @@ impl Listing {
             self.after = last.place();
             let is_new =
                 |row: &LogRow| self.tail.as_ref().is_none_or(|t| !t.listed.contains(&row.event.id));
-            let confirmed = rows.into_iter().filter(is_new).map(|row| {
-                let (global, client) = row.place();
-                LoggedEvent::new(row, SeqNum { global, client, generation: 0 }, true)
-            });
-            let page: Vec<_> = confirmed.collect();
+            let page: Vec<_> =
+                rows.into_iter().filter(is_new).map(LoggedEvent::confirmed).collect();
             if !page.is_empty() {
                 return Ok(page);
             }

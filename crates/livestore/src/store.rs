@@ -4,6 +4,7 @@ mod inner;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
@@ -97,12 +98,15 @@ impl Store {
         };
         let shown = path.display().to_string();
         let mut was_rebuilt = false;
-        let mut progress = |RebuildProgress { done, total }| {
-            if !std::mem::replace(&mut was_rebuilt, true) {
+        let mut progress = |progress| match progress {
+            RebuildProgress::Begins => {
+                was_rebuilt = true;
                 boot.tell(BootStatus::Migrating);
             }
-            boot.tell(BootStatus::Rehydrating { done, total });
-            tracing::info!(store = %store_id, done, total, "deriving the state from the log");
+            RebuildProgress::Derived { done, total } => {
+                boot.tell(BootStatus::Rehydrating { done, total });
+                tracing::info!(store = %store_id, done, total, "deriving the state from the log");
+            }
         };
         let now_ms = clock.now_ms();
         let replica = Replica::open(medium.connection, config, &shown, now_ms, &mut progress);
@@ -135,6 +139,7 @@ impl Store {
             graph,
             waiters: Mutex::default(),
             driver_wake: Arc::clone(&driver_wake),
+            is_telling: AtomicBool::new(false),
         });
         // Nobody has closed the store yet, and it says so itself if anybody has.
         let _ = inner.write(|replica| {

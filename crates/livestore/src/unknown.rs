@@ -20,7 +20,8 @@ pub enum UnknownEvents {
     ///
     /// What is in the log already is skipped, as a store has to open.
     Fail,
-    /// Go on without it, and call a function with each of them, when it is in the log.
+    /// Go on without it, and call a function with each of them, in order, when it is in the log;
+    /// once more when the state has been derived anew.
     ///
     /// It may use the store. Its panics are logged.
     Callback(Arc<dyn Fn(&LoggedEvent) + Send + Sync>),

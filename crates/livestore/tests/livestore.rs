@@ -56,5 +56,7 @@ mod rebases;
 mod relations;
 #[path = "livestore/releases.rs"]
 mod releases;
+#[path = "livestore/round_trips.rs"]
+mod round_trips;
 #[path = "livestore/sync.rs"]
 mod sync;

@@ -10,6 +10,7 @@ use serde::ser::{
 };
 
 use super::key::KeySerializer;
+use super::path::Step;
 use super::{JsonError, MAX_DEPTH, MAX_SAFE_INTEGER};
 
 /// What to do with an integer that a double does not hold exactly.
@@ -68,14 +69,14 @@ impl Encoder {
             return Ok(());
         }
         match self.integers {
-            Integers::Exact => Err(JsonError::IntegerTooLarge { value: value.to_string() }),
+            Integers::Exact => Err(too_large(value)),
             Integers::AsDoubles => self.double(value as f64),
         }
     }
 
     fn double(&mut self, value: f64) -> Result<(), JsonError> {
         if !value.is_finite() {
-            return Err(JsonError::NotFinite { value: value.to_string() });
+            return Err(JsonError::NotFinite { value: value.to_string(), path: String::new() });
         }
         self.out.push_str(ryu_js::Buffer::new().format_finite(value));
         Ok(())
@@ -172,7 +173,7 @@ impl<'a> Serializer for &'a mut Encoder {
     fn serialize_u128(self, value: u128) -> Result<(), JsonError> {
         match i128::try_from(value) {
             Ok(value) => self.integer(value),
-            Err(_) => Err(JsonError::IntegerTooLarge { value: value.to_string() }),
+            Err(_) => Err(too_large(value)),
         }
     }
 
@@ -241,17 +242,17 @@ impl<'a> Serializer for &'a mut Encoder {
         value: &T,
     ) -> Result<(), JsonError> {
         self.open_variant(variant)?;
-        value.serialize(&mut *self)?;
+        value.serialize(&mut *self).map_err(|error| error.within(Step::Member(variant)))?;
         self.close('}');
         Ok(())
     }
 
     fn serialize_seq(self, _len: Option<usize>) -> Result<ArrayEncoder<'a>, JsonError> {
-        ArrayEncoder::new(self, false)
+        ArrayEncoder::new(self, None)
     }
 
     fn serialize_tuple(self, _len: usize) -> Result<ArrayEncoder<'a>, JsonError> {
-        ArrayEncoder::new(self, false)
+        ArrayEncoder::new(self, None)
     }
 
     fn serialize_tuple_struct(
@@ -259,7 +260,7 @@ impl<'a> Serializer for &'a mut Encoder {
         _name: &'static str,
         _len: usize,
     ) -> Result<ArrayEncoder<'a>, JsonError> {
-        ArrayEncoder::new(self, false)
+        ArrayEncoder::new(self, None)
     }
 
     fn serialize_tuple_variant(
@@ -270,11 +271,11 @@ impl<'a> Serializer for &'a mut Encoder {
         _len: usize,
     ) -> Result<ArrayEncoder<'a>, JsonError> {
         self.open_variant(variant)?;
-        ArrayEncoder::new(self, true)
+        ArrayEncoder::new(self, Some(variant))
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<ObjectEncoder<'a>, JsonError> {
-        ObjectEncoder::new(self, len.unwrap_or(0), false)
+        ObjectEncoder::new(self, len.unwrap_or(0), None)
     }
 
     fn serialize_struct(
@@ -289,7 +290,7 @@ impl<'a> Serializer for &'a mut Encoder {
                 reason: "a RawValue has no canonical form; use serde_json::Value".into(),
             });
         }
-        ObjectEncoder::new(self, len, false)
+        ObjectEncoder::new(self, len, None)
     }
 
     fn serialize_struct_variant(
@@ -300,33 +301,49 @@ impl<'a> Serializer for &'a mut Encoder {
         len: usize,
     ) -> Result<ObjectEncoder<'a>, JsonError> {
         self.open_variant(variant)?;
-        ObjectEncoder::new(self, len, true)
+        ObjectEncoder::new(self, len, Some(variant))
+    }
+}
+
+fn too_large(value: impl ToString) -> JsonError {
+    JsonError::IntegerTooLarge { value: value.to_string(), path: String::new() }
+}
+
+fn within_variant(error: JsonError, variant: Option<&'static str>) -> JsonError {
+    match variant {
+        Some(name) => error.within(Step::Member(name)),
+        None => error,
     }
 }
 
 /// Writes the elements of one array.
 pub(crate) struct ArrayEncoder<'a> {
     encoder: &'a mut Encoder,
-    first: bool,
-    in_variant: bool,
+    /// How many elements there are so far.
+    count: usize,
+    /// The variant of an enum whose content this is.
+    variant: Option<&'static str>,
 }
 
 impl<'a> ArrayEncoder<'a> {
-    fn new(encoder: &'a mut Encoder, in_variant: bool) -> Result<Self, JsonError> {
+    fn new(encoder: &'a mut Encoder, variant: Option<&'static str>) -> Result<Self, JsonError> {
         encoder.open('[')?;
-        Ok(Self { encoder, first: true, in_variant })
+        Ok(Self { encoder, count: 0, variant })
     }
 
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
-        if !std::mem::take(&mut self.first) {
+        if self.count > 0 {
             self.encoder.out.push(',');
         }
-        value.serialize(&mut *self.encoder)
+        self.count += 1;
+        value.serialize(&mut *self.encoder).map_err(|error| {
+            within_variant(error.within(Step::Element(self.count - 1)), self.variant)
+        })
     }
 
     fn finish(self) {
         self.encoder.close(']');
-        if self.in_variant {
+        if self.variant.is_some() {
             self.encoder.close('}');
         }
     }
@@ -360,15 +377,20 @@ pub(crate) struct ObjectEncoder<'a> {
     /// Name of each member and where its text `"name":value` starts in the output.
     members: Vec<(Cow<'static, str>, usize)>,
     start: usize,
-    in_variant: bool,
+    /// The variant of an enum whose content this is.
+    variant: Option<&'static str>,
 }
 
 impl<'a> ObjectEncoder<'a> {
-    fn new(encoder: &'a mut Encoder, len: usize, in_variant: bool) -> Result<Self, JsonError> {
+    fn new(
+        encoder: &'a mut Encoder,
+        len: usize,
+        variant: Option<&'static str>,
+    ) -> Result<Self, JsonError> {
         encoder.open('{')?;
         let start = encoder.out.len();
         // The length is a hint from the value; a wrong one costs a reallocation, not memory.
-        Ok(Self { encoder, members: Vec::with_capacity(len.min(64)), start, in_variant })
+        Ok(Self { encoder, members: Vec::with_capacity(len.min(64)), start, variant })
     }
 
     fn key(&mut self, key: Cow<'static, str>) {
@@ -381,8 +403,16 @@ impl<'a> ObjectEncoder<'a> {
         self.members.push((key, at));
     }
 
+    /// Writes the value of the member that was named last.
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
+        value.serialize(&mut *self.encoder).map_err(|error| {
+            let name = self.members.last().map_or("", |(name, _)| name);
+            within_variant(error.within(Step::Member(name)), self.variant)
+        })
+    }
+
     fn finish(self) -> Result<(), JsonError> {
-        let Self { encoder, mut members, start, in_variant } = self;
+        let Self { encoder, mut members, start, variant } = self;
         let in_order = members.windows(2).all(|pair| is_before(&pair[0].0, &pair[1].0));
         if !in_order {
             let unordered = encoder.out.split_off(start);
@@ -401,7 +431,7 @@ impl<'a> ObjectEncoder<'a> {
             }
         }
         encoder.close('}');
-        if in_variant {
+        if variant.is_some() {
             encoder.close('}');
         }
         Ok(())
@@ -424,7 +454,7 @@ impl SerializeMap for ObjectEncoder<'_> {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
-        value.serialize(&mut *self.encoder)
+        self.value(value)
     }
 
     fn end(self) -> Result<(), JsonError> {
@@ -444,7 +474,7 @@ macro_rules! object_impl {
                 value: &T,
             ) -> Result<(), JsonError> {
                 self.key(Cow::Borrowed(key));
-                value.serialize(&mut *self.encoder)
+                self.value(value)
             }
 
             fn end(self) -> Result<(), JsonError> {

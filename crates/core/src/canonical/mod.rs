@@ -7,6 +7,7 @@
 
 mod encoder;
 mod key;
+mod path;
 
 use std::fmt;
 
@@ -42,17 +43,22 @@ pub enum JsonError {
     },
     /// An integer that other languages would round.
     #[error(
-        "the integer {value} is beyond ±(2^53-1) and would be rounded by JSON readers; encode it as a string"
+        "the integer {value}{} is beyond ±(2^53-1) and would be rounded by JSON readers; encode it \
+         as a string", path::at(.path)
     )]
     IntegerTooLarge {
         /// The integer, in decimal.
         value: String,
+        /// Where it stands in the value, such as `items[3].count`; empty if it is the whole.
+        path: String,
     },
     /// NaN or an infinity.
-    #[error("{value} has no JSON form; use null or a string")]
+    #[error("{value}{} has no JSON form; use null or a string", path::at(.path))]
     NotFinite {
         /// The number, as Rust prints it.
         value: String,
+        /// Where it stands in the value, such as `items[3].count`; empty if it is the whole.
+        path: String,
     },
     /// Two members of one object have the same name.
     #[error("the object has two members named {key:?}")]

@@ -74,14 +74,60 @@ fn typed_integers_are_kept_up_to_the_bound_and_refused_beyond() {
     assert_eq!(encoded(&-bound), "-9007199254740991");
     assert_eq!(encoded(&bound.unsigned_abs()), "9007199254740991");
     assert_eq!(encoded(&i128::from(-bound)), "-9007199254740991");
-    let too_large = |value: &str| JsonError::IntegerTooLarge { value: value.into() };
+    let too_large =
+        |value: &str| JsonError::IntegerTooLarge { value: value.into(), path: String::new() };
     assert_eq!(refused(&(bound + 1)), too_large("9007199254740992"));
     assert_eq!(refused(&(-bound - 1)), too_large("-9007199254740992"));
     assert_eq!(refused(&u64::MAX), too_large("18446744073709551615"));
     assert_eq!(refused(&i64::MIN), too_large("-9223372036854775808"));
     assert_eq!(refused(&i128::MIN), too_large("-170141183460469231731687303715884105728"));
     assert_eq!(refused(&u128::MAX), too_large("340282366920938463463374607431768211455"));
-    assert_eq!(refused(&json!({"deep": [{"id": u64::MAX}]})), too_large("18446744073709551615"));
+}
+
+#[test]
+fn a_number_that_is_refused_is_named_with_its_place() {
+    #[derive(Serialize)]
+    struct Order {
+        items: Vec<Item>,
+        #[serde(flatten)]
+        more: BTreeMap<&'static str, f64>,
+    }
+    #[derive(Serialize)]
+    struct Item {
+        id: u8,
+        count: Count,
+    }
+    #[derive(Serialize)]
+    enum Count {
+        Of(u64),
+        Between(u64, u64),
+        About { least: u64, most: Option<u64> },
+    }
+    const LARGE: u64 = u64::MAX;
+    let place = |error| match error {
+        JsonError::IntegerTooLarge { path, .. } | JsonError::NotFinite { path, .. } => path,
+        other => panic!("{other}"),
+    };
+    let order = |count| {
+        let item = Item { id: 1, count: Count::Of(1) };
+        Order { items: vec![item, Item { id: 2, count }], more: BTreeMap::new() }
+    };
+    assert_eq!(place(refused(&order(Count::Of(LARGE)))), "items[1].count.Of");
+    assert_eq!(place(refused(&order(Count::Between(1, LARGE)))), "items[1].count.Between[1]");
+    let least = Count::About { least: LARGE, most: None };
+    assert_eq!(place(refused(&order(least))), "items[1].count.About.least");
+    let most = Count::About { least: 1, most: Some(LARGE) };
+    assert_eq!(place(refused(&order(most))), "items[1].count.About.most");
+    let more = Order { items: vec![], more: BTreeMap::from([("price", f64::NAN)]) };
+    assert_eq!(place(refused(&more)), "price");
+    assert_eq!(place(refused(&(1, [[0, LARGE]]))), "[1][0][1]");
+    assert_eq!(place(refused(&json!({"a b": {"c\"": [{"d": LARGE}]}}))), r#"["a b"]["c\""][0].d"#);
+    assert_eq!(
+        refused(&json!({"z": 1, "deep": [{"id": LARGE}]})).to_string(),
+        "the integer 18446744073709551615 at deep[0].id is beyond ±(2^53-1) and would be rounded \
+         by JSON readers; encode it as a string"
+    );
+    assert_eq!(refused(&f32::NAN).to_string(), "NaN has no JSON form; use null or a string");
 }
 
 #[test]
@@ -95,15 +141,16 @@ fn nan_and_infinities_are_refused_wherever_they_stand() {
         Circle(f64),
         Square { side: f32 },
     }
-    let not_finite = |value: &str| JsonError::NotFinite { value: value.into() };
-    assert_eq!(refused(&f64::NAN), not_finite("NaN"));
-    assert_eq!(refused(&f64::INFINITY), not_finite("inf"));
-    assert_eq!(refused(&f32::NEG_INFINITY), not_finite("-inf"));
-    assert_eq!(refused(&Reading { celsius: Some(f64::NAN) }), not_finite("NaN"));
-    assert_eq!(refused(&HashMap::from([("a", f64::INFINITY)])), not_finite("inf"));
-    assert_eq!(refused(&[[0.5, f64::NAN]]), not_finite("NaN"));
-    assert_eq!(refused(&Shape::Circle(f64::NAN)), not_finite("NaN"));
-    assert_eq!(refused(&Shape::Square { side: f32::NAN }), not_finite("NaN"));
+    let not_finite =
+        |value: &str, path: &str| JsonError::NotFinite { value: value.into(), path: path.into() };
+    assert_eq!(refused(&f64::NAN), not_finite("NaN", ""));
+    assert_eq!(refused(&f64::INFINITY), not_finite("inf", ""));
+    assert_eq!(refused(&f32::NEG_INFINITY), not_finite("-inf", ""));
+    assert_eq!(refused(&Reading { celsius: Some(f64::NAN) }), not_finite("NaN", "celsius"));
+    assert_eq!(refused(&HashMap::from([("a", f64::INFINITY)])), not_finite("inf", "a"));
+    assert_eq!(refused(&[[0.5, f64::NAN]]), not_finite("NaN", "[0][1]"));
+    assert_eq!(refused(&Shape::Circle(f64::NAN)), not_finite("NaN", "Circle"));
+    assert_eq!(refused(&Shape::Square { side: f32::NAN }), not_finite("NaN", "Square.side"));
     assert_eq!(encoded(&Reading { celsius: None }), r#"{"celsius":null}"#);
 }
 

@@ -7,7 +7,7 @@ use livestore_core::{
     CanonicalJson, ClientId, ConfirmedGroup, Event, EventId, EventName, GlobalSeqNum, Group,
     GroupId, LogHash, LogPosition, SeqNum, SessionId,
 };
-use livestore_sqlite::rusqlite::{self, Row, types::Type};
+use livestore_sqlite::rusqlite::{self, Params, Row, types::Type};
 use livestore_sqlite::{Connection, SqliteError, params};
 
 use super::format::Meta;
@@ -278,6 +278,35 @@ pub(crate) fn rows(
         limit as i64,
         own.as_str()
     ];
+    slice(connection, sql, params)
+}
+
+/// Reads events that were skipped since the schema did not know them, from one place on, in the
+/// order of the log. As many as [`rows`] reads.
+pub(crate) fn unknown_rows(
+    connection: &Connection,
+    (from, from_client): (GlobalSeqNum, u32),
+    limit: usize,
+    own: &ClientId,
+) -> Result<Vec<LogRow>, SqliteError> {
+    let sql = "SELECT seq, 0 AS client, group_id, event_id, log.name, args, client_id, session_id \
+               FROM __livestore_quarantine AS skipped JOIN __livestore_eventlog AS log USING (seq) \
+               WHERE unknown AND skipped.client = 0 AND (seq, skipped.client) >= (?1, ?2) \
+               UNION ALL \
+               SELECT seq, client, group_id, event_id, log.name, args, ?4, session_id \
+               FROM __livestore_quarantine AS skipped \
+               JOIN __livestore_client_log AS log USING (seq, client) \
+               WHERE unknown AND (seq, client) >= (?1, ?2) \
+               ORDER BY 1, 2 LIMIT ?3";
+    slice(connection, sql, params![from.0 as i64, from_client, limit as i64, own.as_str()])
+}
+
+/// Reads rows of the log until they are as large as may be in memory at a time.
+fn slice(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+) -> Result<Vec<LogRow>, SqliteError> {
     let (mut rows, mut bytes) = (Vec::new(), 0);
     connection.system().for_each(sql, params, |row| {
         let row = log_row(row, rows.last())?;

@@ -1,17 +1,17 @@
 //! Deriving the state from one event, or from one pending group.
 
-use livestore_core::{ClientId, Event, GlobalSeqNum, Group, GroupId, SeqNum, SessionId};
+use livestore_core::{ClientId, Event, EventName, GlobalSeqNum, Group, GroupId, SeqNum, SessionId};
 use livestore_sqlite::{ChangedTables, Connection, SqliteError};
 
 use super::exceptions::{self, DeadLetterReason, Skipped};
 use super::pending::PendingGroup;
 use super::step::Next;
 use super::{PoisonAnswer, Replica, ReplicaError};
+use crate::Schema;
 use crate::event::EventKind;
 use crate::materializer::{MaterializeError, MaterializerContext};
 use crate::unknown::UnknownEvents;
 use crate::warning::{Warning, Warnings};
-use crate::{LoggedEvent, Schema};
 
 /// An event with its place and its author.
 #[derive(Debug, Clone, Copy)]
@@ -240,7 +240,7 @@ impl Replica {
                 let (name, id) = (event.name.clone(), event.id);
                 return Err(ReplicaError::UnknownEvent { name, id, seq: place.0 });
             }
-            self.meet_unknown(authored, next);
+            self.meet_unknown(place, &event.name, position, next);
         } else if stops.poison {
             return Err(ReplicaError::PoisonEvent {
                 name: event.name.clone(),
@@ -255,22 +255,14 @@ impl Replica {
     }
 
     /// Tells of an event of the log that the schema does not know, as the schema says.
-    fn meet_unknown(&self, authored: Authored<'_>, next: &mut Next) {
-        let Authored { event, position: seq, group_id, client_id, session_id } = authored;
+    fn meet_unknown(&self, place: Place, name: &EventName, seq: SeqNum, next: &mut Next) {
         match self.schema.unknown_events() {
             UnknownEvents::Ignore => {}
-            UnknownEvents::Callback(_) => next.unknown.push(LoggedEvent {
-                seq,
-                confirmed: true,
-                id: event.id,
-                group_id,
-                name: event.name.clone(),
-                args: event.args.clone(),
-                client_id: client_id.clone(),
-                session_id: session_id.clone(),
-            }),
+            UnknownEvents::Callback(_) => {
+                next.untold = Some(next.untold.map_or(place, |from| from.min(place)));
+            }
             UnknownEvents::Warn | UnknownEvents::Fail => {
-                self.warnings.tell(Warning::UnknownEvent { name: event.name.clone(), seq });
+                self.warnings.tell(Warning::UnknownEvent { name: name.clone(), seq });
             }
         }
     }

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use livestore_core::mutant::{self, Mutant};
 use livestore_core::{
-    BackendId, ClientId, ConfirmedGroup, Event as StoredEvent, Group, GroupId, IdGenerator,
-    LogPosition, SeqNum, SessionId, StoreId,
+    BackendId, ClientId, ConfirmedGroup, Event as StoredEvent, GlobalSeqNum, Group, GroupId,
+    IdGenerator, LogPosition, SeqNum, SessionId, StoreId,
 };
 use livestore_sqlite::{ChangedTables, Connection, Durability, SqliteError, StateHash};
 
@@ -38,14 +38,17 @@ pub use upstream::{ConnectionState, StopReason, UpstreamAction};
 use crate::event::EventKind;
 use crate::group::NewEvent;
 use crate::warning::Warnings;
-use crate::{CommitError, LoggedEvent, OpenError, Schema, Warning};
+use crate::{CommitError, LoggedEvent, OpenError, Schema, UnknownEvents, Warning};
 use barrier::Barriers;
 use exceptions::Counts;
 use format::{FileKind, Meta};
 use log::ClientOnlyPlace;
-use materialize::{Authored, Stops, materialize};
+use materialize::{Authored, Place, Stops, materialize};
 use pending::{Found, Tail};
 use upstream::Upstream;
+
+/// Events that [`Replica::poll_unknown`] hands out at a time.
+const UNKNOWN_EVENTS: usize = 256;
 
 /// How a replica is opened.
 #[derive(Debug)]
@@ -94,7 +97,8 @@ pub struct Replica {
     index_events: u32,
     changes: ChangedTables,
     fates: Vec<(GroupId, Fate)>,
-    unknown: Vec<LoggedEvent>,
+    /// See [`step::Next::untold`].
+    untold: Option<Place>,
     warnings: Arc<Warnings>,
     dead_letters_changed: bool,
 }
@@ -103,8 +107,8 @@ impl Replica {
     /// Opens a replica on a connection; `path` is for messages.
     ///
     /// A new database is set up. If the schema derives another state than the one that is there,
-    /// the state is derived anew from the log, in batches; one that was cut short goes on. Between
-    /// them `progress` is called.
+    /// the state is derived anew from the log, in batches; one that was cut short goes on. Before
+    /// each of them `progress` is called.
     pub fn open(
         connection: Connection,
         config: ReplicaConfig,
@@ -151,7 +155,7 @@ impl Replica {
             index_events: pending::INDEX_EVENTS,
             changes: ChangedTables::default(),
             fates: Vec::new(),
-            unknown: Vec::new(),
+            untold: None,
             warnings: Arc::default(),
             dead_letters_changed: false,
         };
@@ -165,8 +169,18 @@ impl Replica {
         progress: &mut dyn FnMut(RebuildProgress),
         now_ms: u64,
     ) -> Result<(), ReplicaError> {
-        if self.needs_rebuild()? {
+        let is_anew = self.needs_rebuild()?;
+        if is_anew || self.meta.rebuild.is_some() {
+            progress(RebuildProgress::Begins);
+        }
+        if is_anew {
             self.start_rebuild()?;
+        }
+        if self.meta.rebuild.is_some()
+            && matches!(self.schema.unknown_events(), UnknownEvents::Callback(_))
+        {
+            // Those of a rebuild that was cut short were not handed out then.
+            self.untold = Some((GlobalSeqNum::ROOT, 0));
         }
         self.connection.open_state(self.schema.tables().to_vec())?;
         self.finish_rebuild(progress, now_ms)?;
@@ -338,10 +352,20 @@ impl Replica {
         std::mem::take(&mut self.fates)
     }
 
-    /// Hands out the events of the log since the last call that the schema does not know, if it
-    /// wants to hear of each.
-    pub fn poll_unknown(&mut self) -> Vec<LoggedEvent> {
-        std::mem::take(&mut self.unknown)
+    /// Hands out the next events of the log that the schema does not know, if it wants to hear of
+    /// each; nothing if there are no more.
+    ///
+    /// They are read from the log, up to 256 at a time, so that they take no memory meanwhile.
+    pub fn poll_unknown(&mut self) -> Result<Vec<LoggedEvent>, SqliteError> {
+        let Some(from) = self.untold else { return Ok(Vec::new()) };
+        let rows = log::unknown_rows(&self.connection, from, UNKNOWN_EVENTS, &self.meta.client_id)?;
+        self.untold = rows.last().map(|row| (row.place().0, row.place().1 + 1));
+        Ok(rows.into_iter().map(LoggedEvent::confirmed).collect())
+    }
+
+    /// Tells whether [`Replica::poll_unknown`] may have something to hand out.
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.untold.is_some()
     }
 
     /// Returns where warnings go, for those that others have.

@@ -81,7 +81,8 @@ impl Replica {
     ) -> Result<(), ReplicaError> {
         let mut tail_end = None;
         while goes_on(self) {
-            progress(RebuildProgress { done: self.meta.state_head.0, total: self.meta.head.seq.0 });
+            let (done, total) = (self.meta.state_head.0, self.meta.head.seq.0);
+            progress(RebuildProgress::Derived { done, total });
             let in_doubt = self.doubts();
             let redo = Redo { in_doubt: &in_doubt, now_ms };
             self.step(|replica, next| {

@@ -192,9 +192,14 @@ pub enum ReplicaError {
 
 /// How far the derivation of the state has come; told from time to time while a store opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RebuildProgress {
-    /// Confirmed events that are in the state.
-    pub done: u64,
-    /// Confirmed events in the log.
-    pub total: u64,
+pub enum RebuildProgress {
+    /// The state has to be derived anew, or the rest of it; nothing has been done yet.
+    Begins,
+    /// Some of it is done.
+    Derived {
+        /// Confirmed events that are in the state.
+        done: u64,
+        /// Confirmed events in the log.
+        total: u64,
+    },
 }

@@ -5,9 +5,9 @@ use livestore_sqlite::ChangedTables;
 
 use super::exceptions::Counts;
 use super::format::Meta;
+use super::materialize::Place;
 use super::pending::{self, Tail};
 use super::{Fate, Replica, ReplicaError, log};
-use crate::LoggedEvent;
 
 /// What a step leads to; taken over only once the step is committed.
 #[derive(Debug, Clone)]
@@ -17,8 +17,9 @@ pub(super) struct Next {
     pub(super) counts: Counts,
     pub(super) changed: ChangedTables,
     pub(super) fates: Vec<(GroupId, Fate)>,
-    /// Events of the log that the schema does not know, for those who want to hear of each.
-    pub(super) unknown: Vec<LoggedEvent>,
+    /// From where on there may be events of the log that the schema does not know, and that were not
+    /// handed out to those who want to hear of each.
+    pub(super) untold: Option<Place>,
     /// True if pending groups were undone and done again.
     pub(super) rebased: bool,
 }
@@ -35,7 +36,7 @@ impl Replica {
             counts: self.counts,
             changed: ChangedTables::default(),
             fates: Vec::new(),
-            unknown: Vec::new(),
+            untold: self.untold,
             rebased: false,
         };
         let done = self.connection.transaction(|| {
@@ -55,14 +56,14 @@ impl Replica {
             return Err(error);
         }
         let letters_before = self.counts.dead_letters;
-        let Next { meta, tail, counts, changed, fates, unknown, .. } = next;
+        let Next { meta, tail, counts, changed, fates, untold, .. } = next;
         (self.meta, self.tail, self.counts) = (meta, tail, counts);
         self.changes.extend(&changed);
         let is_rejection = |(_, fate): &(_, Fate)| matches!(fate, Fate::Rejected { .. });
         self.dead_letters_changed |=
             fates.iter().any(is_rejection) || letters_before != counts.dead_letters;
         self.fates.extend(fates);
-        self.unknown.extend(unknown);
+        self.untold = untold;
         self.tidy_wal();
         Ok(())
     }

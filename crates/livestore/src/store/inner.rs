@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -43,6 +44,8 @@ pub(crate) struct Inner {
     pub(super) new_warnings: Arc<Warnings>,
     pub(super) waiters: Mutex<BTreeMap<(Awaited, u64), Waker>>,
     pub(super) driver_wake: Arc<Notify>,
+    /// True while some thread calls the app with unknown events.
+    pub(super) is_telling: AtomicBool,
 }
 
 /// Events of a log that is replayed to see whether the materializers are what they were.
@@ -76,7 +79,7 @@ impl Inner {
         let changed = replica.poll_changes().unwrap_or_default();
         let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
         let warned = self.keep(replica.poll_warnings()).then_some(&self.warned);
-        let unknown = replica.poll_unknown();
+        let has_unknown = replica.has_unknown();
         let status = (replica.status() != before).then_some(&self.status);
         let tables = changed.iter().map(|table| &self.tables[table]);
         let mut sources = tables.chain(letters).chain(status).chain(warned).peekable();
@@ -91,7 +94,9 @@ impl Inner {
             });
         }
         wakers.into_iter().for_each(Waker::wake);
-        self.tell_of_unknown(&unknown);
+        if has_unknown {
+            self.tell_of_unknown();
+        }
         Ok(result)
     }
 
@@ -126,13 +131,42 @@ impl Inner {
         &self.schema
     }
 
-    /// Calls the app with events that its schema does not know.
-    pub(super) fn tell_of_unknown(&self, events: &[LoggedEvent]) {
+    /// Calls the app with events that its schema does not know, in order.
+    fn tell_of_unknown(&self) {
         let UnknownEvents::Callback(call) = self.schema.unknown_events() else { return };
-        for event in events {
-            // What the app's function leaves behind when it panics is its own business.
-            if catch_unwind(AssertUnwindSafe(|| call(event))).is_err() {
-                tracing::error!(name = %event.name, "the callback for unknown events panicked");
+        // One thread tells at a time, also if the app's function uses the store. Whoever comes
+        // meanwhile has left what is new to it, so it looks once more before it goes.
+        while self.read(Replica::has_unknown) == Ok(true)
+            && !self.is_telling.swap(true, Ordering::AcqRel)
+        {
+            let is_done = self.tell_pages(&**call);
+            self.is_telling.store(false, Ordering::Release);
+            if !is_done {
+                return;
+            }
+        }
+    }
+
+    /// Calls a function with unknown events until there are no more; tells whether it came so far.
+    fn tell_pages(&self, call: &(dyn Fn(&LoggedEvent) + Send + Sync)) -> bool {
+        loop {
+            // Handing them out changes nothing that anybody else is told of.
+            let page = match self.lock().map(|mut replica| replica.poll_unknown()) {
+                Ok(Ok(page)) => page,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "unknown events could not be read from the log");
+                    return false;
+                }
+                Err(_) => return false,
+            };
+            for event in &page {
+                // What the app's function leaves behind when it panics is its own business.
+                if catch_unwind(AssertUnwindSafe(|| call(event))).is_err() {
+                    tracing::error!(name = %event.name, "the callback for unknown events panicked");
+                }
+            }
+            if page.is_empty() {
+                return true;
             }
         }
     }

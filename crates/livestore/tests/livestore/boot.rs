@@ -70,6 +70,30 @@ fn a_state_that_is_derived_anew_tells_how_far_it_has_come() {
 }
 
 #[test]
+fn that_a_state_is_derived_anew_is_told_before_anything_of_the_old_one_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open_telling(&folder, later(0));
+    store.commit([todo("a"), todo("b")]).unwrap();
+    drop(store);
+    let (path, seen) = (folder.path().join("boot.livestore"), Arc::new(Mutex::new(Vec::new())));
+    let sink = Arc::clone(&seen);
+    let options = StoreOptions::new().on_boot_status(move |status| {
+        if let BootStatus::Migrating | BootStatus::Rehydrating { .. } = status {
+            let file = livestore_sqlite::rusqlite::Connection::open(&path).unwrap();
+            let sql = "SELECT count(*) FROM todos";
+            let count: u64 = file.query_row(sql, [], |row| row.get(0)).unwrap();
+            sink.lock().unwrap().push((status.clone(), count));
+        }
+    });
+    let adapter = FileAdapter::new(folder.path());
+    let store = Store::open_with(later(1), "boot", adapter, options).unwrap();
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen[0], (BootStatus::Migrating, 2));
+    assert!(matches!(seen[1], (BootStatus::Rehydrating { .. }, 0)), "{seen:?}");
+    assert_eq!(todos(&store), ["a", "b"]);
+}
+
+#[test]
 fn the_stream_of_statuses_can_be_read_before_the_store_is_open_and_ends_with_it() {
     let (options, statuses) = StoreOptions::new().boot_statuses();
     let reader = std::thread::spawn(move || statuses.collect::<Vec<_>>());

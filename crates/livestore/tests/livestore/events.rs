@@ -175,6 +175,50 @@ fn a_deprecated_event_or_field_warns_once_and_is_applied() {
     assert_eq!(store.events().count(), 3);
 }
 
+#[derive(Event, Serialize, Deserialize, Clone, Debug)]
+#[event(name = "v1.PlaceChanged")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PlaceChanged {
+    #[event(deprecated = "use `to`")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    new_place: Option<String>,
+    #[event(deprecated = "use `by`")]
+    #[serde(rename(serialize = "by-whom", deserialize = "by-whom"))]
+    moved_by: Option<String>,
+    #[event(deprecated = "nobody reads it")]
+    #[serde(default, rename = "type")]
+    r#type: Option<String>,
+}
+
+#[derive(Event, Clone, Debug)]
+enum MoveEvent {
+    #[event(name = "v1.Sent")]
+    #[serde(rename_all(serialize = "SCREAMING-KEBAB-CASE", deserialize = "SCREAMING-KEBAB-CASE"))]
+    Sent {
+        #[event(deprecated = "use `to`")]
+        new_place: Option<String>,
+    },
+}
+
+#[test]
+fn a_deprecated_field_goes_by_its_name_in_the_payload() {
+    let schema = Schema::builder().event(|_: PlaceChanged, _| ()).event(|_: MoveEvent, _| ());
+    let store = Store::open(schema.build().unwrap(), "deprecated", MemoryAdapter::new()).unwrap();
+    let some = || Some("a".to_owned());
+    store.commit(PlaceChanged { new_place: some(), moved_by: some(), r#type: some() }).unwrap();
+    store.commit(MoveEvent::Sent { new_place: some() }).unwrap();
+    let warnings: Vec<_> = store.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "field newPlace of event v1.PlaceChanged is deprecated: use `to`",
+            "field by-whom of event v1.PlaceChanged is deprecated: use `by`",
+            "field type of event v1.PlaceChanged is deprecated: nobody reads it",
+            "field NEW-PLACE of event v1.Sent is deprecated: use `to`",
+        ]
+    );
+}
+
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[event(name = "v1.Paid")]
 struct Paid {

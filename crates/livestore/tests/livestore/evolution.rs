@@ -1,10 +1,10 @@
 //! How an app's events and materializers change while its log stays what it is.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use livestore::prelude::*;
 use livestore::{
-    CanonicalJson, ConnectionState, EventDef, EventKind, EventName, LoggedEvent, NewEvent,
+    CanonicalJson, ConnectionState, EventDef, EventKind, EventName, LoggedEvent, NewEvent, Replica,
     SchemaBuilder, SchemaError, StopReason, UnknownEvents, Upcaster, Warning,
 };
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::app::{Todo, TodoCreated, assert_state_is_replay, block_on, todo, todos, wait_until};
 use crate::backend::{Net, OnTheWire, Served, fact, foreign_group};
+use crate::releases::opened_and_killed;
 
 /// The event that took the place of `v1.TodoCreated`.
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]
@@ -212,6 +213,12 @@ fn a_raised_version_of_one_event_derives_the_state_anew() {
 }
 
 /// A store of an app that knows no event at all, and a backend that has two of one name.
+#[derive(Event, Serialize, Deserialize, Clone, Debug)]
+#[event(name = "Seen", client_only)]
+struct Seen {
+    seq: u64,
+}
+
 fn ignorant(answer: UnknownEvents) -> (Served, Store) {
     let backend = Served::new();
     let mut ids = livestore_core::IdGenerator::new([3; 32]);
@@ -253,6 +260,67 @@ fn or_given_to_the_app_one_by_one() {
     wait_until(&store, |_| seen.lock().unwrap().len() == 2);
     let args = |id| todo(id).encode().unwrap().to_string();
     assert_eq!(*seen.lock().unwrap(), [("e1".into(), args("a")), ("e2".into(), args("b"))]);
+}
+
+/// An app that knows no events, but wants to hear of each.
+fn listening(version: u64) -> Schema {
+    let answer = UnknownEvents::callback(|_| ());
+    let schema = Schema::builder().table::<Todo>().unknown_events(answer);
+    schema.materializer_version(version).build().unwrap()
+}
+
+/// Takes what the replica hands out, and checks that it is never much at a time.
+fn handed_out(replica: &mut Replica) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let page = replica.poll_unknown().unwrap();
+        assert!(page.len() <= 256, "{} at a time", page.len());
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page.into_iter().map(|event| event.args.to_string()));
+    }
+}
+
+#[test]
+fn however_many_there_are_they_are_given_in_pages_also_after_a_rebuild_that_was_cut_short() {
+    let mut net = Net::on_disk(listening(0), 1);
+    let all: Vec<_> = (0..1_200).map(|number| todo(&number.to_string())).collect();
+    for group in all.chunks(300) {
+        net.elsewhere(group.iter().cloned().map(fact));
+    }
+    net.settle();
+    let all: Vec<_> = all.into_iter().map(|todo| todo.encode().unwrap().to_string()).collect();
+    assert_eq!(handed_out(net.replica(0)), all);
+    assert_eq!(handed_out(net.replica(0)), [""; 0], "each once");
+    net.restart(0, OnTheWire::Lost);
+    assert_eq!(handed_out(net.replica(0)), [""; 0], "nothing was derived anew");
+    net.use_schema(listening(1));
+    opened_and_killed(&mut net, 3);
+    net.restart(0, OnTheWire::Lost);
+    assert_eq!(handed_out(net.replica(0)), all);
+}
+
+#[test]
+fn a_callback_that_uses_the_store_is_called_in_order() {
+    static STORE: OnceLock<Store> = OnceLock::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let callback = move |event: &LoggedEvent| {
+        STORE.get().unwrap().commit(Seen { seq: event.seq.global.0 }).unwrap();
+        sink.lock().unwrap().push(event.seq.global.0);
+    };
+    let schema =
+        Schema::builder().event(|_: Seen, _| ()).unknown_events(UnknownEvents::callback(callback));
+    let backend = Served::new();
+    let adapter = MemoryAdapter::new().sync(backend.clone());
+    let store = Store::open(schema.build().unwrap(), "app", adapter).unwrap();
+    STORE.set(store.clone()).unwrap();
+    let mut ids = livestore_core::IdGenerator::new([3; 32]);
+    backend.elsewhere(foreign_group(&mut ids, (0..700).map(|n| fact(todo(&n.to_string())))));
+    wait_until(&store, |_| seen.lock().unwrap().len() == 700);
+    assert!(seen.lock().unwrap().is_sorted());
+    store.shutdown().unwrap();
 }
 
 #[test]

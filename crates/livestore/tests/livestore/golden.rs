@@ -113,8 +113,8 @@ fn make_rebuilding(store: &[u8]) -> Vec<u8> {
     let (path, copy) = (folder.path().join("store"), folder.path().join("copy"));
     std::fs::write(&path, store).unwrap();
     let mut batches = 0;
-    let mut progress = |_| {
-        batches += 1;
+    let mut progress = |progress| {
+        batches += u32::from(matches!(progress, RebuildProgress::Derived { .. }));
         if batches == 3 {
             copy_database(&path, &copy);
         }

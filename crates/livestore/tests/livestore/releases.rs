@@ -171,7 +171,7 @@ fn foreign((name, args): (&'static str, serde_json::Value)) -> Fact {
 }
 
 /// Opens the file with the present schema, and is killed after so many slices, if it gets there.
-fn opened_and_killed(net: &mut Net, slices: usize) {
+pub fn opened_and_killed(net: &mut Net, slices: usize) {
     let mut left = slices;
     let opened = catch_unwind(AssertUnwindSafe(|| {
         net.reopen(0, &mut |_| {

@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use livestore::replica::RebuildProgress;
 use livestore::{Durability, PoisonAnswer, StoreOptions};
 
 use super::*;
@@ -50,15 +51,17 @@ fn a_rebuild_that_was_cut_short_goes_on_where_it_was() {
     let mut told = Vec::new();
     let cut = catch_unwind(AssertUnwindSafe(|| {
         net.reopen(0, &mut |progress| {
-            told.push((progress.done, progress.total));
-            assert!(told.len() < 3, "the process ends here");
+            told.push(progress);
+            assert!(told.len() < 4, "the process ends here");
         });
     }));
     assert!(cut.is_err());
-    assert_eq!(told, [(0, 2500), (1000, 2500), (2000, 2500)]);
+    let derived = |done| RebuildProgress::Derived { done, total: 2500 };
+    assert_eq!(told, [RebuildProgress::Begins, derived(0), derived(1000), derived(2000)]);
     told.clear();
-    net.reopen(0, &mut |progress| told.push((progress.done, progress.total)));
-    assert_eq!(told[0], (2000, 2500), "what was done is not done again");
+    net.reopen(0, &mut |progress| told.push(progress));
+    let expected = [RebuildProgress::Begins, derived(2000)];
+    assert_eq!(told[..2], expected, "what was done is not done again");
     assert_eq!(net.replica(0).state_hash().unwrap(), hash);
     net.converge();
 }
