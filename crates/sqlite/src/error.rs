@@ -44,7 +44,10 @@ pub enum ValueError {
 
 /// A stored value that does not fit the type it is read as.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("column {column}: expected {expected}, found {found}")]
+#[error(
+    "column {column}: expected {expected}, found {found}{}",
+    if .found == "null" { "; read it as an Option, which `optional()` makes of an expression" } else { "" }
+)]
 pub struct DecodeError {
     /// The column, by name or index.
     pub column: String,

@@ -1,6 +1,7 @@
 //! Functions of all rows of a group.
 
 use super::{Column, Expr};
+use crate::ColumnValue;
 use crate::ast::{self, Aggregate, AggregateFunction};
 use crate::query::{Contains, Source};
 
@@ -77,12 +78,18 @@ macro_rules! aggregates {
         }
 
         /// The least of the group's values; null if there is none.
-        pub fn min<$($of)*>(self) -> Expr<S, Option<V>> {
+        pub fn min<$($of)*>(self) -> Expr<S, V::Optional>
+        where
+            V: ColumnValue,
+        {
             aggregate(AggregateFunction::Min, Some(self.into_ast()), false)
         }
 
         /// The greatest of the group's values; null if there is none.
-        pub fn max<$($of)*>(self) -> Expr<S, Option<V>> {
+        pub fn max<$($of)*>(self) -> Expr<S, V::Optional>
+        where
+            V: ColumnValue,
+        {
             aggregate(AggregateFunction::Max, Some(self.into_ast()), false)
         }
 

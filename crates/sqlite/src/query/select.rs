@@ -10,7 +10,7 @@ use super::{
 use crate::ast::{self, JoinKind, SqlWriter};
 use crate::expr::{Expr, IntoExpr, IntoOrder};
 use crate::row::{FromRow, RowCursor, RowRef, Rows};
-use crate::{DecodeError, SqliteError, Table, Value, ValueError};
+use crate::{ColumnValue, DecodeError, SqliteError, Table, Value, ValueError};
 
 type Decode<R> = fn(RowRef<'_>) -> Result<R, DecodeError>;
 
@@ -160,10 +160,10 @@ impl<S: Sources, R> Select<S, R> {
     }
 
     /// The one column of this selection's first row, as a value; null if there is no row.
-    pub fn scalar<O>(self) -> Expr<O, Option<R>>
+    pub fn scalar<O>(self) -> Expr<O, R::Optional>
     where
         S: InScopeOf<O>,
-        R: crate::ColumnValue,
+        R: ColumnValue,
     {
         Expr::new(ast::Expr::Scalar(self.into_ast().into()))
     }

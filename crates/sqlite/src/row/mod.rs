@@ -68,12 +68,23 @@ impl<'a> RowRef<'a> {
         decode(self.raw(index), || name.into())
     }
 
-    fn raw(self, index: usize) -> ValueRef<'a> {
-        let index = match self.places {
+    /// Reads a column by index; the message names it as the result does.
+    pub(crate) fn at<V: ColumnValue>(self, index: usize) -> Result<V, DecodeError> {
+        decode(self.raw(index), || {
+            let name = self.row.as_ref().column_name(self.place(index));
+            name.map_or_else(|_| (index + 1).to_string(), Into::into)
+        })
+    }
+
+    fn place(self, index: usize) -> usize {
+        match self.places {
             None => self.start + index,
             Some(places) => places.get(index).copied().unwrap_or(usize::MAX),
-        };
-        self.row.get_ref(index).unwrap_or(ValueRef::Null)
+        }
+    }
+
+    fn raw(self, index: usize) -> ValueRef<'a> {
+        self.row.get_ref(self.place(index)).unwrap_or(ValueRef::Null)
     }
 
     /// Leaves out the first columns.

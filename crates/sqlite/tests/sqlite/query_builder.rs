@@ -187,8 +187,46 @@ fn a_left_join_keeps_rows_without_a_partner() {
     assert_eq!(found, [("a", Some(1)), ("a", Some(3)), ("b", Some(4)), ("c", None)]);
     let alone = joined.clone().filter(Comment::id.is_null()).columns(Todo::id);
     assert_eq!(values(&connection, alone), ["c"]);
-    let texts = joined.columns(Comment::text.optional());
-    assert_eq!(values(&connection, texts)[3], None);
+}
+
+#[test]
+fn columns_of_a_left_joined_table_are_optional() {
+    let connection = comments();
+    let on = || Comment::todo.eq(Todo::id).and(Comment::stars.is_not_null());
+    let joined = Todo::select().left_join::<Comment>(on()).order_by(Todo::id).order_by(Comment::id);
+    let texts: Vec<Option<String>> = values(&connection, joined.clone().columns(Comment::text));
+    assert_eq!(texts[2..], [Some("fourth  ".into()), None]);
+    let columns = (Todo::id, Comment::stars, Comment::text.trim().upper(), Comment::id.times(2));
+    let rows: Vec<(String, Option<i64>, Option<String>, Option<i64>)> =
+        values(&connection, joined.clone().columns(columns));
+    assert_eq!(rows[2], ("b".into(), Some(2), Some("FOURTH".into()), Some(8)));
+    assert_eq!(rows[3], ("c".into(), None, None, None));
+    let names: Vec<String> =
+        values(&connection, joined.clone().columns(Comment::text.lower().coalesce("none")));
+    assert_eq!(names[3], "none");
+    // Also from inside a sub-query.
+    let around = Counter::select().within::<(Todo, Option<Comment>)>().columns(Comment::text);
+    let texts: Vec<Option<String>> = values(&connection, joined.columns(around.scalar()));
+    assert_eq!(texts, [None, None, None, None], "there is no counter");
+}
+
+#[test]
+fn an_expression_that_is_null_against_its_type_says_what_to_do() {
+    let connection = comments();
+    let on = Comment::todo.eq(Todo::id);
+    let joined = Todo::select().left_join::<Comment>(on).order_by(Todo::id.desc());
+    let read = |query| connection.read().query::<livestore_sqlite::Select<_, i64>>(&query);
+    let twice = (Comment::id * 2).lift();
+    let error = read(joined.clone().columns(twice.clone())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "column \"comments\".\"id\" * ?: expected i64, found null; read it as an Option, which \
+         `optional()` makes of an expression"
+    );
+    assert_eq!(values(&connection, joined.columns(twice.optional()))[0], None);
+    let raw = livestore_sqlite::query_as::<(i64, i64)>("SELECT id, stars FROM comments");
+    let error = connection.read().query(&raw).unwrap_err().to_string();
+    assert!(error.starts_with("column stars: expected i64, found null; read it"), "{error}");
 }
 
 #[test]
@@ -218,7 +256,7 @@ fn groups_have_counts_sums_and_extremes() {
             count_rows(),
             Comment::stars.count(),
             Comment::stars.sum(),
-            Comment::stars.max().flatten(),
+            Comment::stars.max(),
             Comment::text.group_concat("+"),
         ))
         .group_by(Comment::todo)
