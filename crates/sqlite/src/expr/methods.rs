@@ -5,7 +5,7 @@
 
 use super::{Column, Expr, Operand, Order};
 use crate::ColumnValue;
-use crate::ast::{self, Arithmetic, Collation, Comparison, Direction, Function};
+use crate::ast::{self, Arithmetic, CastType, Collation, Comparison, Direction, Function};
 use crate::expr::Matches;
 use crate::query::{Contains, InScopeOf, Select, Source, Sources};
 
@@ -196,6 +196,27 @@ macro_rules! methods {
         /// The number of characters of a text, or of bytes of a blob; null of null.
         pub fn length<$($of)*>(self) -> Expr<S, Option<i64>> {
             call(Function::Length, vec![self.into_ast()])
+        }
+
+        /// The value as a text, as SQL's CAST makes it; null of null.
+        pub fn to_text<$($of)*>(self) -> Expr<S, Option<String>> {
+            self.cast(CastType::Text)
+        }
+
+        /// The value as an integer, as SQL's CAST makes it: of a text the number that it begins
+        /// with, or 0; of a real without its fraction; null of null.
+        pub fn to_integer<$($of)*>(self) -> Expr<S, Option<i64>> {
+            self.cast(CastType::Integer)
+        }
+
+        /// The value as a real, as SQL's CAST makes it: of a text the number that it begins with,
+        /// or 0.0; null of null.
+        pub fn to_real<$($of)*>(self) -> Expr<S, Option<f64>> {
+            self.cast(CastType::Real)
+        }
+
+        fn cast<$($of)* W>(self, to: CastType) -> Expr<S, W> {
+            Expr::new(ast::Expr::Cast { expr: self.into_ast().into(), to })
         }
 
         /// Orders by it, smallest first.

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::Write;
+use super::{Write, check_written};
 use crate::expr::{IntoExpr, Operand};
 use crate::query::Source;
 use crate::{Column, Table, ValueError, ast};
@@ -66,6 +66,7 @@ impl<T: Table> TryFrom<Update<T>> for Write {
         if update.ast.set.is_empty() {
             return Err(ValueError::NothingToSet { table: T::NAME.into() });
         }
+        check_written::<T>(&update.ast.set)?;
         Self::build(|writer| writer.update(&update.ast))
     }
 }

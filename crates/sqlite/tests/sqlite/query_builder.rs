@@ -1,7 +1,8 @@
 //! What the builder can say: expressions, joins, groups, sub-queries.
 
 use livestore_sqlite::{
-    Collation, Connection, Expr, Json, Query, Sql, SqliteError, Table, alias, count_rows, value,
+    Collation, Connection, Expr, Json, Query, Sql, SqliteError, Table, alias, case, count_rows,
+    value,
 };
 
 use super::support::{
@@ -426,4 +427,46 @@ fn a_joined_query_depends_on_all_of_its_tables() {
     let nested = Todo::select().filter(!Edge::select().exists());
     let read = of(&|| connection.read().tables_read(&nested).unwrap());
     assert_eq!(read, ["edges", "todos"]);
+}
+
+#[test]
+fn a_case_takes_the_value_of_the_first_condition_that_holds() {
+    let connection = comments();
+    let all = || Comment::select().order_by(Comment::id);
+    let rating = || {
+        case::<_, String>().when(Comment::stars.gt(4), "good").when(Comment::stars.gt(1), "fair")
+    };
+    let texts: Vec<String> = values(&connection, all().columns(rating().otherwise(Comment::text)));
+    assert_eq!(texts, ["good", "second", "fair", "fair"]);
+    let texts: Vec<Option<String>> = values(&connection, all().columns(rating().or_null()));
+    assert_eq!(texts[..2], [Some("good".into()), None]);
+    // In filters, orders, groups and aggregates, like every expression.
+    let is_early = case().when(Comment::id.lt(3), true).otherwise(Comment::stars.eq(2));
+    let early = all().filter(is_early).columns(Comment::id);
+    assert_eq!(values(&connection, early), [1, 2, 3, 4]);
+    let last = case::<_, i64>().when(Comment::id.eq(1), 9).otherwise(Comment::id);
+    let ordered = Comment::select().order_by(last).columns(Comment::id);
+    assert_eq!(values(&connection, ordered), [2, 3, 4, 1]);
+    let good = case::<_, i64>().when(Comment::stars.gt(4), 1).otherwise(0);
+    assert_eq!(values(&connection, Comment::select().columns(good.sum())), [Some(1)]);
+    let owner = case::<_, Option<i64>>().when(Comment::id.gt(2), Comment::parent).otherwise(0);
+    let joined = all().left_join::<Todo>(Todo::id.eq(Comment::todo)).columns(owner);
+    assert_eq!(values(&connection, joined), [Some(0), Some(0), Some(1), Some(3)]);
+    // Without a condition, there is only what stands otherwise.
+    assert_eq!(values(&connection, all().limit(1).columns(case::<_, i64>().otherwise(5))), [5]);
+    assert_eq!(values(&connection, all().limit(1).columns(case::<_, i64>().or_null())), [None]);
+}
+
+#[test]
+fn casts_turn_values_into_others_as_sql_does() {
+    let connection = comments();
+    let all = Comment::select().order_by(Comment::id).limit(2);
+    let texts = values(&connection, all.clone().columns(Comment::stars.to_text()));
+    assert_eq!(texts, [Some("5".into()), None]);
+    let half = (Comment::id.to_real() / 2.0).to_integer();
+    assert_eq!(values(&connection, all.clone().columns(half)), [Some(0), Some(1)]);
+    assert_eq!(values(&connection, all.clone().columns(Comment::text.to_integer())), [Some(0); 2]);
+    let text = value::<_, String>(" 12.5 apples".into());
+    let number: Vec<Option<f64>> = values(&connection, all.columns(text.to_real()));
+    assert_eq!(number, [Some(12.5); 2]);
 }
