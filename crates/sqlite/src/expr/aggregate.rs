@@ -19,8 +19,8 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(i64: i8, i16, i32, i64, u8, u16, u32);
-numbers!(f64: f64);
+numbers!(i64: i8, i16, i32, i64, u8, u16, u32, u64);
+numbers!(f64: f32, f64);
 
 impl<N: Number> Number for Option<N> {
     type Sum = N::Sum;
