@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rusqlite::types::ValueRef;
 
 use crate::column_value::decode;
+use crate::date_functions::without_pure_dates;
 use crate::{ColumnValue, DecodeError, SqliteError, Value};
 
 pub use from_row::{FromRow, RowColumns};
@@ -32,7 +33,7 @@ impl<'a> RowCursor<'a> {
 
     /// Returns the statement's text, for messages.
     pub(crate) fn sql(&self) -> &'a str {
-        crate::sql::without_mark(self.sql)
+        self.sql
     }
 
     /// Copies all rows, each with the names of its columns.
@@ -48,7 +49,8 @@ impl<'a> RowCursor<'a> {
     /// Returns the names of the result's columns.
     pub fn column_names(&self) -> Arc<[Box<str>]> {
         let statement = self.rows.as_ref();
-        statement.into_iter().flat_map(rusqlite::Statement::column_names).map(Into::into).collect()
+        let names = statement.into_iter().flat_map(rusqlite::Statement::column_names);
+        names.map(|name| without_pure_dates(name).into()).collect()
     }
 }
 
@@ -72,7 +74,7 @@ impl<'a> RowRef<'a> {
     pub(crate) fn at<V: ColumnValue>(self, index: usize) -> Result<V, DecodeError> {
         decode(self.raw(index), || {
             let name = self.row.as_ref().column_name(self.place(index));
-            name.map_or_else(|_| (index + 1).to_string(), Into::into)
+            name.map_or_else(|_| (index + 1).to_string(), |name| without_pure_dates(name).into())
         })
     }
 
