@@ -223,6 +223,14 @@ impl Expr {
         }
     }
 
+    /// Makes a filter hold only where this condition holds as well.
+    pub(crate) fn narrow(self, filter: &mut Option<Self>) {
+        *filter = Some(match filter.take() {
+            None => self,
+            Some(before) => before.and(self),
+        });
+    }
+
     pub(crate) fn or(self, other: Self) -> Self {
         match self {
             Self::Or(mut any) => {

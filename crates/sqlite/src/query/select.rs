@@ -83,11 +83,7 @@ impl<S: Sources, R> Select<S, R> {
     /// Keeps the rows for which the condition holds; several filters all have to hold.
     #[must_use]
     pub fn filter<I>(mut self, condition: impl IntoExpr<S, bool, I>) -> Self {
-        let condition = condition.into_expr().ast;
-        self.ast.filter = Some(match self.ast.filter {
-            None => condition,
-            Some(before) => before.and(condition),
-        });
+        condition.into_expr().into_ast().narrow(&mut self.ast.filter);
         self
     }
 
@@ -101,11 +97,7 @@ impl<S: Sources, R> Select<S, R> {
     /// Keeps the groups for which the condition holds; several all have to hold.
     #[must_use]
     pub fn having<I>(mut self, condition: impl IntoExpr<S, bool, I>) -> Self {
-        let condition = condition.into_expr().ast;
-        self.ast.having = Some(match self.ast.having {
-            None => condition,
-            Some(before) => before.and(condition),
-        });
+        condition.into_expr().into_ast().narrow(&mut self.ast.having);
         self
     }
 

@@ -50,11 +50,7 @@ impl<T: Table> Update<T> {
 
     /// Keeps to the rows for which the condition holds; without a filter, all rows are updated.
     pub fn filter<I>(mut self, condition: impl IntoExpr<T, bool, I>) -> Self {
-        let condition = condition.into_expr().into_ast();
-        self.ast.filter = Some(match self.ast.filter {
-            None => condition,
-            Some(before) => before.and(condition),
-        });
+        condition.into_expr().into_ast().narrow(&mut self.ast.filter);
         self
     }
 }
