@@ -8,6 +8,12 @@ use serde::de::DeserializeOwned;
 use crate::{ColumnType, DateTime, DateTimeMillis, DecodeError, Value, ValueError};
 
 /// A Rust type that a column can hold.
+#[diagnostic::on_unimplemented(
+    message = "a column cannot hold `{Self}`",
+    label = "expected a type that a column can hold",
+    note = "columns hold texts, integers, floats, booleans, bytes, moments, and an `Option` of these; \
+            any other `serde` type is held as `Json<T>`"
+)]
 pub trait ColumnValue: Sized {
     /// The column type that it needs.
     const TYPE: ColumnType;

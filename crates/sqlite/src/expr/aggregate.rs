@@ -6,7 +6,10 @@ use crate::ast::{self, Aggregate, AggregateFunction};
 use crate::query::{Contains, Source};
 
 /// A type of column that can be summed up.
-#[diagnostic::on_unimplemented(message = "values of type `{Self}` have no sum")]
+#[diagnostic::on_unimplemented(
+    message = "values of type `{Self}` have no sum and no mean",
+    note = "`to_integer` and `to_real` make numbers of them, `count` counts them"
+)]
 pub trait Number {
     /// What the sum of many is.
     type Sum;
@@ -54,9 +57,9 @@ macro_rules! aggregates {
 
         /// The sum of the group's values; null if there is none. An integer that grows too large
         /// is an error.
-        pub fn sum<$($of)*>(self) -> Expr<S, Option<V::Sum>>
+        pub fn sum<$($of)* N>(self) -> Expr<S, Option<N>>
         where
-            V: Number,
+            V: Number<Sum = N>,
         {
             aggregate(AggregateFunction::Sum, Some(self.into_ast()), false)
         }

@@ -74,10 +74,9 @@ impl<S: Sources> Select<S> {
 
 impl<S: Sources, R> Select<S, R> {
     /// Reads these columns and expressions instead of whole rows: one, or a tuple of two to eight.
-    pub fn columns<O: Outputs<S, I>, I>(mut self, columns: O) -> Select<S, O::Row> {
+    pub fn columns<V: FromRow, I>(mut self, columns: impl Outputs<S, I, Row = V>) -> Select<S, V> {
         self.ast.columns = columns.into_outputs().into_iter().map(Into::into).collect();
-        let decode = <O::Row as FromRow>::from_row;
-        Select { ast: self.ast, start: None, decode, tables: PhantomData }
+        Select { ast: self.ast, start: None, decode: V::from_row, tables: PhantomData }
     }
 
     /// Keeps the rows for which the condition holds; several filters all have to hold.
