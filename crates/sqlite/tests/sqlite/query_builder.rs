@@ -225,6 +225,12 @@ fn an_expression_that_is_null_against_its_type_says_what_to_do() {
          `optional()` makes of an expression"
     );
     assert_eq!(values(&connection, joined.columns(twice.optional()))[0], None);
+    let by_zero = Comment::select().columns((Comment::id, Comment::id / 0));
+    let error = connection.read().query(&by_zero).unwrap_err().to_string();
+    assert!(
+        error.starts_with("column \"comments\".\"id\" / ?: expected i64, found null"),
+        "{error}"
+    );
     let raw = livestore_sqlite::query_as::<(i64, i64)>("SELECT id, stars FROM comments");
     let error = connection.read().query(&raw).unwrap_err().to_string();
     assert!(error.starts_with("column stars: expected i64, found null; read it"), "{error}");
