@@ -238,7 +238,8 @@ impl<T: Source, V: ColumnValue> Column<T, V> {
 impl<S, V> Expr<S, V> {
     methods!(V;);
 
-    /// Uses an expression over one table in a statement over several.
+    /// Uses an expression over one table in a statement over several. If a left join may not find
+    /// a row of the table, make it [`optional`](Self::optional) besides.
     pub fn lift<Q: Contains<S, I>, I>(self) -> Expr<Q, V> {
         Expr::new(self.ast)
     }

@@ -198,8 +198,7 @@ fn columns_of_a_left_joined_table_are_optional() {
     let texts: Vec<Option<String>> = values(&connection, joined.clone().columns(Comment::text));
     assert_eq!(texts[2..], [Some("fourth  ".into()), None]);
     let columns = (Todo::id, Comment::stars, Comment::text.trim().upper(), Comment::id.times(2));
-    let rows: Vec<(String, Option<i64>, Option<String>, Option<i64>)> =
-        values(&connection, joined.clone().columns(columns));
+    let rows = values(&connection, joined.clone().columns(columns));
     assert_eq!(rows[2], ("b".into(), Some(2), Some("FOURTH".into()), Some(8)));
     assert_eq!(rows[3], ("c".into(), None, None, None));
     let names: Vec<String> =
