@@ -16,7 +16,10 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     match &input.data {
         Data::Struct(data) => derive_struct(input, &data.fields),
         Data::Enum(data) => derive_family(input, data.variants.iter().collect()),
-        Data::Union(_) => Err(Error::new_spanned(&input.ident, "a union cannot be an event")),
+        Data::Union(_) => Err(Error::new_spanned(
+            &input.ident,
+            "a union cannot be an event; make it a struct, or an enum",
+        )),
     }
 }
 
@@ -385,6 +388,9 @@ mod tests {
             error(&format!("enum T {{ {name} A(u8, u8) }}")).contains("a payload has one type")
         );
         assert_eq!(error("enum T {}"), "a family of events needs a variant");
-        assert_eq!(error("union T { a: u8 }"), "a union cannot be an event");
+        assert_eq!(
+            error("union T { a: u8 }"),
+            "a union cannot be an event; make it a struct, or an enum"
+        );
     }
 }

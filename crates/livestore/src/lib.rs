@@ -52,16 +52,16 @@ pub use livestore_core::{
 pub use livestore_derive::{ClientDocument, Event, FromRow, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
-    Action, Assignment, Collation, Column, ColumnDef, ColumnDescription, ColumnType, ColumnValue,
-    ConflictColumns, Contains, Correlated, Count, DateTime, DateTimeError, DateTimeMillis,
-    DecodeError, Delete, Durability, DynSelect, Expr, First, FirstOr, FirstOrError, ForeignKey,
-    ForeignKeyDescription, ForeignKeyProblem, FromRow, FtsDef, FtsDescription, Generated,
-    GeneratedDescription, InScopeOf, IndexDef, IndexDescription, Insert, IntoExpr, IntoOrder, Join,
-    Json, Literal, Matches, Number, OnConflict, Operand, Order, Outputs, Query, QueryAs,
-    ResultColumn, Row, RowColumns, RowCursor, RowQuery, RowRef, Rows, Scope, Select, Slot, Source,
-    Sources, Sql, SqliteError, StateHash, StatementError, Table, TableAccess, TableDef,
+    Action, Assignment, Case, Collation, Column, ColumnDef, ColumnDescription, ColumnType,
+    ColumnValue, ConflictColumns, Contains, Correlated, Count, DateTime, DateTimeError,
+    DateTimeMillis, DecodeError, Delete, Durability, DynSelect, Expr, First, FirstOr, FirstOrError,
+    ForeignKey, ForeignKeyDescription, ForeignKeyProblem, FromRow, FtsDef, FtsDescription,
+    Generated, GeneratedDescription, InScopeOf, IndexDef, IndexDescription, Insert, IntoExpr,
+    IntoOrder, Join, Json, Literal, Matches, Number, OnConflict, Operand, Order, Outputs, Query,
+    QueryAs, ResultColumn, Row, RowColumns, RowCursor, RowQuery, RowRef, Rows, Scope, Select, Slot,
+    Source, Sources, Sql, SqliteError, StateHash, StatementError, Table, TableAccess, TableDef,
     TableDescription, TableError, TableSql, TableWrite, Update, Value, ValueError, Write, alias,
-    ast, count_rows, excluded, jiff, query_as, value,
+    ast, case, count_rows, excluded, jiff, query_as, value,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
 pub use options::StoreOptions;

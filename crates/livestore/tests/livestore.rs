@@ -34,6 +34,8 @@ mod files;
 mod forbidden;
 #[path = "livestore/format_doc.rs"]
 mod format_doc;
+#[path = "livestore/full_text.rs"]
+mod full_text;
 #[path = "livestore/golden.rs"]
 mod golden;
 #[path = "livestore/health.rs"]

@@ -8,11 +8,19 @@ use serde::de::DeserializeOwned;
 use crate::{ColumnType, DateTime, DateTimeMillis, DecodeError, Value, ValueError};
 
 /// A Rust type that a column can hold.
+#[diagnostic::on_unimplemented(
+    message = "a column cannot hold `{Self}`",
+    label = "expected a type that a column can hold",
+    note = "columns hold texts, integers, floats, booleans, bytes, moments, and an `Option` of these; \
+            any other `serde` type is held as `Json<T>`"
+)]
 pub trait ColumnValue: Sized {
     /// The column type that it needs.
     const TYPE: ColumnType;
     /// True if the column may be null.
     const NULLABLE: bool = false;
+    /// The type of the same values and null: `Option<Self>`, or `Self` if it is such a type.
+    type Optional: ColumnValue<Optional = Self::Optional>;
 
     /// Turns the value into what SQLite stores; `column` is for the message.
     fn into_value(self, column: &str) -> Result<Value, ValueError>;
@@ -36,6 +44,7 @@ macro_rules! integer_column {
     ($($type:ty),*) => {$(
         impl ColumnValue for $type {
             const TYPE: ColumnType = ColumnType::Integer;
+            type Optional = Option<Self>;
 
             fn into_value(self, _column: &str) -> Result<Value, ValueError> {
                 Ok(Value::Integer(self.into()))
@@ -51,6 +60,7 @@ integer_column!(i8, i16, i32, i64, u8, u16, u32);
 
 impl ColumnValue for u64 {
     const TYPE: ColumnType = ColumnType::Integer;
+    type Optional = Option<Self>;
 
     fn into_value(self, column: &str) -> Result<Value, ValueError> {
         let too_large = |_| ValueError::IntegerTooLarge { column: column.into(), value: self };
@@ -64,6 +74,7 @@ impl ColumnValue for u64 {
 
 impl ColumnValue for bool {
     const TYPE: ColumnType = ColumnType::Boolean;
+    type Optional = Option<Self>;
 
     fn into_value(self, _column: &str) -> Result<Value, ValueError> {
         Ok(self.into())
@@ -80,6 +91,7 @@ impl ColumnValue for bool {
 
 impl ColumnValue for f64 {
     const TYPE: ColumnType = ColumnType::Real;
+    type Optional = Option<Self>;
 
     fn into_value(self, column: &str) -> Result<Value, ValueError> {
         if self.is_nan() {
@@ -98,6 +110,7 @@ impl ColumnValue for f64 {
 
 impl ColumnValue for f32 {
     const TYPE: ColumnType = ColumnType::Real;
+    type Optional = Option<Self>;
 
     fn into_value(self, column: &str) -> Result<Value, ValueError> {
         f64::from(self).into_value(column)
@@ -113,6 +126,7 @@ impl ColumnValue for f32 {
 
 impl ColumnValue for DateTime {
     const TYPE: ColumnType = ColumnType::DateTime;
+    type Optional = Option<Self>;
 
     fn into_value(self, _column: &str) -> Result<Value, ValueError> {
         Ok(self.to_string().into())
@@ -125,6 +139,7 @@ impl ColumnValue for DateTime {
 
 impl ColumnValue for DateTimeMillis {
     const TYPE: ColumnType = ColumnType::DateTimeMillis;
+    type Optional = Option<Self>;
 
     fn into_value(self, _column: &str) -> Result<Value, ValueError> {
         Ok(self.millis().into())
@@ -137,6 +152,7 @@ impl ColumnValue for DateTimeMillis {
 
 impl ColumnValue for String {
     const TYPE: ColumnType = ColumnType::Text;
+    type Optional = Option<Self>;
 
     fn into_value(self, _column: &str) -> Result<Value, ValueError> {
         Ok(self.into())
@@ -149,6 +165,7 @@ impl ColumnValue for String {
 
 impl ColumnValue for Vec<u8> {
     const TYPE: ColumnType = ColumnType::Blob;
+    type Optional = Option<Self>;
 
     fn into_value(self, _column: &str) -> Result<Value, ValueError> {
         Ok(self.into())
@@ -162,6 +179,7 @@ impl ColumnValue for Vec<u8> {
 impl<V: ColumnValue> ColumnValue for Option<V> {
     const TYPE: ColumnType = V::TYPE;
     const NULLABLE: bool = true;
+    type Optional = Self;
 
     fn into_value(self, column: &str) -> Result<Value, ValueError> {
         self.map_or(Ok(Value::Null), |value| value.into_value(column))
@@ -181,6 +199,7 @@ pub struct Json<T>(pub T);
 
 impl<T: Serialize + DeserializeOwned> ColumnValue for Json<T> {
     const TYPE: ColumnType = ColumnType::Json;
+    type Optional = Option<Self>;
 
     fn into_value(self, column: &str) -> Result<Value, ValueError> {
         CanonicalJson::encode(&self.0)

@@ -341,7 +341,7 @@ impl StateRead<'_> {
             let mut statement = connection.prepare(mode, &marked)?;
             let rows = statement.query(params_from_iter(binds.iter())).map_err(explain)?;
             // Some statements ask for permission only while they run.
-            read(RowCursor::new(rows, &marked)).map_err(|error| match error {
+            read(RowCursor::new(rows, &text)).map_err(|error| match error {
                 SqliteError::Sqlite { source, .. } => explain(source),
                 other => other,
             })

@@ -32,12 +32,17 @@ const PREFIX: &str = "__livestore_";
 
 /// Tells whether a function is one of SQLite's own about dates.
 pub(crate) fn is_date_function(name: &str) -> bool {
-    FUNCTIONS.iter().any(|(function, _)| *function == name)
+    FUNCTIONS.iter().any(|(function, _)| name.eq_ignore_ascii_case(function))
 }
 
 /// Tells whether a function is one of ours about dates.
 pub(crate) fn is_pure_date_function(name: &str) -> bool {
-    name.strip_prefix(PREFIX).is_some_and(is_date_function)
+    pure_date_function(name).is_some()
+}
+
+/// Returns the name of SQLite's function that one of ours stands for.
+fn pure_date_function(name: &str) -> Option<&str> {
+    name.strip_prefix(PREFIX).filter(|name| is_date_function(name))
 }
 
 /// Registers our functions.
@@ -101,13 +106,11 @@ fn calculate(
 ///
 /// SQLite refuses them too, but not before a row is written.
 pub(crate) fn asks_for_present(expression: &str) -> bool {
-    let (mut calls, mut asks, mut at) = (false, false, 0);
-    while at < expression.len() {
-        let end = end_of_token(expression.as_bytes(), at);
-        let token = expression[at..end].to_ascii_lowercase();
-        calls |= is_date_function(&token);
-        asks |= matches!(&*token, "'now'" | "'localtime'" | "'utc'");
-        at = end;
+    let (mut calls, mut asks) = (false, false);
+    for (_, token) in tokens(expression) {
+        calls |= is_date_function(token);
+        asks |=
+            ["'now'", "'localtime'", "'utc'"].iter().any(|word| token.eq_ignore_ascii_case(word));
     }
     calls && asks
 }
@@ -115,26 +118,65 @@ pub(crate) fn asks_for_present(expression: &str) -> bool {
 /// Makes calls of SQLite's date functions in a statement calls of ours.
 pub(crate) fn with_pure_dates(sql: &str) -> Cow<'_, str> {
     let (mut out, mut copied) = (String::new(), 0);
-    let bytes = sql.as_bytes();
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let end = end_of_token(bytes, at);
-        let is_call = || {
-            let rest = &bytes[end..];
-            rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'(')
-        };
-        if is_word(byte) && is_date_function(&sql[at..end].to_ascii_lowercase()) && is_call() {
+    for (at, token) in tokens(sql) {
+        if is_date_function(token) && is_call(&sql[at + token.len()..]) {
             out.push_str(&sql[copied..at]);
             out.push_str(PREFIX);
             copied = at;
         }
-        at = end;
     }
-    if copied == 0 && out.is_empty() {
+    if out.is_empty() {
         return Cow::Borrowed(sql);
     }
     out.push_str(&sql[copied..]);
     Cow::Owned(out)
+}
+
+/// Returns the name that a column of a result would have if SQLite's functions had been called:
+/// without another name, it is the text of its expression.
+pub(crate) fn without_pure_dates(name: &str) -> Cow<'_, str> {
+    if !name.contains(PREFIX) {
+        return Cow::Borrowed(name);
+    }
+    tokens(name).map(|(_, token)| pure_date_function(token).unwrap_or(token)).collect()
+}
+
+/// Tells whether what comes after the name of a function calls it.
+fn is_call(after: &str) -> bool {
+    let is_space = |token: &str| {
+        let is_comment = token.starts_with("--") || token.starts_with("/*");
+        is_comment || token.bytes().all(|byte| byte.is_ascii_whitespace())
+    };
+    let mut tokens = tokens(after).map(|(_, token)| token).filter(|token| !is_space(token));
+    if tokens.next() != Some("(") {
+        return false;
+    }
+    let mut depth = 1;
+    while depth > 0 {
+        match tokens.next() {
+            Some("(") => depth += 1,
+            Some(")") => depth -= 1,
+            Some(_) => {}
+            None => return true,
+        }
+    }
+    // `WITH date(day) AS (…)` gives a table and its columns names.
+    let is = |token: Option<&str>, word| token.is_some_and(|t| t.eq_ignore_ascii_case(word));
+    if !is(tokens.next(), "AS") {
+        return true;
+    }
+    let hints = ["NOT", "MATERIALIZED"];
+    tokens.find(|token| !hints.iter().any(|hint| is(Some(token), hint))) != Some("(")
+}
+
+/// Cuts a text into tokens, each with the index at which it begins.
+fn tokens(sql: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut end = 0;
+    std::iter::from_fn(move || {
+        let at = end;
+        end = (at < sql.len()).then(|| end_of_token(sql.as_bytes(), at))?;
+        Some((at, &sql[at..end]))
+    })
 }
 
 fn is_word(byte: u8) -> bool {

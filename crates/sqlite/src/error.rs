@@ -34,6 +34,23 @@ pub enum ValueError {
         /// The table.
         table: String,
     },
+    /// A write gives a value to a column that is computed from others.
+    #[error("column {column} of {table} is generated; set the columns that it is computed from")]
+    GeneratedColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// The row that was to be inserted is named where there is none.
+    #[error(
+        "`excluded` has column {column} of the row that an upsert was to insert; use it in \
+         `on_conflict(…).update(…)` alone"
+    )]
+    ExcludedOutsideUpsert {
+        /// The column.
+        column: String,
+    },
     /// Expressions stand inside each other too deep for SQLite.
     #[error("an expression is more than {max} levels deep; split it, or use one list of many")]
     TooDeep {
@@ -44,7 +61,10 @@ pub enum ValueError {
 
 /// A stored value that does not fit the type it is read as.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("column {column}: expected {expected}, found {found}")]
+#[error(
+    "column {column}: expected {expected}, found {found}{}",
+    if .found == "null" { "; read it as an Option, which `optional()` makes of an expression" } else { "" }
+)]
 pub struct DecodeError {
     /// The column, by name or index.
     pub column: String,

@@ -64,7 +64,8 @@ pub use description::{
 };
 pub use error::{DecodeError, SqliteError, ValueError};
 pub use expr::{
-    Column, Expr, IntoExpr, IntoOrder, Matches, Number, Operand, Order, count_rows, value,
+    Case, Column, Expr, IntoExpr, IntoOrder, Matches, Number, Operand, Order, case, count_rows,
+    value,
 };
 pub use file_lock::FileLock;
 pub use foreign_key::{Action, ForeignKey};

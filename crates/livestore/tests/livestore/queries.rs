@@ -23,6 +23,17 @@ struct Author {
     name: String,
 }
 
+/// A column that is not written stands between those that are.
+#[derive(Table, Clone, Debug, PartialEq)]
+#[table(name = "labels")]
+struct Label {
+    #[column(primary_key)]
+    id: i64,
+    #[column(generated = "upper(text)", virtual)]
+    loud: Option<String>,
+    text: String,
+}
+
 #[derive(Event, Serialize, Deserialize)]
 #[event(name = "v1.AuthorAdded")]
 struct AuthorAdded {
@@ -160,4 +171,56 @@ fn with_tables(mut select: ast::Select) -> ast::Select {
     select.filter.iter_mut().for_each(name);
     select.order.iter_mut().for_each(|order| name(&mut order.expr));
     select
+}
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(name = "v1.LabelPut")]
+struct LabelPut {
+    id: i64,
+    text: String,
+    how: String,
+}
+
+#[test]
+fn rows_with_generated_columns_are_upserted_and_these_are_never_set() {
+    let schema = Schema::builder().table::<Label>().event(|e: LabelPut, _| {
+        let text = || e.text.clone();
+        let insert = Label::insert(Label { id: e.id, loud: None, text: text() });
+        Write::try_from(match &*e.how {
+            "replace any" => insert.or_replace(),
+            "replace" => insert.on_conflict(Label::id).replace(),
+            "ignore" => insert.or_ignore(),
+            "update" => insert.on_conflict(Label::id).update([Label::text.set(text())]),
+            "update it" => insert.on_conflict(Label::id).update([Label::loud.set(text())]),
+            "insert it" => Label::insert_columns([Label::loud.set(text()), Label::id.set(e.id)]),
+            _ => return Label::update().set(Label::loud, text()).try_into(),
+        })
+    });
+    let store = Store::open(schema.build().unwrap(), "labels", MemoryAdapter::new()).unwrap();
+    let put =
+        |how: &str| store.commit(LabelPut { id: 1, text: format!("by {how}"), how: how.into() });
+    let first = || store.query(Label::select().first_or_error()).unwrap();
+    for how in ["replace any", "replace", "update"] {
+        put(how).unwrap();
+        let loud = Some(format!("BY {}", how.to_uppercase()));
+        assert_eq!(*first(), Label { id: 1, loud, text: format!("by {how}") });
+    }
+    put("ignore").unwrap();
+    assert_eq!(first().text, "by update");
+    for how in ["update it", "insert it", "set it"] {
+        let refused = put(how).unwrap_err().to_string();
+        let expected =
+            "column loud of labels is generated; set the columns that it is computed from";
+        assert!(refused.contains(expected), "{how}: {refused}");
+    }
+    let mut json = serde_json::json!({"update": {"table": "labels", "set": [
+        {"column": "loud", "value": {"value": "x"}}]}});
+    let checked = |json: &serde_json::Value| {
+        let statement = serde_json::from_value(json.clone()).unwrap();
+        Write::checked(&statement, &[Label::definition().unwrap()])
+    };
+    let refused = checked(&json).unwrap_err().to_string();
+    assert!(refused.starts_with("column loud of labels is generated"), "{refused}");
+    json["update"]["set"][0]["column"] = "text".into();
+    checked(&json).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Aggregate, AggregateFunction, Column, ConflictAction, Expr, Function, Name, Select, Set,
-    Source, Statement,
+    Source, Statement, When,
 };
 use crate::{ColumnDef, TableDef, ValueError};
 
@@ -53,7 +53,7 @@ pub enum StatementError {
     /// An alias or a result's name is no plain identifier.
     #[error(
         "{name:?} cannot name a part of a statement; use letters, digits and _, starting with a \
-         letter, at most 64"
+         letter, at most 64, and not `excluded`, which names the new row of an upsert"
     )]
     InvalidName {
         /// The name.
@@ -198,6 +198,9 @@ impl<'a> Checker<'a> {
         let table = self.table(&source.table)?;
         let name = source.name();
         check_name(name)?;
+        if name.eq_ignore_ascii_case(Column::EXCLUDED) {
+            return Err(StatementError::InvalidName { name: name.to_string() });
+        }
         if sources.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
             return Err(StatementError::DuplicateSource { name: name.to_string() });
         }
@@ -262,7 +265,15 @@ impl<'a> Checker<'a> {
             Expr::Not(expr)
             | Expr::IsNull(expr)
             | Expr::Path { json: expr, .. }
-            | Expr::Collate { expr, .. } => self.expr(expr, place),
+            | Expr::Collate { expr, .. }
+            | Expr::Cast { expr, .. } => self.expr(expr, place),
+            Expr::Case { whens, otherwise } => {
+                for When { condition, value } in whens {
+                    self.expr(condition, place)?;
+                    self.expr(value, place)?;
+                }
+                otherwise.as_ref().map_or(Ok(()), |value| self.expr(value, place))
+            }
             Expr::In { expr, list } => {
                 self.expr(expr, place)?;
                 list.iter().try_for_each(|e| self.expr(e, place))
@@ -359,7 +370,10 @@ impl<'a> Checker<'a> {
 
     fn set(&self, table: &TableDef, set: &[Set]) -> Result<(), StatementError> {
         set.iter().try_for_each(|set| {
-            column(table, &set.column)?;
+            if column(table, &set.column)?.generated_as().is_some() {
+                let (table, column) = (table.name().into(), set.column.to_string());
+                return Err(ValueError::GeneratedColumn { table, column }.into());
+            }
             self.expr(&set.value, without_groups("a write"))
         })
     }

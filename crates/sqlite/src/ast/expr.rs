@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Collation, Column, Function, Select};
+use super::{Aggregate, CastType, Collation, Column, Function, Select};
 use crate::{Value, ValueError};
 
 /// An expression over the columns of a statement's tables.
@@ -82,6 +82,21 @@ pub enum Expr {
         /// The element.
         element: Box<Self>,
     },
+    /// The value of the first condition that holds.
+    Case {
+        /// The conditions and their values.
+        whens: Vec<When>,
+        /// The value where none holds; null without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        otherwise: Option<Box<Self>>,
+    },
+    /// A value turned into one of another type, as SQL's CAST does it; null stays null.
+    Cast {
+        /// The value.
+        expr: Box<Self>,
+        /// The type.
+        to: CastType,
+    },
     /// Calls a function.
     Call {
         /// Which.
@@ -102,6 +117,16 @@ pub enum Expr {
     Exists(Box<Select>),
     /// The value that a selection of one column gives in its first row; null without a row.
     Scalar(Box<Select>),
+}
+
+/// A condition, and the value that a choice has where it holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// The condition.
+    pub condition: Expr,
+    /// The value.
+    pub value: Expr,
 }
 
 /// How two values are compared.
@@ -196,6 +221,14 @@ impl Expr {
             }
             first => Self::And(vec![first, other]),
         }
+    }
+
+    /// Makes a filter hold only where this condition holds as well.
+    pub(crate) fn narrow(self, filter: &mut Option<Self>) {
+        *filter = Some(match filter.take() {
+            None => self,
+            Some(before) => before.and(self),
+        });
     }
 
     pub(crate) fn or(self, other: Self) -> Self {

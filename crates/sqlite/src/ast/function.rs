@@ -68,6 +68,31 @@ impl Function {
     }
 }
 
+/// What a value can be turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CastType {
+    /// A text; of a number, its decimal digits.
+    Text,
+    /// An integer; of a text, the number that it begins with, or 0; of a real, without its fraction.
+    Integer,
+    /// A real; of a text, the number that it begins with, or 0.0.
+    Real,
+    /// Bytes; of a text, those of its UTF-8.
+    Blob,
+}
+
+impl CastType {
+    pub(crate) fn sql(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Integer => "INTEGER",
+            Self::Real => "REAL",
+            Self::Blob => "BLOB",
+        }
+    }
+}
+
 /// A function of all values of a group of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -17,8 +17,8 @@ mod value;
 
 pub use check::StatementError;
 pub use column::{Column, Name};
-pub use expr::{Arithmetic, Comparison, Expr};
-pub use function::{Aggregate, AggregateFunction, Function};
+pub use expr::{Arithmetic, Comparison, Expr, When};
+pub use function::{Aggregate, AggregateFunction, CastType, Function};
 pub use select::{Collation, Direction, Join, JoinKind, Nulls, Order, Output, Select, Source};
 pub use statement::{Conflict, ConflictAction, Delete, Insert, Set, Statement, Update};
 

@@ -5,7 +5,7 @@
 
 use super::{
     Aggregate, Column, Comparison, Direction, Expr, Join, JoinKind, Nulls, Order, Output, Select,
-    Source,
+    Source, When,
 };
 use crate::{Value, ValueError};
 
@@ -18,13 +18,15 @@ pub(crate) struct SqlWriter {
     sql: String,
     binds: Vec<Value>,
     depth: u16,
+    /// True inside the update of an upsert, which can name the row that was to be inserted.
+    pub(super) is_in_upsert: bool,
 }
 
 impl SqlWriter {
     pub(crate) fn new(start: &str) -> Self {
         let mut sql = String::with_capacity(start.len() + 96);
         sql.push_str(start);
-        Self { sql, binds: Vec::new(), depth: 0 }
+        Self { sql, ..Self::default() }
     }
 
     pub(crate) fn finish(self) -> (String, Vec<Value>) {
@@ -159,6 +161,7 @@ impl SqlWriter {
                 | Expr::Invalid(_)
                 | Expr::Path { .. }
                 | Expr::Call { .. }
+                | Expr::Cast { .. }
                 | Expr::Aggregate(_)
                 | Expr::Scalar(_)
         );
@@ -192,6 +195,9 @@ impl SqlWriter {
     fn expr_inside(&mut self, expr: &Expr) -> Result<(), ValueError> {
         match expr {
             Expr::Column(Column { of, name }) => {
+                if of.as_deref() == Some(Column::EXCLUDED) && !self.is_in_upsert {
+                    return Err(ValueError::ExcludedOutsideUpsert { column: name.to_string() });
+                }
                 if let Some(table) = of {
                     self.name(table);
                     self.push(".");
@@ -265,6 +271,14 @@ impl SqlWriter {
                 self.operand(element)?;
                 self.push(")");
             }
+            Expr::Case { whens, otherwise } => self.case(whens, otherwise.as_deref())?,
+            Expr::Cast { expr, to } => {
+                self.push("CAST(");
+                self.expr(expr)?;
+                self.push(" AS ");
+                self.push(to.sql());
+                self.push(")");
+            }
             Expr::Call { function, arguments } => {
                 self.push(function.sql());
                 self.push("(");
@@ -288,6 +302,26 @@ impl SqlWriter {
                 self.push(")");
             }
         }
+        Ok(())
+    }
+
+    fn case(&mut self, whens: &[When], otherwise: Option<&Expr>) -> Result<(), ValueError> {
+        // SQL has no CASE without a condition.
+        if whens.is_empty() {
+            return self.expr(otherwise.unwrap_or(&Expr::Value(Value::Null)));
+        }
+        self.push("CASE");
+        for When { condition, value } in whens {
+            self.push(" WHEN ");
+            self.expr(condition)?;
+            self.push(" THEN ");
+            self.expr(value)?;
+        }
+        if let Some(value) = otherwise {
+            self.push(" ELSE ");
+            self.expr(value)?;
+        }
+        self.push(" END");
         Ok(())
     }
 

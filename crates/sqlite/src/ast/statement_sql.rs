@@ -53,7 +53,9 @@ impl SqlWriter {
             ConflictAction::Ignore => self.push("DO NOTHING"),
             ConflictAction::Update(set) => {
                 self.push("DO UPDATE SET ");
+                self.is_in_upsert = true;
                 self.list(set, ", ", Self::set)?;
+                self.is_in_upsert = false;
             }
             ConflictAction::Replace => {
                 let others = insert.values.iter().map(|set| &set.column);

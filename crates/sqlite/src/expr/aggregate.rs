@@ -1,11 +1,15 @@
 //! Functions of all rows of a group.
 
 use super::{Column, Expr};
+use crate::ColumnValue;
 use crate::ast::{self, Aggregate, AggregateFunction};
 use crate::query::{Contains, Source};
 
 /// A type of column that can be summed up.
-#[diagnostic::on_unimplemented(message = "values of type `{Self}` have no sum")]
+#[diagnostic::on_unimplemented(
+    message = "values of type `{Self}` have no sum and no mean",
+    note = "`to_integer` and `to_real` make numbers of them, `count` counts them"
+)]
 pub trait Number {
     /// What the sum of many is.
     type Sum;
@@ -18,8 +22,8 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(i64: i8, i16, i32, i64, u8, u16, u32);
-numbers!(f64: f64);
+numbers!(i64: i8, i16, i32, i64, u8, u16, u32, u64);
+numbers!(f64: f32, f64);
 
 impl<N: Number> Number for Option<N> {
     type Sum = N::Sum;
@@ -53,9 +57,9 @@ macro_rules! aggregates {
 
         /// The sum of the group's values; null if there is none. An integer that grows too large
         /// is an error.
-        pub fn sum<$($of)*>(self) -> Expr<S, Option<V::Sum>>
+        pub fn sum<$($of)* N>(self) -> Expr<S, Option<N>>
         where
-            V: Number,
+            V: Number<Sum = N>,
         {
             aggregate(AggregateFunction::Sum, Some(self.into_ast()), false)
         }
@@ -77,12 +81,18 @@ macro_rules! aggregates {
         }
 
         /// The least of the group's values; null if there is none.
-        pub fn min<$($of)*>(self) -> Expr<S, Option<V>> {
+        pub fn min<$($of)*>(self) -> Expr<S, V::Optional>
+        where
+            V: ColumnValue,
+        {
             aggregate(AggregateFunction::Min, Some(self.into_ast()), false)
         }
 
         /// The greatest of the group's values; null if there is none.
-        pub fn max<$($of)*>(self) -> Expr<S, Option<V>> {
+        pub fn max<$($of)*>(self) -> Expr<S, V::Optional>
+        where
+            V: ColumnValue,
+        {
             aggregate(AggregateFunction::Max, Some(self.into_ast()), false)
         }
 

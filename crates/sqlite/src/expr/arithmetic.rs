@@ -12,7 +12,8 @@ macro_rules! operators {
             type Output = Expr<T, V>;
 
             fn $method(self, operand: O) -> Expr<T, V> {
-                self.calculate(Arithmetic::$arithmetic, operand)
+                let operand = operand.into_operand(self.label());
+                Expr::new(self.into_ast().calculate(Arithmetic::$arithmetic, operand))
             }
         }
 

@@ -4,7 +4,8 @@
 //! turns out to be used with (`S`), if the column's table is among them; an expression's stay.
 
 use super::{Column, Expr, Operand, Order};
-use crate::ast::{self, Arithmetic, Collation, Comparison, Direction, Function};
+use crate::ColumnValue;
+use crate::ast::{self, Arithmetic, CastType, Collation, Comparison, Direction, Function};
 use crate::expr::Matches;
 use crate::query::{Contains, InScopeOf, Select, Source, Sources};
 
@@ -12,8 +13,9 @@ fn call<S, V>(function: Function, arguments: Vec<ast::Expr>) -> Expr<S, V> {
     Expr::new(ast::Expr::Call { function, arguments })
 }
 
+/// `$value` is the type of the value itself, where it is used.
 macro_rules! methods {
-    ($($of:tt)*) => {
+    ($value:ty; $($of:tt)*) => {
         /// Holds where both are equal; the value `None` equals null. Two columns that are null are
         /// not equal, see [`is`](Self::is).
         pub fn eq<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S> {
@@ -129,32 +131,36 @@ macro_rules! methods {
         }
 
         /// Compares texts as the collation says, in the comparison or order that it is used in.
-        pub fn collate<$($of)*>(self, collation: Collation) -> Expr<S, V> {
+        pub fn collate<$($of)*>(self, collation: Collation) -> Expr<S, $value> {
             Expr::new(ast::Expr::Collate { expr: self.into_ast().into(), collation })
         }
 
-        /// Makes the value optional, such as that of a column whose row a left join may not find.
-        pub fn optional<$($of)*>(self) -> Expr<S, Option<V>> {
+        /// Makes the value optional, such as that of an expression over columns whose row a left
+        /// join may not find.
+        pub fn optional<$($of)*>(self) -> Expr<S, V::Optional>
+        where
+            V: ColumnValue,
+        {
             Expr::new(self.into_ast())
         }
 
         /// The sum; `+` does the same within one table.
-        pub fn plus<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, V> {
+        pub fn plus<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, $value> {
             self.calculate(Arithmetic::Add, operand)
         }
 
         /// The difference; `-` does the same within one table.
-        pub fn minus<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, V> {
+        pub fn minus<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, $value> {
             self.calculate(Arithmetic::Subtract, operand)
         }
 
         /// The product; `*` does the same within one table.
-        pub fn times<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, V> {
+        pub fn times<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, $value> {
             self.calculate(Arithmetic::Multiply, operand)
         }
 
         /// Both texts, one after the other.
-        pub fn concat<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, V> {
+        pub fn concat<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, $value> {
             self.calculate(Arithmetic::Concat, operand)
         }
 
@@ -162,34 +168,55 @@ macro_rules! methods {
             self,
             operator: Arithmetic,
             operand: impl Operand<S, V, J>,
-        ) -> Expr<S, V> {
+        ) -> Expr<S, $value> {
             let operand = operand.into_operand(self.label());
             Expr::new(self.into_ast().calculate(operator, operand))
         }
 
         /// The absolute value.
-        pub fn abs<$($of)*>(self) -> Expr<S, V> {
+        pub fn abs<$($of)*>(self) -> Expr<S, $value> {
             call(Function::Abs, vec![self.into_ast()])
         }
 
         /// The text with ASCII letters in lower case.
-        pub fn lower<$($of)*>(self) -> Expr<S, V> {
+        pub fn lower<$($of)*>(self) -> Expr<S, $value> {
             call(Function::Lower, vec![self.into_ast()])
         }
 
         /// The text with ASCII letters in upper case.
-        pub fn upper<$($of)*>(self) -> Expr<S, V> {
+        pub fn upper<$($of)*>(self) -> Expr<S, $value> {
             call(Function::Upper, vec![self.into_ast()])
         }
 
         /// The text without spaces at both ends.
-        pub fn trim<$($of)*>(self) -> Expr<S, V> {
+        pub fn trim<$($of)*>(self) -> Expr<S, $value> {
             call(Function::Trim, vec![self.into_ast()])
         }
 
         /// The number of characters of a text, or of bytes of a blob; null of null.
         pub fn length<$($of)*>(self) -> Expr<S, Option<i64>> {
             call(Function::Length, vec![self.into_ast()])
+        }
+
+        /// The value as a text, as SQL's CAST makes it; null of null.
+        pub fn to_text<$($of)*>(self) -> Expr<S, Option<String>> {
+            self.cast(CastType::Text)
+        }
+
+        /// The value as an integer, as SQL's CAST makes it: of a text the number that it begins
+        /// with, or 0; of a real without its fraction; null of null.
+        pub fn to_integer<$($of)*>(self) -> Expr<S, Option<i64>> {
+            self.cast(CastType::Integer)
+        }
+
+        /// The value as a real, as SQL's CAST makes it: of a text the number that it begins with,
+        /// or 0.0; null of null.
+        pub fn to_real<$($of)*>(self) -> Expr<S, Option<f64>> {
+            self.cast(CastType::Real)
+        }
+
+        fn cast<$($of)* W>(self, to: CastType) -> Expr<S, W> {
+            Expr::new(ast::Expr::Cast { expr: self.into_ast().into(), to })
         }
 
         /// Orders by it, smallest first.
@@ -204,14 +231,15 @@ macro_rules! methods {
     };
 }
 
-impl<T: Source, V> Column<T, V> {
-    methods!(S: Contains<T, I>, I,);
+impl<T: Source, V: ColumnValue> Column<T, V> {
+    methods!(S::Found<V>; S: Contains<T, I>, I,);
 }
 
 impl<S, V> Expr<S, V> {
-    methods!();
+    methods!(V;);
 
-    /// Uses an expression over one table in a statement over several.
+    /// Uses an expression over one table in a statement over several. If a left join may not find
+    /// a row of the table, make it [`optional`](Self::optional) besides.
     pub fn lift<Q: Contains<S, I>, I>(self) -> Expr<Q, V> {
         Expr::new(self.ast)
     }
@@ -230,12 +258,5 @@ impl<S, V> Expr<S, Option<V>> {
     pub fn coalesce<J>(self, other: impl Operand<S, V, J>) -> Expr<S, V> {
         let other = other.into_operand(self.label());
         call(Function::Coalesce, vec![self.ast, other])
-    }
-}
-
-impl<S, V> Expr<S, Option<Option<V>>> {
-    /// Makes a value that is optional for two reasons optional once.
-    pub fn flatten(self) -> Expr<S, Option<V>> {
-        Expr::new(self.ast)
     }
 }

@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod arithmetic;
+mod case;
 mod column;
 mod json;
 mod methods;
@@ -16,6 +17,7 @@ use std::marker::PhantomData;
 use crate::ast;
 
 pub use aggregate::{Number, count_rows};
+pub use case::{Case, case};
 pub use column::Column;
 pub use operand::{IntoExpr, Matches, Operand, value};
 pub use order::{IntoOrder, Order};

@@ -6,7 +6,8 @@ use crate::{ColumnValue, ast};
 
 /// A value type that can be compared with `V`: the same, or either of them optional.
 #[diagnostic::on_unimplemented(
-    message = "a value of type `{Self}` cannot be compared with one of type `{V}`"
+    message = "a value of type `{Self}` cannot be compared with one of type `{V}`",
+    label = "expected a column or an expression of type `{V}`"
 )]
 pub trait Matches<V> {}
 

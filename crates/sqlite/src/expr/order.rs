@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{Column, Expr};
+use crate::ColumnValue;
 use crate::ast::{self, Collation, Direction, Nulls};
 use crate::query::{Contains, Source};
 
@@ -69,7 +70,7 @@ impl<S, V> IntoOrder<S> for Expr<S, V> {
     }
 }
 
-impl<S, T: Source, V, I> IntoOrder<S, I> for Column<T, V>
+impl<S, T: Source, V: ColumnValue, I> IntoOrder<S, I> for Column<T, V>
 where
     S: Contains<T, I>,
 {

@@ -20,10 +20,12 @@ pub trait Outputs<S, I = ()> {
     fn into_outputs(self) -> Vec<ast::Expr>;
 }
 
-impl<S: Contains<T, I>, T: Source, V: ColumnValue + Send + Sync + 'static, I> Outputs<S, I>
-    for Column<T, V>
+/// A column of a table that a left join may not find a row of is optional.
+impl<S: Contains<T, I>, T: Source, V: ColumnValue, I> Outputs<S, I> for Column<T, V>
+where
+    S::Found<V>: Send + Sync + 'static,
 {
-    type Row = V;
+    type Row = S::Found<V>;
 
     fn into_outputs(self) -> Vec<ast::Expr> {
         vec![self.into_ast()]

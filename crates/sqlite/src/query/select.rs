@@ -10,7 +10,7 @@ use super::{
 use crate::ast::{self, JoinKind, SqlWriter};
 use crate::expr::{Expr, IntoExpr, IntoOrder};
 use crate::row::{FromRow, RowCursor, RowRef, Rows};
-use crate::{DecodeError, SqliteError, Table, Value, ValueError};
+use crate::{ColumnValue, DecodeError, SqliteError, Table, Value, ValueError};
 
 type Decode<R> = fn(RowRef<'_>) -> Result<R, DecodeError>;
 
@@ -74,20 +74,15 @@ impl<S: Sources> Select<S> {
 
 impl<S: Sources, R> Select<S, R> {
     /// Reads these columns and expressions instead of whole rows: one, or a tuple of two to eight.
-    pub fn columns<O: Outputs<S, I>, I>(mut self, columns: O) -> Select<S, O::Row> {
+    pub fn columns<V: FromRow, I>(mut self, columns: impl Outputs<S, I, Row = V>) -> Select<S, V> {
         self.ast.columns = columns.into_outputs().into_iter().map(Into::into).collect();
-        let decode = <O::Row as FromRow>::from_row;
-        Select { ast: self.ast, start: None, decode, tables: PhantomData }
+        Select { ast: self.ast, start: None, decode: V::from_row, tables: PhantomData }
     }
 
     /// Keeps the rows for which the condition holds; several filters all have to hold.
     #[must_use]
     pub fn filter<I>(mut self, condition: impl IntoExpr<S, bool, I>) -> Self {
-        let condition = condition.into_expr().ast;
-        self.ast.filter = Some(match self.ast.filter {
-            None => condition,
-            Some(before) => before.and(condition),
-        });
+        condition.into_expr().into_ast().narrow(&mut self.ast.filter);
         self
     }
 
@@ -101,11 +96,7 @@ impl<S: Sources, R> Select<S, R> {
     /// Keeps the groups for which the condition holds; several all have to hold.
     #[must_use]
     pub fn having<I>(mut self, condition: impl IntoExpr<S, bool, I>) -> Self {
-        let condition = condition.into_expr().ast;
-        self.ast.having = Some(match self.ast.having {
-            None => condition,
-            Some(before) => before.and(condition),
-        });
+        condition.into_expr().into_ast().narrow(&mut self.ast.having);
         self
     }
 
@@ -160,10 +151,10 @@ impl<S: Sources, R> Select<S, R> {
     }
 
     /// The one column of this selection's first row, as a value; null if there is no row.
-    pub fn scalar<O>(self) -> Expr<O, Option<R>>
+    pub fn scalar<O>(self) -> Expr<O, R::Optional>
     where
         S: InScopeOf<O>,
-        R: crate::ColumnValue,
+        R: ColumnValue,
     {
         Expr::new(ast::Expr::Scalar(self.into_ast().into()))
     }

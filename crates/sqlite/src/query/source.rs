@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use crate::ast;
 use crate::row::RowRef;
-use crate::{DecodeError, Table};
+use crate::{ColumnValue, DecodeError, Table};
 
 /// A table by the name that a query calls it: every [`Table`], and the aliases that
 /// [`alias!`](crate::alias) makes.
@@ -154,9 +154,15 @@ impl<A: Slot, B: Slot, C: Slot, X: Slot> Join<X> for (A, B, C) {
     label = "a column of `{T}` cannot be used here",
     note = "join the table, or use a column of `{Self}`"
 )]
-pub trait Contains<T, I = ()> {}
+pub trait Contains<T, I = ()> {
+    /// What a column of type `V` of the table is there: `V`, or optional if a left join may not
+    /// find a row of it.
+    type Found<V: ColumnValue>: ColumnValue<Optional = V::Optional>;
+}
 
-impl<S> Contains<S> for S {}
+impl<S> Contains<S> for S {
+    type Found<V: ColumnValue> = V;
+}
 
 /// A place among the tables of a query.
 #[derive(Debug)]
@@ -192,9 +198,21 @@ tuples!(A, B);
 tuples!(A, B, C);
 tuples!(A, B, C, D);
 
+macro_rules! found {
+    (At, $value:ident) => {
+        $value
+    };
+    (OptionalAt, $value:ident) => {
+        $value::Optional
+    };
+}
+
 macro_rules! contains {
-    ($($found:ident $place:ty: $tuple:ty, [$($slot:ident),*];)*) => {$(
-        impl<$($slot),*> Contains<$found, $place> for $tuple {}
+    ($($found:ident $place:ident<$index:literal>: $tuple:ty, [$($slot:ident),*];)*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<$($slot),*> Contains<$found, $place<$index>> for $tuple {
+            type Found<V: ColumnValue> = found!($place, V);
+        }
     )*};
 }
 contains! {
@@ -239,8 +257,15 @@ impl<S: Sources, O: 'static> Sources for Correlated<S, O> {
     }
 }
 
-impl<T, S: Contains<T, I>, O, I> Contains<T, Inside<I>> for Correlated<S, O> {}
-impl<T, S, O: Contains<T, I>, I> Contains<T, Around<I>> for Correlated<S, O> {}
+#[diagnostic::do_not_recommend]
+impl<T, S: Contains<T, I>, O, I> Contains<T, Inside<I>> for Correlated<S, O> {
+    type Found<V: ColumnValue> = S::Found<V>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, S, O: Contains<T, I>, I> Contains<T, Around<I>> for Correlated<S, O> {
+    type Found<V: ColumnValue> = O::Found<V>;
+}
 
 /// Tables of a sub-query that can stand in a query over the tables `O`.
 #[diagnostic::on_unimplemented(

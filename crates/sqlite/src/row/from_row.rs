@@ -61,7 +61,7 @@ impl<V: ColumnValue> FromRow for V {
     const COLUMNS: RowColumns = RowColumns::Count(1);
 
     fn from_row(row: RowRef<'_>) -> Result<Self, DecodeError> {
-        row.get(0, "1")
+        row.at(0)
     }
 }
 
@@ -71,7 +71,7 @@ macro_rules! tuple_rows {
             const COLUMNS: RowColumns = RowColumns::Count($count);
 
             fn from_row(row: RowRef<'_>) -> Result<Self, DecodeError> {
-                Ok(($(row.get::<$value>($index, stringify!($index))?,)*))
+                Ok(($(row.at::<$value>($index)?,)*))
             }
         }
     };

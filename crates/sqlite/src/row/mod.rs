@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rusqlite::types::ValueRef;
 
 use crate::column_value::decode;
+use crate::date_functions::without_pure_dates;
 use crate::{ColumnValue, DecodeError, SqliteError, Value};
 
 pub use from_row::{FromRow, RowColumns};
@@ -32,7 +33,7 @@ impl<'a> RowCursor<'a> {
 
     /// Returns the statement's text, for messages.
     pub(crate) fn sql(&self) -> &'a str {
-        crate::sql::without_mark(self.sql)
+        self.sql
     }
 
     /// Copies all rows, each with the names of its columns.
@@ -48,7 +49,8 @@ impl<'a> RowCursor<'a> {
     /// Returns the names of the result's columns.
     pub fn column_names(&self) -> Arc<[Box<str>]> {
         let statement = self.rows.as_ref();
-        statement.into_iter().flat_map(rusqlite::Statement::column_names).map(Into::into).collect()
+        let names = statement.into_iter().flat_map(rusqlite::Statement::column_names);
+        names.map(|name| without_pure_dates(name).into()).collect()
     }
 }
 
@@ -68,12 +70,23 @@ impl<'a> RowRef<'a> {
         decode(self.raw(index), || name.into())
     }
 
-    fn raw(self, index: usize) -> ValueRef<'a> {
-        let index = match self.places {
+    /// Reads a column by index; the message names it as the result does.
+    pub(crate) fn at<V: ColumnValue>(self, index: usize) -> Result<V, DecodeError> {
+        decode(self.raw(index), || {
+            let name = self.row.as_ref().column_name(self.place(index));
+            name.map_or_else(|_| (index + 1).to_string(), |name| without_pure_dates(name).into())
+        })
+    }
+
+    fn place(self, index: usize) -> usize {
+        match self.places {
             None => self.start + index,
             Some(places) => places.get(index).copied().unwrap_or(usize::MAX),
-        };
-        self.row.get_ref(index).unwrap_or(ValueRef::Null)
+        }
+    }
+
+    fn raw(self, index: usize) -> ValueRef<'a> {
+        self.row.get_ref(self.place(index)).unwrap_or(ValueRef::Null)
     }
 
     /// Leaves out the first columns.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{MAX_COLUMNS, TableDef, TableError};
+use crate::ast;
 use crate::date_functions::asks_for_present;
 use crate::{ColumnDef, ColumnType, FtsDef, Value};
 
@@ -22,6 +23,9 @@ pub(super) fn check_name(name: &str) -> Result<(), TableError> {
 impl TableDef {
     pub(super) fn check_columns(&self) -> Result<(), TableError> {
         check_name(&self.name)?;
+        if self.name.eq_ignore_ascii_case(ast::Column::EXCLUDED) {
+            return Err(TableError::InvalidName { name: self.name.clone() });
+        }
         let (table, count) = (self.name.clone(), self.columns.len());
         if count == 0 || count > MAX_COLUMNS {
             return Err(TableError::ColumnCount { table, count, max: MAX_COLUMNS });

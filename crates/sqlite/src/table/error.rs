@@ -9,7 +9,8 @@ pub enum TableError {
     /// The name is not a plain identifier.
     #[error(
         "{name:?} cannot name a table, column or index; use letters, digits and _, starting with a \
-         letter, at most 64, and neither sqlite_ nor __livestore in front"
+         letter, at most 64, with neither sqlite_ nor __livestore in front, and not `excluded` for a \
+         table"
     )]
     InvalidName {
         /// The name.

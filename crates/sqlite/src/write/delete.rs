@@ -22,11 +22,7 @@ impl<T: Table> Delete<T> {
 
     /// Keeps to the rows for which the condition holds; without a filter, all rows are deleted.
     pub fn filter<I>(mut self, condition: impl IntoExpr<T, bool, I>) -> Self {
-        let condition = condition.into_expr().into_ast();
-        self.ast.filter = Some(match self.ast.filter {
-            None => condition,
-            Some(before) => before.and(condition),
-        });
+        condition.into_expr().into_ast().narrow(&mut self.ast.filter);
         self
     }
 }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Assignment, Write, WriteSql};
+use super::{Assignment, Write, WriteSql, check_written};
 use crate::ast::{self, Conflict, ConflictAction, Name};
 use crate::expr::{Column, Expr};
 use crate::query::Source;
@@ -136,16 +136,20 @@ impl<T: Table> TryFrom<Insert<T>> for Write {
                 return Ok(Self { sql: WriteSql::Constant(&T::sql().insert), binds: values? });
             }
             (Values::Row(values), Some(_)) => {
-                let names = T::COLUMNS.iter().map(|name| Name::Borrowed(name));
+                let names = T::WRITTEN.iter().map(|name| Name::Borrowed(name));
                 let set = |(column, value)| ast::Set { column, value: ast::Expr::Value(value) };
                 names.zip(values?).map(set).collect()
             }
-            (Values::Columns(values), _) => values,
+            (Values::Columns(values), _) => {
+                check_written::<T>(&values)?;
+                values
+            }
         };
-        if let Some(Conflict { action: ConflictAction::Update(set), .. }) = &conflict
-            && set.is_empty()
-        {
-            return Err(ValueError::NothingToSet { table: T::NAME.into() });
+        if let Some(Conflict { action: ConflictAction::Update(set), .. }) = &conflict {
+            if set.is_empty() {
+                return Err(ValueError::NothingToSet { table: T::NAME.into() });
+            }
+            check_written::<T>(set)?;
         }
         let insert = ast::Insert { table: T::NAME.into(), values, conflict };
         Self::build(|writer| writer.insert(&insert))

@@ -11,7 +11,7 @@ mod insert;
 mod update;
 
 use crate::ast::{self, Checker, SqlWriter, StatementError};
-use crate::{TableDef, Value, ValueError, sql};
+use crate::{Table, TableDef, Value, ValueError, sql};
 
 pub use delete::Delete;
 pub use dynamic::TableWrite;
@@ -62,4 +62,16 @@ impl Write {
         let (sql, binds) = writer.finish();
         Ok(Self { sql: WriteSql::Built(sql.into()), binds })
     }
+}
+
+/// Refuses to give values to columns of table `T` that are generated.
+fn check_written<T: Table>(set: &[ast::Set]) -> Result<(), ValueError> {
+    if T::WRITTEN.len() == T::COLUMNS.len() {
+        return Ok(());
+    }
+    let is_generated = |set: &&ast::Set| !T::WRITTEN.contains(&&*set.column);
+    set.iter().find(is_generated).map_or(Ok(()), |set| {
+        let (table, column) = (T::NAME.into(), set.column.to_string());
+        Err(ValueError::GeneratedColumn { table, column })
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::Write;
+use super::{Write, check_written};
 use crate::expr::{IntoExpr, Operand};
 use crate::query::Source;
 use crate::{Column, Table, ValueError, ast};
@@ -50,11 +50,7 @@ impl<T: Table> Update<T> {
 
     /// Keeps to the rows for which the condition holds; without a filter, all rows are updated.
     pub fn filter<I>(mut self, condition: impl IntoExpr<T, bool, I>) -> Self {
-        let condition = condition.into_expr().into_ast();
-        self.ast.filter = Some(match self.ast.filter {
-            None => condition,
-            Some(before) => before.and(condition),
-        });
+        condition.into_expr().into_ast().narrow(&mut self.ast.filter);
         self
     }
 }
@@ -66,6 +62,7 @@ impl<T: Table> TryFrom<Update<T>> for Write {
         if update.ast.set.is_empty() {
             return Err(ValueError::NothingToSet { table: T::NAME.into() });
         }
+        check_written::<T>(&update.ast.set)?;
         Self::build(|writer| writer.update(&update.ast))
     }
 }

@@ -1,8 +1,8 @@
 //! Moments in both forms, and numbers at the edges of what SQLite has.
 
 use livestore_sqlite::{
-    ColumnDef, ColumnType, ColumnValue, DateTime, DateTimeError, DateTimeMillis, Value, ValueError,
-    jiff,
+    ColumnDef, ColumnType, ColumnValue, DateTime, DateTimeError, DateTimeMillis, Query, Select,
+    Table, Value, ValueError, jiff,
 };
 use proptest::prelude::*;
 
@@ -125,6 +125,84 @@ fn moments_written_at_run_time_are_checked_when_they_are_read() {
     assert!(refused.to_string().starts_with("column at: expected "), "{refused}");
 }
 
+/// Three rows; the last has no second moment.
+fn edges() -> livestore_sqlite::Connection {
+    let connection = database_of(vec![Edges::definition().unwrap()]);
+    let row = |id: i64, at: &str, millis: Option<&str>| Edges {
+        id,
+        big: 10 * id.unsigned_abs(),
+        narrow: id as f32 / 2.0,
+        at: moment(at),
+        millis: millis.map(|text| moment(text).into()),
+    };
+    super::support::insert(
+        &connection,
+        [
+            row(1, "1999-12-31T23:59:59.999Z", Some("2030-01-01T00:00:00Z")),
+            row(2, "2026-01-02T03:04:05Z", Some("1969-07-20T20:17:40Z")),
+            row(3, "2026-01-02T03:04:05.001Z", None),
+        ],
+    );
+    connection
+}
+
+#[test]
+fn moments_and_numbers_of_all_sizes_are_compared_and_ordered_by_what_they_are() {
+    let connection = edges();
+    let ids = |select: Select<Edges>| {
+        super::support::read(&connection, &select.columns(Edges::id)).to_vec()
+    };
+    let found = |condition| ids(Edges::select().filter(condition).order_by(Edges::id));
+    let new_year = moment("2000-01-01T01:00:00+01:00");
+    assert_eq!(found(Edges::at.lt(new_year)), [1]);
+    assert_eq!(found(Edges::at.between(new_year, moment("2026-01-02T03:04:05Z"))), [2]);
+    assert_eq!(found(Edges::at.is_in([moment("2026-01-02T04:04:05+01:00")])), [2]);
+    assert_eq!(found(Edges::millis.gt(DateTimeMillis::from(new_year))), [1]);
+    assert_eq!(found(Edges::millis.eq(None)), [3]);
+    assert_eq!(
+        found(
+            Edges::millis
+                .coalesce(DateTimeMillis::from(new_year))
+                .le(DateTimeMillis::from(new_year))
+        ),
+        [2, 3]
+    );
+    assert_eq!(found(Edges::big.between(11, 20)), [2]);
+    assert_eq!(found(Edges::big.to_integer().gt(Edges::id)), [1, 2, 3]);
+    assert_eq!(found(Edges::narrow.le(1.0)), [1, 2]);
+    assert_eq!(ids(Edges::select().order_by(Edges::at.desc())), [3, 2, 1]);
+    assert_eq!(ids(Edges::select().order_by(Edges::millis.asc().nulls_last())), [2, 1, 3]);
+    assert_eq!(ids(Edges::select().order_by(Edges::big.desc())), [3, 2, 1]);
+    let too_large = Edges::select().filter(Edges::big.lt(u64::MAX)).compile();
+    assert_eq!(
+        too_large,
+        Err(ValueError::IntegerTooLarge { column: "big".into(), value: u64::MAX })
+    );
+}
+
+#[test]
+fn moments_and_numbers_of_all_sizes_have_extremes_and_numbers_sums() {
+    let connection = edges();
+    let extremes = (Edges::at.min(), Edges::at.max(), Edges::millis.min(), Edges::millis.max());
+    let all = Edges::select().columns(extremes);
+    let (first, last): (DateTime, DateTime) =
+        (moment("1999-12-31T23:59:59.999Z"), moment("2026-01-02T03:04:05.001Z"));
+    let (early, late) = (moment("1969-07-20T20:17:40Z"), moment("2030-01-01T00:00:00Z"));
+    assert_eq!(
+        super::support::read(&connection, &all)[0],
+        (Some(first), Some(last), Some(early.into()), Some(late.into()))
+    );
+    let sums = (Edges::big.sum(), Edges::big.avg(), Edges::big.max(), Edges::narrow.sum());
+    let all = Edges::select().columns(sums);
+    assert_eq!(
+        super::support::read(&connection, &all)[0],
+        (Some(60), Some(20.0), Some(30_u64), Some(3.0))
+    );
+    let of_none =
+        Edges::select().filter(Edges::id.gt(9)).columns((Edges::at.max(), Edges::big.sum()));
+    assert_eq!(super::support::read(&connection, &of_none)[0], (None, None));
+}
+
 fn any_moment() -> impl Strategy<Value = DateTime> {
     let (first, last) = (moment(FIRST).millis(), moment(LAST).millis());
     (first..=last).prop_map(|ms| DateTime::from_millis(ms).unwrap())
@@ -158,9 +236,9 @@ proptest! {
     ) {
         prop_assume!(!narrow.is_nan());
         let row = Edges { id: 1, big, narrow, at, millis: millis.map(Into::into) };
-        let connection = database_of(vec![<Edges as livestore_sqlite::Table>::definition().unwrap()]);
+        let connection = database_of(vec![Edges::definition().unwrap()]);
         super::support::insert(&connection, [row.clone()]);
-        let rows = super::support::read(&connection, &<Edges as livestore_sqlite::Table>::select());
+        let rows = super::support::read(&connection, &Edges::select());
         prop_assert_eq!(&rows[0], &row);
     }
 }

@@ -42,6 +42,40 @@ fn materializers_calculate_with_moments_as_apps_do() {
 }
 
 #[test]
+fn a_result_without_a_name_is_named_after_what_the_materializer_wrote() {
+    let (connection, _) = database();
+    let sql =
+        "SELECT Date('2026-01-02'), 1 + unixepoch ( time('00:00:01') ), '__livestore_date(1)'";
+    let (app, found) =
+        (connection.read().query(&Sql::new(sql)).unwrap(), materialize(&connection, sql).unwrap());
+    assert_eq!(found, app);
+    assert_eq!(found[0].get::<String>("Date('2026-01-02')").unwrap(), "2026-01-02");
+    let query = livestore_sqlite::query_as::<i64>("SELECT date('2026-01-02')");
+    let read = || connection.write(Scope::Synced).read();
+    let wrong = read().query(&query).unwrap_err().to_string();
+    assert!(wrong.starts_with("column date('2026-01-02'): expected i64"), "{wrong}");
+    let none = livestore_sqlite::query_as::<i64>("SELECT 1 WHERE date(1) = 2").first_or_error();
+    let none = read().query(&none).unwrap_err().to_string();
+    assert!(none.contains("(in: SELECT 1 WHERE date(1) = 2)"), "{none}");
+}
+
+#[test]
+fn tables_of_a_query_may_be_named_after_date_functions() {
+    let (connection, _) = database();
+    for sql in [
+        "WITH date(d) AS (SELECT 5) SELECT d FROM date",
+        "WITH date(d) AS NOT MATERIALIZED (SELECT (5)), time (t) AS materialized (SELECT d FROM date) SELECT t AS d FROM time",
+        "WITH date /* a day */ (d) -- and its\nAS (SELECT date('2026-01-02')) SELECT d FROM date",
+        "WITH date AS (SELECT 5 AS d) SELECT date.d FROM date",
+        "WITH RECURSIVE time(d) AS (SELECT 1 UNION ALL SELECT d + 1 FROM time WHERE d < 3) SELECT d FROM time",
+        "SELECT date(1) AS materialized, date(1) AS \"(\", date(1) AS d, (date(1)) AS e",
+    ] {
+        let app = connection.read().query(&Sql::new(sql)).unwrap();
+        assert_eq!(materialize(&connection, sql).unwrap(), app, "{sql}");
+    }
+}
+
+#[test]
 fn what_differs_between_clients_is_refused_wherever_it_comes_from() {
     let (connection, table) = database();
     let row = columns([("id", 1.into()), ("at", "nOw".into())]);

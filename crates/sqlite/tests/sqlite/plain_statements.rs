@@ -77,6 +77,31 @@ fn a_selection_without_columns_reads_all_of_all_tables() {
 }
 
 #[test]
+fn a_case_and_a_cast_come_from_json_as_well() {
+    let connection = filled();
+    let count = r#"{"column": {"name": "count"}}"#;
+    let case = |condition: &str, otherwise: &str| {
+        let text = format!(r#"{{"cast": {{"expr": {count}, "to": "text"}}}}"#);
+        format!(
+            r#"{{"from": {{"table": "counters"}}, "limit": 2, "columns": [{{"expr": {{"case": {{
+                "whens": [{{"condition": {condition}, "value": {text}}}]{otherwise}}}}}}}]}}"#
+        )
+    };
+    let less = format!(
+        r#"{{"compare": {{"operator": "less", "left": {count}, "right": {{"value": 20}}}}}}"#
+    );
+    assert_eq!(rows(&connection, &case(&less, "")), [["10".into()], [Value::Null]]);
+    let with = case(&less, r#", "otherwise": {"value": "many"}"#);
+    assert_eq!(rows(&connection, &with), [["10".into()], ["many".into()]]);
+    for wrong in [
+        case(r#"{"column": {"name": "absent"}}"#, ""),
+        case(&less, r#", "otherwise": {"column": {"name": "absent"}}"#),
+    ] {
+        assert!(matches!(select(&wrong), Err(StatementError::UnknownColumn { .. })), "{wrong}");
+    }
+}
+
+#[test]
 fn writes_from_json_insert_update_and_delete() {
     let connection = filled();
     write(

@@ -1,7 +1,8 @@
 //! What the builder can say: expressions, joins, groups, sub-queries.
 
 use livestore_sqlite::{
-    Collation, Connection, Expr, Json, Query, Sql, SqliteError, Table, alias, count_rows, value,
+    Collation, Connection, Expr, Json, Query, Sql, SqliteError, Table, alias, case, count_rows,
+    value,
 };
 
 use super::support::{
@@ -187,8 +188,51 @@ fn a_left_join_keeps_rows_without_a_partner() {
     assert_eq!(found, [("a", Some(1)), ("a", Some(3)), ("b", Some(4)), ("c", None)]);
     let alone = joined.clone().filter(Comment::id.is_null()).columns(Todo::id);
     assert_eq!(values(&connection, alone), ["c"]);
-    let texts = joined.columns(Comment::text.optional());
-    assert_eq!(values(&connection, texts)[3], None);
+}
+
+#[test]
+fn columns_of_a_left_joined_table_are_optional() {
+    let connection = comments();
+    let on = || Comment::todo.eq(Todo::id).and(Comment::stars.is_not_null());
+    let joined = Todo::select().left_join::<Comment>(on()).order_by(Todo::id).order_by(Comment::id);
+    let texts: Vec<Option<String>> = values(&connection, joined.clone().columns(Comment::text));
+    assert_eq!(texts[2..], [Some("fourth  ".into()), None]);
+    let columns = (Todo::id, Comment::stars, Comment::text.trim().upper(), Comment::id.times(2));
+    let rows = values(&connection, joined.clone().columns(columns));
+    assert_eq!(rows[2], ("b".into(), Some(2), Some("FOURTH".into()), Some(8)));
+    assert_eq!(rows[3], ("c".into(), None, None, None));
+    let names: Vec<String> =
+        values(&connection, joined.clone().columns(Comment::text.lower().coalesce("none")));
+    assert_eq!(names[3], "none");
+    // Also from inside a sub-query.
+    let around = Counter::select().within::<(Todo, Option<Comment>)>().columns(Comment::text);
+    let texts: Vec<Option<String>> = values(&connection, joined.columns(around.scalar()));
+    assert_eq!(texts, [None, None, None, None], "there is no counter");
+}
+
+#[test]
+fn an_expression_that_is_null_against_its_type_says_what_to_do() {
+    let connection = comments();
+    let on = Comment::todo.eq(Todo::id);
+    let joined = Todo::select().left_join::<Comment>(on).order_by(Todo::id.desc());
+    let read = |query| connection.read().query::<livestore_sqlite::Select<_, i64>>(&query);
+    let twice = (Comment::id * 2).lift();
+    let error = read(joined.clone().columns(twice.clone())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "column \"comments\".\"id\" * ?: expected i64, found null; read it as an Option, which \
+         `optional()` makes of an expression"
+    );
+    assert_eq!(values(&connection, joined.columns(twice.optional()))[0], None);
+    let by_zero = Comment::select().columns((Comment::id, Comment::id / 0));
+    let error = connection.read().query(&by_zero).unwrap_err().to_string();
+    assert!(
+        error.starts_with("column \"comments\".\"id\" / ?: expected i64, found null"),
+        "{error}"
+    );
+    let raw = livestore_sqlite::query_as::<(i64, i64)>("SELECT id, stars FROM comments");
+    let error = connection.read().query(&raw).unwrap_err().to_string();
+    assert!(error.starts_with("column stars: expected i64, found null; read it"), "{error}");
 }
 
 #[test]
@@ -218,7 +262,7 @@ fn groups_have_counts_sums_and_extremes() {
             count_rows(),
             Comment::stars.count(),
             Comment::stars.sum(),
-            Comment::stars.max().flatten(),
+            Comment::stars.max(),
             Comment::text.group_concat("+"),
         ))
         .group_by(Comment::todo)
@@ -388,4 +432,46 @@ fn a_joined_query_depends_on_all_of_its_tables() {
     let nested = Todo::select().filter(!Edge::select().exists());
     let read = of(&|| connection.read().tables_read(&nested).unwrap());
     assert_eq!(read, ["edges", "todos"]);
+}
+
+#[test]
+fn a_case_takes_the_value_of_the_first_condition_that_holds() {
+    let connection = comments();
+    let all = || Comment::select().order_by(Comment::id);
+    let rating = || {
+        case::<_, String>().when(Comment::stars.gt(4), "good").when(Comment::stars.gt(1), "fair")
+    };
+    let texts: Vec<String> = values(&connection, all().columns(rating().otherwise(Comment::text)));
+    assert_eq!(texts, ["good", "second", "fair", "fair"]);
+    let texts: Vec<Option<String>> = values(&connection, all().columns(rating().or_null()));
+    assert_eq!(texts[..2], [Some("good".into()), None]);
+    // In filters, orders, groups and aggregates, like every expression.
+    let is_early = case().when(Comment::id.lt(3), true).otherwise(Comment::stars.eq(2));
+    let early = all().filter(is_early).columns(Comment::id);
+    assert_eq!(values(&connection, early), [1, 2, 3, 4]);
+    let last = case::<_, i64>().when(Comment::id.eq(1), 9).otherwise(Comment::id);
+    let ordered = Comment::select().order_by(last).columns(Comment::id);
+    assert_eq!(values(&connection, ordered), [2, 3, 4, 1]);
+    let good = case::<_, i64>().when(Comment::stars.gt(4), 1).otherwise(0);
+    assert_eq!(values(&connection, Comment::select().columns(good.sum())), [Some(1)]);
+    let owner = case::<_, Option<i64>>().when(Comment::id.gt(2), Comment::parent).otherwise(0);
+    let joined = all().left_join::<Todo>(Todo::id.eq(Comment::todo)).columns(owner);
+    assert_eq!(values(&connection, joined), [Some(0), Some(0), Some(1), Some(3)]);
+    // Without a condition, there is only what stands otherwise.
+    assert_eq!(values(&connection, all().limit(1).columns(case::<_, i64>().otherwise(5))), [5]);
+    assert_eq!(values(&connection, all().limit(1).columns(case::<_, i64>().or_null())), [None]);
+}
+
+#[test]
+fn casts_turn_values_into_others_as_sql_does() {
+    let connection = comments();
+    let all = Comment::select().order_by(Comment::id).limit(2);
+    let texts = values(&connection, all.clone().columns(Comment::stars.to_text()));
+    assert_eq!(texts, [Some("5".into()), None]);
+    let half = (Comment::id.to_real() / 2.0).to_integer();
+    assert_eq!(values(&connection, all.clone().columns(half)), [Some(0), Some(1)]);
+    assert_eq!(values(&connection, all.clone().columns(Comment::text.to_integer())), [Some(0); 2]);
+    let text = value::<_, String>(" 12.5 apples".into());
+    let number: Vec<Option<f64>> = values(&connection, all.columns(text.to_real()));
+    assert_eq!(number, [Some(12.5); 2]);
 }

@@ -1,6 +1,9 @@
 //! Inserts that meet other rows, and writes with expressions.
 
-use livestore_sqlite::{SqliteError, Table, ValueError, Write, count_rows, excluded};
+use livestore_sqlite::{
+    ColumnDef, ColumnType, DynSelect, Query, SqliteError, StatementError, Table, TableDef,
+    TableError, ValueError, Write, count_rows, excluded,
+};
 
 use super::support::{
     Counter, Edge, Todo, counter, database, ids_where, insert, read, todo, write,
@@ -134,4 +137,41 @@ fn a_write_with_a_sub_query_reads_no_table_out_of_scope() {
     let drafts = Draft::select().columns(count_rows()).scalar();
     let refused = write(&connection, Counter::update().set(Counter::count, drafts));
     assert!(matches!(refused, Err(SqliteError::OutOfScope { .. })), "{refused:?}");
+}
+
+#[test]
+fn the_row_that_was_to_be_inserted_exists_in_upserts_alone() {
+    let connection = counters();
+    let new = || excluded(Counter::count);
+    let error = ValueError::ExcludedOutsideUpsert { column: "count".into() };
+    let row = Counter::insert_columns([Counter::id.set(1), Counter::count.set(new())]);
+    let filtered = Counter::select().filter(new().gt(1));
+    for refused in [
+        Write::try_from(Counter::update().set(Counter::count, new())).map(drop),
+        Write::try_from(Counter::delete().filter(new().gt(1))).map(drop),
+        Write::try_from(row).map(drop),
+        filtered.clone().compile().map(drop),
+    ] {
+        assert_eq!(refused, Err(error.clone()));
+    }
+    let refused = connection.read().query(&filtered).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "`excluded` has column count of the row that an upsert was to insert; use it in \
+         `on_conflict(…).update(…)` alone"
+    );
+    // A sub-query there can name it.
+    insert(&connection, [todo("a")]);
+    let as_many = Todo::select().within::<Counter>().columns(new().lift());
+    let upsert = Counter::insert(counter(1, "z", 7)).on_conflict(Counter::id);
+    let upsert = upsert.update([Counter::count.set(as_many.scalar())]);
+    write(&connection, upsert).unwrap();
+    assert_eq!(rows(&connection)[0], counter(1, "a", 7));
+
+    let named = TableDef::new("Excluded", [ColumnDef::new("id", ColumnType::Text).primary_key()]);
+    assert!(matches!(named, Err(TableError::InvalidName { .. })), "{named:?}");
+    let mut select = Counter::select().into_ast();
+    select.from.alias = Some("excluded".into());
+    let refused = DynSelect::new(select, &super::support::definitions()).unwrap_err();
+    assert!(matches!(refused, StatementError::InvalidName { .. }), "{refused}");
 }
