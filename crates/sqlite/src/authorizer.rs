@@ -264,7 +264,7 @@ impl Authorizer {
     /// What is denied always fails, but not always with the code for it: a function does so with
     /// a plain error, and some statements ask only while they run.
     pub(crate) fn explain(&self, mode: Mode, error: rusqlite::Error, sql: &str) -> SqliteError {
-        let text = || Some(crate::sql::without_mark(sql).into());
+        let text = || Some(crate::sql::as_written(sql).into());
         match self.lock().denied.take() {
             Some(Denial::Action(what)) => {
                 SqliteError::Denied { what, mode: mode.name(), sql: text() }

@@ -188,12 +188,12 @@ fn advice(table: &str, scope: Scope, access: TableAccess, event: Scope) -> Strin
 
 impl SqliteError {
     pub(crate) fn new(source: rusqlite::Error, marked_sql: &str) -> Self {
-        let sql = crate::sql::without_mark(marked_sql);
+        let sql = crate::sql::as_written(marked_sql);
         let source = match source {
             // It would repeat the whole statement, with our mark in front.
             rusqlite::Error::SqlInputError { error, msg, offset, .. } => {
-                let mark_len = marked_sql.len() - sql.len();
-                let offset = usize::try_from(offset).unwrap_or(0).saturating_sub(mark_len);
+                let before = usize::try_from(offset).ok().and_then(|end| marked_sql.get(..end));
+                let offset = before.map_or(0, |before| crate::sql::as_written(before).len());
                 rusqlite::Error::SqliteFailure(error, Some(format!("{msg} at byte {offset}")))
             }
             other => other,

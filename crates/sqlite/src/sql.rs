@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::date_functions::without_pure_dates;
 use crate::{Scope, Value};
 
 /// Stands in front of statements prepared for [`StateRead`](crate::StateRead).
@@ -62,6 +63,16 @@ pub(crate) fn mark_write_for(event: Scope, marked: &str) -> Cow<'_, str> {
 /// Removes the mark again.
 pub(crate) fn without_mark(sql: &str) -> &str {
     MARKS.iter().find_map(|mark| sql.strip_prefix(mark)).unwrap_or(sql)
+}
+
+/// Returns what somebody wrote of a marked statement, for messages.
+pub(crate) fn as_written(marked: &str) -> Cow<'_, str> {
+    let sql = without_mark(marked);
+    let is_pure = [SYNCED_READ_MARK, CLIENT_READ_MARK, MEMORY_READ_MARK];
+    if is_pure.iter().any(|mark| marked.starts_with(mark)) {
+        return without_pure_dates(sql);
+    }
+    sql.into()
 }
 
 /// Writes a value as an SQL literal that reads back as the same value.

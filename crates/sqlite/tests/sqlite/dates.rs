@@ -57,6 +57,9 @@ fn a_result_without_a_name_is_named_after_what_the_materializer_wrote() {
     let none = livestore_sqlite::query_as::<i64>("SELECT 1 WHERE date(1) = 2").first_or_error();
     let none = read().query(&none).unwrap_err().to_string();
     assert!(none.contains("(in: SELECT 1 WHERE date(1) = 2)"), "{none}");
+    let wrong = materialize(&connection, "SELECT date(1), absent").unwrap_err().to_string();
+    let expected = "no such column: absent at byte 16 (in: SELECT date(1), absent)";
+    assert!(wrong.ends_with(expected), "{wrong}");
 }
 
 #[test]
