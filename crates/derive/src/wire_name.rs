@@ -67,9 +67,9 @@ fn joined(name: &str, first_too: bool) -> String {
     let mut joined = String::new();
     for word in name.split('_') {
         let mut letters = word.chars();
-        let first = letters.next().map(|letter| match joined.is_empty() && !first_too {
-            true => letter.to_ascii_lowercase(),
-            false => letter.to_ascii_uppercase(),
+        let is_small = joined.is_empty() && !first_too;
+        let first = letters.next().map(|letter| {
+            if is_small { letter.to_ascii_lowercase() } else { letter.to_ascii_uppercase() }
         });
         joined.extend(first.into_iter().chain(letters));
     }

@@ -11,13 +11,14 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use crate::capture::FUNCTION as CAPTURE;
 use crate::date_functions::{is_date_function, is_pure_date_function};
+use crate::denial::Denial;
 use crate::{Scope, SqliteError, TableAccess, TableDef};
 
 /// In front of every name that is LiveStore's own.
 pub(crate) const OWN_PREFIX: &str = "__livestore";
 
 /// Tells whether a name is LiveStore's own, in whatever case a statement spells it.
-fn is_own(name: &str) -> bool {
+pub(crate) fn is_own(name: &str) -> bool {
     name.get(..OWN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX))
 }
 
@@ -37,7 +38,7 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::System => "LiveStore's own statements",
             Self::Define => "a table definition",
@@ -156,15 +157,6 @@ enum FullTextPart {
     Trigger,
 }
 
-/// Why a statement is refused.
-#[derive(Debug)]
-enum Denial {
-    /// No statement of its view may do this.
-    Action(String),
-    /// The event may not touch the table.
-    Scope { table: String, scope: Scope, access: TableAccess, event: Scope },
-}
-
 /// The connection's end of the authorizer.
 #[derive(Debug, Clone)]
 pub(crate) struct Authorizer(Arc<Mutex<State>>);
@@ -240,7 +232,7 @@ impl Authorizer {
         state.in_doubt = false;
         let is_allowed = state.decide(context) == Authorization::Allow;
         if is_allowed && state.in_doubt {
-            state.denied = Some(describe(action));
+            state.denied = Some(Denial::action(state.mode, action));
             return false;
         }
         is_allowed
@@ -256,7 +248,8 @@ impl Authorizer {
 
     /// Notes what a function refuses to do, for the error that it fails its statement with.
     pub(crate) fn deny(&self, what: String) {
-        self.lock().denied = Some(Denial::Action(what));
+        let mut state = self.lock();
+        state.denied = Some(Denial::of_event(state.mode, what));
     }
 
     /// Turns SQLite's bare "not authorized" into what was tried and where.
@@ -264,14 +257,8 @@ impl Authorizer {
     /// What is denied always fails, but not always with the code for it: a function does so with
     /// a plain error, and some statements ask only while they run.
     pub(crate) fn explain(&self, mode: Mode, error: rusqlite::Error, sql: &str) -> SqliteError {
-        let text = || Some(crate::sql::as_written(sql).into());
         match self.lock().denied.take() {
-            Some(Denial::Action(what)) => {
-                SqliteError::Denied { what, mode: mode.name(), sql: text() }
-            }
-            Some(Denial::Scope { table, scope, access, event }) => {
-                SqliteError::OutOfScope { table, scope, access, event, sql: text() }
-            }
+            Some(denial) => denial.into_error(mode, sql),
             None => SqliteError::new(error, sql),
         }
     }
@@ -318,8 +305,8 @@ impl State {
                 self.deny_table_read(event, table_name, column_name, context.database_name)
             }
             AuthAction::Function { function_name } if is_pure_date_function(function_name) => None,
-            AuthAction::Function { function_name } => deny_function(function_name),
-            other => Some(describe(other)),
+            AuthAction::Function { function_name } => deny_function(self.mode, function_name),
+            other => Some(Denial::action(self.mode, other)),
         }
     }
 
@@ -333,7 +320,8 @@ impl State {
         let Some(scope) = self.scope_of(table_name) else {
             if self.full_text_part(table_name).is_some() {
                 // Ranks are calculated by the machine's own mathematics.
-                return Some(describe(AuthAction::Read { table_name, column_name }));
+                let action = AuthAction::Read { table_name, column_name };
+                return Some(Denial::action(self.mode, action));
             }
             if matches!(table_name, "json_each" | "json_tree") {
                 return None;
@@ -345,7 +333,7 @@ impl State {
                 && !table_name.to_ascii_lowercase().starts_with("sqlite_");
             self.in_doubt |= may_be_common;
             let action = AuthAction::Read { table_name, column_name };
-            return (!may_be_common).then(|| describe(action));
+            return (!may_be_common).then(|| Denial::action(self.mode, action));
         };
         if !event.may_read(scope) {
             return Some(out_of_scope(table_name, scope, TableAccess::Read, event));
@@ -378,7 +366,7 @@ impl State {
                 Some(out_of_scope(table, scope, access, event))
             }
             Some(scope) if is_in(context.database_name, scope) => None,
-            _ => Some(describe(context.action)),
+            _ => Some(Denial::action(self.mode, context.action)),
         }
     }
 
@@ -439,14 +427,13 @@ fn deny_in_definition(action: AuthAction<'_>) -> Option<Denial> {
         // Where SQLite computes columns, checks rows and keeps indexes, it refuses the present moment
         // and the machine's time zone itself.
         AuthAction::Function { function_name } if is_date_function(function_name) => None,
-        AuthAction::Function { function_name } => deny_function(function_name),
+        AuthAction::Function { function_name } => deny_function(Mode::Define, function_name),
         _ => None,
     }
 }
 
-fn deny_function(function: &str) -> Option<Denial> {
-    let what = || format!("the function {function}, whose result may differ between clients,");
-    (!DETERMINISTIC.contains(&function)).then(|| Denial::Action(what()))
+fn deny_function(mode: Mode, function: &str) -> Option<Denial> {
+    (!DETERMINISTIC.contains(&function)).then(|| Denial::function(mode, function))
 }
 
 fn deny_in_read(action: AuthAction<'_>) -> Option<Denial> {
@@ -458,24 +445,6 @@ fn deny_in_read(action: AuthAction<'_>) -> Option<Denial> {
         {
             None
         }
-        other => Some(describe(other)),
+        other => Some(Denial::action(Mode::Read, other)),
     }
-}
-
-fn describe(action: AuthAction<'_>) -> Denial {
-    let table = |access: TableAccess, name: &str| format!("{access} table {name}");
-    Denial::Action(match action {
-        AuthAction::Read { table_name, .. } => table(TableAccess::Read, table_name),
-        AuthAction::Insert { table_name } => table(TableAccess::Insert, table_name),
-        AuthAction::Update { table_name, .. } => table(TableAccess::Update, table_name),
-        AuthAction::Delete { table_name } => table(TableAccess::Delete, table_name),
-        AuthAction::Function { function_name } => format!("the function {function_name}"),
-        AuthAction::Pragma { pragma_name, .. } => format!("PRAGMA {pragma_name}"),
-        AuthAction::Attach { .. } => "ATTACH".into(),
-        AuthAction::Detach { .. } => "DETACH".into(),
-        AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
-            "controlling transactions".into()
-        }
-        _ => "changing the database schema".into(),
-    })
 }

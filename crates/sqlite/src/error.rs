@@ -87,12 +87,14 @@ pub enum SqliteError {
         sql: Option<Box<str>>,
     },
     /// The statement does what its view may not do.
-    #[error("{what} is not allowed in {mode}{}", for_sql(.sql.as_deref()))]
+    #[error("{what} is not allowed in {mode}: {advice}{}", for_sql(.sql.as_deref()))]
     Denied {
         /// What it tried.
         what: String,
         /// Where it tried.
         mode: &'static str,
+        /// What the rule is, and what to do instead.
+        advice: &'static str,
         /// The statement.
         sql: Option<Box<str>>,
     },

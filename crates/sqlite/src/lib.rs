@@ -28,6 +28,7 @@ mod column_value;
 mod connection;
 mod date_functions;
 mod date_time;
+mod denial;
 mod description;
 mod enforcement;
 mod error;

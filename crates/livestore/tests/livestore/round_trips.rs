@@ -188,10 +188,14 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let mut checked = Checked::open(tables, Some(folder.path()));
         let (before, after) = groups.split_at(opened_after.index(groups.len()));
-        before.iter().for_each(|group| checked.commit(group));
+        for group in before {
+            checked.commit(group);
+        }
         checked.reopen(folder.path(), 0);
         checked.check();
-        after.iter().for_each(|group| checked.commit(group));
+        for group in after {
+            checked.commit(group);
+        }
         let hash = checked.store.state_hash().unwrap();
         for version in [0, 1] {
             checked.reopen(folder.path(), version);

@@ -97,7 +97,8 @@ fn a_refusal_says_what_where_and_in_which_statement() {
     let message = |view, sql| query(view, sql).unwrap_err().to_string();
     assert_eq!(
         message(connection.read(), "DELETE FROM counters"),
-        "deleting from table counters is not allowed in a query (in: DELETE FROM counters)"
+        "deleting from table counters is not allowed in a query: queries only read; commit an event \
+         whose materializer writes (in: DELETE FROM counters)"
     );
     assert!(
         message(connection.write(Scope::Synced).read(), "SELECT random()")

@@ -144,7 +144,8 @@ fn a_check_that_is_not_deterministic_is_refused() {
     assert_eq!(
         recreate("a > random()").unwrap_err().to_string().split(" (in:").next().unwrap(),
         "the function random, whose result may differ between clients, is not allowed in a table \
-         definition"
+         definition: a definition depends on its row alone; let events say the value, in a column \
+         of its own"
     );
 }
 

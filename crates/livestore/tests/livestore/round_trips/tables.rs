@@ -123,7 +123,8 @@ fn literal(value: &Value) -> String {
         Value::Real(real) => format!("{real:?}"),
         Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
         Value::Blob(bytes) => {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digits =
+                bytes.iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
             format!("x'{digits}'")
         }
     }
