@@ -56,7 +56,8 @@ impl Graph {
 
     /// Starts an effect: runs `run` now, and after each change of something that it read.
     ///
-    /// Inside a batch or another effect the first run waits until that is over.
+    /// Inside another effect, or while any thread has a batch open, the first run waits until that
+    /// is over.
     ///
     /// # Panics
     ///
@@ -64,11 +65,19 @@ impl Graph {
     pub fn effect(&self, run: impl FnMut(&Context<'_>) + Send + 'static) -> Effect {
         running::assert_may_write();
         let handle = Handle::new(self, Node::effect(Box::new(run)));
+        let id = handle.id;
         let mut state = self.lock();
-        state.pending.insert(handle.id);
-        state.echo |= running::is_inside();
+        // Left to another thread that refreshes, the first run could come after later writes.
+        let runs_here = state.refreshing && state.batches == 0 && !running::is_inside();
+        if !runs_here {
+            state.pending.insert(id);
+            state.echo |= running::is_inside();
+        }
         drop(state);
         let effect = Effect::new(handle);
+        if runs_here && let Err(panic) = self.run_effect(id) {
+            resume_unwind(panic);
+        }
         self.refresh();
         effect
     }
@@ -100,6 +109,21 @@ impl Graph {
     ///
     /// If an effect panics, if a source is of another graph, or inside a computed.
     pub fn mark_changed<'a>(&self, sources: impl IntoIterator<Item = &'a Source>) {
+        self.mark_changed_then(sources, || ());
+    }
+
+    /// Marks sources as changed, all at once, and does something else before the refresh.
+    ///
+    /// Another thread may run effects before that; they see the change.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::mark_changed`] does.
+    pub fn mark_changed_then<'a>(
+        &self,
+        sources: impl IntoIterator<Item = &'a Source>,
+        then: impl FnOnce(),
+    ) {
         running::assert_may_write();
         let ids: Vec<NodeId> = sources.into_iter().map(|source| source.id_in(self)).collect();
         let mut state = self.lock();
@@ -109,6 +133,7 @@ impl Graph {
             state.echo |= running::is_inside();
         }
         drop(state);
+        then();
         self.refresh();
     }
 

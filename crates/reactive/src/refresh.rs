@@ -95,8 +95,9 @@ impl Graph {
 
     /// Runs an effect if something that it read has changed in value.
     ///
-    /// Only called by the refreshing thread, so never twice at a time.
-    fn run_effect(&self, id: NodeId) -> Result<(), Panic> {
+    /// Only called by the refreshing thread, and for a new effect by the thread that makes it, so
+    /// never twice at a time.
+    pub(crate) fn run_effect(&self, id: NodeId) -> Result<(), Panic> {
         for _ in 0..ATTEMPTS {
             match self.settle(id) {
                 Settled::Fresh => return Ok(()),

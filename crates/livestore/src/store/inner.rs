@@ -88,10 +88,7 @@ impl Inner {
         } else {
             // Live queries are marked before anybody else can read the new state, so that none is
             // ever older than a query run afresh; subscribers are called when the lock is gone.
-            self.graph.batch(|| {
-                self.graph.mark_changed(sources);
-                drop(replica);
-            });
+            self.graph.mark_changed_then(sources, || drop(replica));
         }
         wakers.into_iter().for_each(Waker::wake);
         if has_unknown {

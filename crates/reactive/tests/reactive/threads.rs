@@ -76,6 +76,53 @@ fn a_get_sees_the_sets_made_before_it_on_its_thread() {
 }
 
 #[test]
+fn a_new_effect_runs_at_once_also_while_another_thread_runs_effects() {
+    let graph = Graph::new();
+    let (signal, slow) = (graph.signal(0), graph.signal(0));
+    let (started, has_started) = channel();
+    let (end, ends) = channel::<()>();
+    let _slow = graph.effect({
+        let slow = slow.clone();
+        move |cx| {
+            if cx.get(&slow) > 0 {
+                started.send(()).unwrap();
+                ends.recv().unwrap();
+            }
+        }
+    });
+    thread::scope(|scope| {
+        scope.spawn(|| slow.set(1));
+        has_started.recv().unwrap();
+        let (effect, log) = observe(&graph, &signal);
+        assert_eq!(log.take(), [0], "the first run is left to nobody");
+        signal.set(1);
+        assert_eq!(log.take(), [], "all others are left to the thread that refreshes");
+        end.send(()).unwrap();
+        while log.take() != [1] {
+            thread::yield_now();
+        }
+        drop(effect);
+    });
+}
+
+#[test]
+fn what_is_to_be_done_before_effects_run_is_done() {
+    let graph = Graph::new();
+    let source = Arc::new(graph.source());
+    let is_done = Arc::new(AtomicBool::new(false));
+    let log = Log::new();
+    let _effect = graph.effect({
+        let (source, is_done, log) = (Arc::clone(&source), Arc::clone(&is_done), log.clone());
+        move |cx| {
+            cx.track(&source);
+            log.push(is_done.load(Ordering::Relaxed));
+        }
+    });
+    graph.mark_changed_then([&*source], || is_done.store(true, Ordering::Relaxed));
+    assert_eq!(log.take(), [false, true]);
+}
+
+#[test]
 fn no_effect_sees_half_of_another_threads_batch() {
     let graph = Graph::new();
     let (a, b, unrelated) = (graph.signal(0), graph.signal(0), graph.signal(0));
