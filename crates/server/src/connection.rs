@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::ws::{Utf8Bytes, WebSocket};
 use livestore_core::protocol::{GoodbyeReason, Hello, Page, ServerMessage};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::handshake;
 use crate::seat::Hold;
@@ -53,8 +53,14 @@ async fn converse(wire: &mut Wire, shared: &Arc<Shared>) -> End {
     };
     let span = tracing::Span::current();
     span.record("store", hello.store_id.as_str()).record("client", hello.client_id.as_str());
-    let seat = shared.seats.take(&hello.store_id, &hello.client_id).await;
-    let Some(mut seat) = seat else { return session::superseded().into() };
+    shared.writer.settle().await;
+    let seat = shared.seats.take(&hello.store_id, &hello.client_id);
+    let mut seat = match timeout(shared.timing.hello, seat).await {
+        Ok(Some(seat)) => seat,
+        Ok(None) => return session::superseded().into(),
+        // The writer is stuck, or may still take a push of the conversation before.
+        Err(_) => return session::storage_failed().into(),
+    };
     let hold = seat.hold();
     tokio::select! {
         biased;

@@ -34,8 +34,14 @@ pub(crate) struct Seated {
 /// Keeps a seat occupied, beyond the conversation if need be.
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
-    _permit: Arc<OwnedSemaphorePermit>,
-    // Whoever wants the seat finds this one as long as it is occupied.
+    _occupied: Arc<Occupied>,
+}
+
+#[derive(Debug)]
+struct Occupied {
+    // Fields are dropped in this order: whoever finds no seat any more to wait for must not come
+    // before this one is free.
+    _permit: OwnedSemaphorePermit,
     _seat: Arc<Seat>,
 }
 
@@ -56,7 +62,7 @@ impl Seats {
             () = later_than(&mut newest, number) => return None,
             permit = Arc::clone(&seat.free).acquire_owned() => permit.ok()?,
         };
-        let hold = Hold { _permit: Arc::new(permit), _seat: seat };
+        let hold = Hold { _occupied: Arc::new(Occupied { _permit: permit, _seat: seat }) };
         Some(Seated { number, newest, hold })
     }
 

@@ -30,8 +30,11 @@ pub trait LogStorage: Send {
     /// # Errors
     ///
     /// On an error nothing of the batch was taken, as far as the storage can tell, and nothing of
-    /// it may be acknowledged. A crash may bring it back, but no reader is shown any of it before
-    /// it is durable. The storage stays usable.
+    /// it may be acknowledged. The storage stays usable.
+    ///
+    /// After [`StorageError::Unsettled`] a crash may bring it back, until a later call has
+    /// succeeded, if only one with an empty batch. No reader is shown any of it before it is
+    /// durable.
     fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError>;
 
     /// Opens one more reader.
@@ -159,6 +162,12 @@ pub enum StorageError {
         found: i32,
         /// The format of this server.
         known: i32,
+    },
+    /// A commit failed, and what it wrote is still there.
+    #[error("{source}; after a crash, what was to be written may be in the log")]
+    Unsettled {
+        /// Why it failed.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The file system cannot hold the database safely.
     #[error(

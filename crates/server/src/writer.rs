@@ -36,6 +36,7 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 enum Job {
     Append(AppendRequest, Hold, oneshot::Sender<Result<AppendOutcome, WriteFailed>>),
+    Settle,
     Stop,
 }
 
@@ -76,6 +77,14 @@ impl Writer {
         outcome.await.map_err(|_| WriteFailed)?
     }
 
+    /// Makes sure that pushes which failed do not come back, if there are any.
+    pub(crate) async fn settle(&self) {
+        if self.health() == WriterHealth::Failing {
+            // An error means that it has ended; then there is nothing to be settled any more.
+            let _ = self.jobs.send(Job::Settle).await;
+        }
+    }
+
     /// Ends the thread after everything that is queued.
     pub(crate) async fn stop(&self) {
         // An error means that it has ended already.
@@ -99,6 +108,7 @@ struct Batch {
     holds: Vec<Hold>,
     replies: Vec<oneshot::Sender<Result<AppendOutcome, WriteFailed>>>,
     bytes: usize,
+    settles: bool,
     is_last: bool,
 }
 
@@ -111,6 +121,7 @@ impl Batch {
                 self.holds.push(hold);
                 self.replies.push(reply);
             }
+            Job::Settle => self.settles = true,
             Job::Stop => self.is_last = true,
         }
     }
@@ -126,6 +137,9 @@ fn run(
     stores: &Stores,
     failing: &AtomicBool,
 ) {
+    // The seats of those whose pushes have failed, and may come back until another transaction has
+    // succeeded.
+    let mut unsettled = Vec::new();
     while let Some(job) = queue.blocking_recv() {
         let mut batch = Batch::default();
         batch.add(job);
@@ -135,9 +149,14 @@ fn run(
             batch.add(job);
         }
         let is_last = batch.is_last;
-        if !batch.requests.is_empty() {
+        if !batch.requests.is_empty() || batch.settles && !unsettled.is_empty() {
             let outcomes = append(storage.as_mut(), &batch.requests);
             failing.store(outcomes.is_err(), Ordering::Relaxed);
+            match outcomes {
+                Ok(_) => unsettled.clear(),
+                Err(StorageError::Unsettled { .. }) => unsettled.append(&mut batch.holds),
+                Err(_) => {}
+            }
             answer(batch, outcomes, stores);
         }
         if is_last {
@@ -149,7 +168,7 @@ fn run(
 fn append(
     storage: &mut dyn LogStorage,
     requests: &[AppendRequest],
-) -> Result<Vec<AppendOutcome>, WriteFailed> {
+) -> Result<Vec<AppendOutcome>, StorageError> {
     let outcomes = storage.append(requests).and_then(|outcomes| {
         if outcomes.len() == requests.len() {
             return Ok(outcomes);
@@ -157,14 +176,13 @@ fn append(
         let what = format!("{} outcomes for {} requests", outcomes.len(), requests.len());
         Err(StorageError::Database { source: what.into() })
     });
-    outcomes.map_err(|error| {
+    outcomes.inspect_err(|error| {
         tracing::error!(%error, pushes = requests.len(), "a transaction failed");
-        WriteFailed
     })
 }
 
 /// Answers first and publishes then, so that an author learns of its groups from the answer.
-fn answer(batch: Batch, outcomes: Result<Vec<AppendOutcome>, WriteFailed>, stores: &Stores) {
+fn answer(batch: Batch, outcomes: Result<Vec<AppendOutcome>, StorageError>, stores: &Stores) {
     let Ok(outcomes) = outcomes else {
         for reply in batch.replies {
             let _ = reply.send(Err(WriteFailed));

@@ -30,6 +30,8 @@ pub struct SqliteStorage {
     connection: Connection,
     place: Place,
     checkpoints: Checkpoints,
+    /// A commit has failed, and nothing has taken its place yet.
+    may_come_back: bool,
     backend_id: BackendId,
     // Declared last: the directory is free for another server once the connection is closed.
     _lock: Option<File>,
@@ -92,10 +94,14 @@ impl SqliteStorage {
     /// If all of it was written and only the sync failed, it lies behind the end of the log like a
     /// good one. Nobody sees it there and the next commit takes its place, but if the process died
     /// before that, the log would be read to its last good commit, and this one would be part of
-    /// it. A commit that changes nothing takes its place at once.
-    fn overwrite_failed_commit(&self) {
-        // If the disk fails again, there is nothing more to be done about it.
-        let _ = self.connection.pragma_update(None, "user_version", FORMAT_VERSION);
+    /// it. A commit that changes nothing takes its place; if the disk fails again, the next call
+    /// tries again.
+    fn overwrite_failed_commit(&mut self) -> Result<(), StorageError> {
+        if self.may_come_back {
+            self.connection.pragma_update(None, "user_version", FORMAT_VERSION)?;
+            self.may_come_back = false;
+        }
+        Ok(())
     }
 }
 
@@ -105,13 +111,17 @@ impl LogStorage for SqliteStorage {
     }
 
     fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError> {
+        self.overwrite_failed_commit()?;
         // Dropping the transaction on an error rolls it back.
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let outcomes =
             batch.iter().map(|request| append::append(&tx, request)).collect::<Result<_, _>>()?;
         if let Err(error) = tx.commit() {
-            self.overwrite_failed_commit();
-            return Err(error.into());
+            self.may_come_back = true;
+            return Err(match self.overwrite_failed_commit() {
+                Ok(()) => error.into(),
+                Err(_) => StorageError::Unsettled { source: error.into() },
+            });
         }
         self.checkpoints.run_if_due(&self.connection);
         Ok(outcomes)

@@ -72,7 +72,8 @@ impl SqliteStorage {
         checkpoint::run(&connection)?;
         let checkpoints = Checkpoints::watch(&mut connection)?;
         let backend_id = read_backend_id(&connection)?;
-        Ok(Self { connection, place, checkpoints, backend_id, _lock: lock })
+        let may_come_back = false;
+        Ok(Self { connection, place, checkpoints, may_come_back, backend_id, _lock: lock })
     }
 }
 

@@ -9,7 +9,7 @@ use livestore_core::protocol::{GoodbyeReason, Page, ServerMessage};
 use livestore_core::{BackendId, GlobalSeqNum, GroupId, StoreId};
 use livestore_server::{
     AppendOutcome, AppendRequest, LogReader, LogStorage, LogView, RunningServer, Server,
-    SqliteStorage, StorageError,
+    SqliteStorage, StorageError, Timing,
 };
 
 use crate::http::get;
@@ -19,6 +19,8 @@ use crate::support::{Client, config, fill, group, group_id, hello};
 #[derive(Default)]
 pub(crate) struct Faults {
     is_failing: AtomicBool,
+    /// The writer's commits fail, and may come back.
+    pub(crate) is_unsettled: AtomicBool,
     /// Stops the writer before the commit.
     pub(crate) holds_commits: AtomicBool,
     /// Stops the writer between the commit and the answer.
@@ -53,6 +55,9 @@ impl LogStorage for FaultyStorage {
     fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError> {
         if self.faults.is_failing.load(Ordering::SeqCst) {
             return Err(StorageError::Database { source: "database or disk is full".into() });
+        }
+        if self.faults.is_unsettled.load(Ordering::SeqCst) {
+            return Err(StorageError::Unsettled { source: "the sync failed".into() });
         }
         self.faults.begun.fetch_add(1, Ordering::SeqCst);
         while self.faults.holds_commits.load(Ordering::SeqCst) {
@@ -97,10 +102,19 @@ impl LogReader for CountingReader {
 }
 
 pub(crate) async fn start_faulty(dir: &Path) -> (RunningServer, Arc<Faults>) {
+    start_faulty_with(dir, |_| ()).await
+}
+
+pub(crate) async fn start_faulty_with(
+    dir: &Path,
+    set: impl FnOnce(&mut Timing),
+) -> (RunningServer, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let inner = SqliteStorage::open(dir).unwrap();
     let storage = FaultyStorage { inner, faults: Arc::clone(&faults) };
-    (Server::start_with_storage(config(dir), Box::new(storage)).await.unwrap(), faults)
+    let mut config = config(dir);
+    set(&mut config.timing);
+    (Server::start_with_storage(config, Box::new(storage)).await.unwrap(), faults)
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use livestore_core::GlobalSeqNum;
 use livestore_core::protocol::{ClientMessage, GoodbyeReason, GroupPosition, Hello, ServerMessage};
 
-use crate::faults::start_faulty;
+use crate::faults::{start_faulty, start_faulty_with};
 use crate::support::{Client, Wire, fill, group, group_id, hello, start, store};
 
 #[tokio::test]
@@ -64,6 +64,60 @@ async fn nobody_is_welcomed_while_the_writer_has_a_push_of_an_earlier_conversati
     other.pull_to(1).await;
     other.push_ok(&[group(3, "tea")]).await;
     assert_eq!(other.ids(), [group_id(1), group_id(3)]);
+}
+
+#[tokio::test]
+async fn nobody_is_welcomed_while_a_failed_push_of_theirs_may_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, faults) = start_faulty_with(dir.path(), |timing| {
+        timing.hello = Duration::from_millis(300);
+    })
+    .await;
+    let introduction = hello("notes");
+    let mut anna = Client::introduce(&server, introduction.clone()).await;
+    faults.is_unsettled.store(true, Ordering::SeqCst);
+    anna.send_push(GlobalSeqNum::ROOT, &[group(1, "milk")]).await;
+    assert_eq!(anna.wire.goodbye().await.reason, GoodbyeReason::Internal);
+
+    // Others, who have nothing in doubt, are served.
+    let mut ben = Client::connect(&server, "notes").await;
+    let mut wire = Wire::open(server.local_addr()).await;
+    wire.send(ClientMessage::Hello(introduction.clone())).await;
+    assert_eq!(wire.goodbye().await.reason, GoodbyeReason::Internal);
+
+    faults.is_unsettled.store(false, Ordering::SeqCst);
+    let mut anna = Client::introduce(&server, introduction).await;
+    assert_eq!(anna.welcome.head, GlobalSeqNum::ROOT);
+    anna.push_ok(&[group(1, "milk")]).await;
+    ben.pull_to(1).await;
+}
+
+#[tokio::test]
+async fn of_those_who_wait_for_a_seat_the_last_one_gets_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, faults) = start_faulty(dir.path()).await;
+    let introduction = hello("notes");
+    let mut before = Client::introduce(&server, introduction.clone()).await;
+    faults.holds_commits.store(true, Ordering::SeqCst);
+    before.send_push(GlobalSeqNum::ROOT, &[group(1, "milk")]).await;
+    while faults.begun.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let mut wire = Wire::open(server.local_addr()).await;
+        wire.send(ClientMessage::Hello(introduction.clone())).await;
+        // They come one after the other.
+        assert!(wire.is_quiet_for(Duration::from_millis(50)).await);
+        waiting.push(wire);
+    }
+    let mut last = waiting.pop().unwrap();
+    for mut wire in waiting {
+        assert_eq!(wire.goodbye().await.reason, GoodbyeReason::Superseded);
+    }
+    faults.holds_commits.store(false, Ordering::SeqCst);
+    let ServerMessage::Welcome(welcome) = last.receive().await else { panic!("no welcome") };
+    assert_eq!(welcome.head, GlobalSeqNum(1));
 }
 
 #[tokio::test]

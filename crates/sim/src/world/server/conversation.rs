@@ -1,5 +1,6 @@
 //! The server's end of a connection: who is there, and how far the client is behind the log.
 
+use livestore_core::ClientId;
 use livestore_core::protocol::{ClientMessage, Goodbye, ServerMessage};
 use livestore_server::session::{self, Introduction, Opening, Session};
 use livestore_server::{AppendRequest, LogStorage};
@@ -91,6 +92,12 @@ impl World {
                 Session::question(hello)
             }
         };
+        if let Opening::Hello(hello) = opening
+            && !self.settle_append_of(&hello.client_id)
+        {
+            let is_alive = self.server.process.is_some();
+            return Ok(if is_alive { Err(session::storage_failed()) } else { Ok(()) });
+        }
         let Ok(view) = self.server.view(&question) else {
             return Ok(Err(session::storage_failed()));
         };
@@ -133,6 +140,20 @@ impl World {
             self.end_conversation(other, Some(session::superseded()))?;
         }
         Ok(())
+    }
+
+    /// Makes sure that a push of a client which failed does not come back; tells whether it is.
+    fn settle_append_of(&mut self, client_id: &ClientId) -> bool {
+        let is_own = |append: &AppendRequest| append.groups[0].client_id() == client_id;
+        if !self.server.doubtful.as_ref().is_some_and(is_own) {
+            return true;
+        }
+        let process = self.server.process.as_mut().expect("it is running");
+        let is_settled = process.storage.append(&[]).is_ok();
+        if !self.bury_server() && is_settled {
+            self.server.doubtful = None;
+        }
+        is_settled
     }
 
     /// Lets all conversations know how far the log reaches.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use livestore_core::protocol::{GroupRejected, RejectReason, ServerMessage};
 use livestore_core::{Group, GroupId};
 use livestore_server::session::{self, Answer};
-use livestore_server::{AppendOutcome, AppendRequest, LogStorage};
+use livestore_server::{AppendOutcome, AppendRequest, LogStorage, StorageError};
 
 use super::Server;
 use crate::checks::{self, Violation, violation};
@@ -104,16 +104,16 @@ impl World {
         }
         let outcome = match decided {
             Ok(mut outcomes) => outcomes.remove(0),
-            Err(_) if self.server.disk.is_troubled => {
+            Err(error) if self.server.disk.is_troubled => {
                 self.hit(Point::AppendFailed);
-                self.server.doubtful = Some(append);
+                if matches!(error, StorageError::Unsettled { .. }) {
+                    self.server.doubtful = Some(append);
+                }
                 return self.end_conversation(id, Some(session::storage_failed()));
             }
             Err(error) => return violation("server-append", None, error),
         };
-        if let AppendOutcome::Appended { .. } = outcome {
-            self.server.doubtful = None;
-        }
+        self.server.doubtful = None;
         checks::outcome(&mut self.model, &append, &outcome)?;
         self.note_outcome(id, &append, &outcome);
         self.decided(id, Decision::Stored(outcome));
