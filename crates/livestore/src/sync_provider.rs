@@ -16,6 +16,10 @@ const LINK_CAPACITY: usize = 4;
 /// A provider translates between the messages of [`livestore_core::protocol`] and what its backend
 /// understands. It keeps no state that outlives a connection: what was sent and answered is the
 /// replica's business, and so is connecting again after a pause.
+///
+/// A `welcome` is the last word on what this client has pushed before: once it is delivered, no push
+/// of an earlier conversation may be taken any more. Else the replica may give up a group that the
+/// backend then takes, and count it as confirmed after all when it comes back.
 pub trait SyncProvider: Send + Sync + 'static {
     /// Carries one conversation, from connecting until one side ends it.
     ///

@@ -33,10 +33,10 @@ const MAX_CHANGES: usize = 1_000_000;
 /// Work that one event may do while nothing is captured, in steps of SQLite's machine and in
 /// changed rows; what does more has to be captured, so that its changes are counted.
 ///
-/// What is captured of a step are the rows that it touches: the one that it changes, before and
-/// after, the sequence, and those that are replaced, at most one for each unique index. So an
-/// event within this bound makes far fewer than [`MAX_CHANGES`].
-const MAX_UNCAPTURED_WORK: usize = 10_000;
+/// Whatever would be captured comes from a step of its own or is counted as a changed row: a row
+/// that is inserted, moved, updated, deleted or replaced, or a number that is taken from a
+/// sequence. So an event within this bound makes far fewer changes than [`MAX_CHANGES`].
+const MAX_UNCAPTURED_WORK: usize = MAX_CHANGES / 10;
 
 /// No row has the key that follows.
 const ABSENT: i64 = 0;
@@ -93,17 +93,20 @@ pub(crate) struct Journal {
 pub(crate) struct JournalMark {
     changes: usize,
     memory: usize,
+    uncaptured: Option<usize>,
 }
 
 impl Journal {
     pub(crate) fn mark(&self) -> JournalMark {
-        JournalMark { changes: self.changes.len(), memory: self.memory.len() }
+        let Self { changes, memory, uncaptured, .. } = self;
+        JournalMark { changes: changes.len(), memory: memory.len(), uncaptured: *uncaptured }
     }
 
     /// Forgets what was captured since a moment.
     pub(crate) fn truncate(&mut self, to: JournalMark) {
         self.changes.truncate(to.changes);
         self.memory.truncate(to.memory);
+        self.uncaptured = self.uncaptured.and(to.uncaptured);
         self.recounted = self.recounted.min(self.changes.len());
         self.overflown &= self.changes.len() >= MAX_CHANGES;
     }

@@ -1,5 +1,6 @@
 //! A backend in memory that decides like the server.
 
+use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -59,8 +60,28 @@ struct State {
     storage: MemoryStorage,
     rule: Option<Rule>,
     clients: Vec<Weak<Client>>,
+    /// The newest conversation of each client with each store.
+    newest: HashMap<(StoreId, ClientId), u64>,
     opened: u64,
     ids: IdGenerator,
+}
+
+impl State {
+    fn is_newest(&self, Conversation { key, number }: &Conversation) -> bool {
+        self.newest.get(key) == Some(number)
+    }
+}
+
+/// One conversation of a client with a store.
+pub(crate) struct Conversation {
+    key: (StoreId, ClientId),
+    number: u64,
+}
+
+impl Conversation {
+    pub(crate) fn store_id(&self) -> &StoreId {
+        &self.key.0
+    }
 }
 
 type Rule = Arc<dyn Fn(&Group) -> Option<String> + Send + Sync>;
@@ -83,7 +104,8 @@ impl TestBackend {
         let mut ids = IdGenerator::new(*b"the ids of others on the backend");
         let id = ids.backend_id(NOW_MS);
         let (storage, clients) = (MemoryStorage::new(id), Vec::new());
-        let state = State { storage, rule: None, clients, opened: 0, ids };
+        let newest = HashMap::new();
+        let state = State { storage, rule: None, clients, newest, opened: 0, ids };
         Self(Arc::new(Shared { id, state: Mutex::new(state), growth: watch::Sender::new(0) }))
     }
 
@@ -339,11 +361,39 @@ impl Shared {
         Ok(new.find_map(|group| Some((group.id(), rule(group)?))))
     }
 
-    pub(crate) fn append(&self, request: AppendRequest) -> Result<AppendOutcome, StorageError> {
-        let mut outcomes = self.lock().storage.append(&[request])?;
+    /// Begins a conversation; those that the client has with the store already are over.
+    pub(crate) fn supersede(&self, store_id: &StoreId, client_id: &ClientId) -> Conversation {
+        let key = (store_id.clone(), client_id.clone());
+        let mut state = self.lock();
+        let newest = state.newest.entry(key.clone()).or_default();
+        *newest += 1;
+        let conversation = Conversation { key, number: *newest };
+        drop(state);
+        // They look up from what they wait for.
+        self.has_grown();
+        conversation
+    }
+
+    /// Tells whether a conversation is still the client's newest.
+    pub(crate) fn is_newest(&self, conversation: &Conversation) -> bool {
+        self.lock().is_newest(conversation)
+    }
+
+    /// Appends for a conversation, unless that is over.
+    pub(crate) fn append(
+        &self,
+        conversation: &Conversation,
+        request: AppendRequest,
+    ) -> Result<Option<AppendOutcome>, StorageError> {
+        let mut state = self.lock();
+        if !state.is_newest(conversation) {
+            return Ok(None);
+        }
+        let mut outcomes = state.storage.append(&[request])?;
+        drop(state);
         self.has_grown();
         let missing = || StorageError::Database { source: "no outcome for a request".into() };
-        outcomes.pop().ok_or_else(missing)
+        outcomes.pop().ok_or_else(missing).map(Some)
     }
 }
 

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use livestore::protocol::{ClientMessage, Goodbye, GroupRejected, RejectReason, ServerMessage};
 use livestore::sync_provider::{BoxFuture, Delivery, Link, LinkClosed, Outgoing};
-use livestore::{StoreId, SyncError, SyncProvider};
-use livestore_server::session::{Answer, Introduction, Opening, Session, storage_failed};
+use livestore::{SyncError, SyncProvider};
+use livestore_server::session::{
+    Answer, Introduction, Opening, Session, storage_failed, superseded,
+};
 use livestore_server::{AppendRequest, StorageError};
 use tokio::sync::watch;
 
-use crate::backend::Shared;
+use crate::backend::{Conversation, Shared};
 
 /// Connects one store with a [`TestBackend`](crate::TestBackend); it goes to an adapter's `sync`.
 #[derive(Debug)]
@@ -132,6 +134,7 @@ impl TestSync {
             }
         };
         let store_id = hello.store_id.clone();
+        let conversation = self.backend.supersede(&store_id, &hello.client_id);
         // Before the first look at the log, so that nothing is appended unnoticed.
         let mut growth = self.backend.growth();
         let view = self.backend.view(&store_id, &Session::question(&hello))?;
@@ -145,29 +148,36 @@ impl TestSync {
             tokio::select! {
                 biased;
                 message = heard(outgoing) => {
-                    let answer = self.push(&mut session, &store_id, message?)?;
+                    let answer = self.push(&conversation, &mut session, message?)?;
                     delivery.deliver(answer).await?;
                 }
                 // The sender is there as long as the backend is.
-                _ = growth.changed() => session.grown(self.backend.head(&store_id)?),
+                _ = growth.changed() => {
+                    if !self.backend.is_newest(&conversation) {
+                        return Err(superseded().into());
+                    }
+                    session.grown(self.backend.head(&store_id)?);
+                }
             }
         }
     }
 
     fn push(
         &self,
+        conversation: &Conversation,
         session: &mut Session,
-        store_id: &StoreId,
         message: ClientMessage,
     ) -> Result<ServerMessage, End> {
         let push = session.hear(message)?;
         let request = push.request;
+        let store_id = conversation.store_id();
         let append: AppendRequest = session.push(store_id, push)?;
         if let Some((group, message)) = self.backend.refusal(&append)? {
             let reason = RejectReason::Refused { message };
             return Ok(ServerMessage::GroupRejected(GroupRejected { request, group, reason }));
         }
-        Ok(match session.answer(request, self.backend.append(append)?) {
+        let outcome = self.backend.append(conversation, append)?.ok_or_else(superseded)?;
+        Ok(match session.answer(request, outcome) {
             Answer::Send(message) => message,
             Answer::Ahead => {
                 let after = session.wants_page();

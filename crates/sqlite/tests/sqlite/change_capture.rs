@@ -161,7 +161,7 @@ fn changes_are_captured_from_when_it_is_asked_for() {
 #[test]
 fn an_event_that_does_very_much_has_to_be_captured() {
     let connection = uncaptured();
-    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) \
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200000) \
                 INSERT INTO counters SELECT i, NULL, 0 FROM n";
     connection.system().execute(fill, []).unwrap();
     let refused = |write: Write| {
@@ -171,7 +171,7 @@ fn an_event_that_does_very_much_has_to_be_captured() {
         assert!(!SqliteError::NotCaptured.is_deterministic(), "it says nothing about the event");
         connection.discard_changes();
         let untouched = Counter::select().filter(Counter::count.eq(0)).count();
-        assert_eq!(read(&connection, &untouched), 20_000);
+        assert_eq!(read(&connection, &untouched), 200_000);
     };
     refused(Counter::update().set(Counter::count, 1).try_into().unwrap());
     // SQLite empties a whole table in one step, unless its rows are captured.
@@ -185,12 +185,22 @@ fn an_event_that_does_very_much_has_to_be_captured() {
             Ok(()) => events += 1,
             Err(error) => break error,
         }
-        assert!(events < 10_000);
+        assert!(events < 100_000);
     };
     assert!(matches!(failed, SqliteError::NotCaptured), "{failed}");
-    for _ in 0..2 * events {
-        connection.discard_changes();
-        write(&connection, Counter::delete().filter(Counter::id.eq(-1))).unwrap();
+    // The end of an event, and the failure of one, begin anew.
+    connection.discard_changes();
+    let one = || Counter::update().set(Counter::count, 1).filter(Counter::id.eq(1));
+    for nth in 0..2 * events {
+        let failed: Result<(), SqliteError> = connection.transaction(|| {
+            write(&connection, one())?;
+            Err(SqliteError::DamagedUndo { at: 0 })
+        });
+        assert!(matches!(failed, Err(SqliteError::DamagedUndo { .. })), "{failed:?}");
+        write(&connection, one()).unwrap();
+        if nth % 2 == 0 {
+            connection.discard_changes();
+        }
     }
 }
 

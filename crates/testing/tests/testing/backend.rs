@@ -1,9 +1,9 @@
 //! Real stores that sync through a backend in memory.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use livestore::{ConnectionState, FileAdapter, Store, Table};
+use livestore::{ClientId, ConnectionState, FileAdapter, MemoryAdapter, Store, Table};
 use livestore_testing::{TestBackend, TestClient};
 
 use crate::app::{Author, Todo, completed, created, schema};
@@ -24,6 +24,34 @@ fn two_clients_come_to_the_same_state() {
     assert_eq!(ids(&a), ["1", "2"]);
     assert_eq!(a.state_hash().unwrap(), b.state_hash().unwrap());
     assert_eq!(backend.log().len(), 2);
+}
+
+#[test]
+fn two_stores_with_one_client_id_end_each_others_conversations_and_both_go_on() {
+    let backend = TestBackend::new();
+    let open = || {
+        let twin = ClientId::new("twin").unwrap();
+        let opened = backend.open(|_, sync| {
+            Store::open(schema(), "test", MemoryAdapter::new().sync(sync).client_id(twin))
+        });
+        opened.unwrap()
+    };
+    let (a, b) = (open(), open());
+    a.commit(created("1")).unwrap();
+    b.commit(created("2")).unwrap();
+    let in_step = || backend.log().len() == 2 && ids(&a) == ["1", "2"] && ids(&b) == ["1", "2"];
+    let has_said_so = || {
+        [&a, &b].iter().any(|client| {
+            let error = client.sync_status().unwrap().last_error.unwrap_or_default();
+            error.contains("same client id")
+        })
+    };
+    let (mut was_said, start) = (false, Instant::now());
+    while !(in_step() && was_said) {
+        was_said |= has_said_so();
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", backend.log());
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]

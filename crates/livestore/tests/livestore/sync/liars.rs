@@ -301,6 +301,24 @@ fn a_backend_without_a_common_version_stops_syncing() {
 }
 
 #[test]
+fn a_store_whose_client_id_is_used_elsewhere_pauses_longer_and_longer() {
+    let mut net = clients(1);
+    let mut pauses = Vec::new();
+    for _ in 0..11 {
+        go_offline(&mut net, 0);
+        greet(&mut net, 0);
+        // The other one comes back after its own pause, which is about as long.
+        net.now_ms += 60_000;
+        assert!(!net.inject(0, goodbye(GoodbyeReason::Superseded)));
+        let error = net.status(0).last_error.unwrap();
+        assert!(error.contains("so long"), "{error}");
+        pauses.push(net.replica(0).next_timeout().unwrap() - net.now_ms);
+    }
+    assert!(pauses[10] >= 15_000, "{pauses:?}");
+    net.converge();
+}
+
+#[test]
 fn a_backend_that_goes_down_is_connected_to_again() {
     for reason in [GoodbyeReason::ShuttingDown, GoodbyeReason::Internal] {
         let (mut net, ..) = waiting_for_an_answer();
