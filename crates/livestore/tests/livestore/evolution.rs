@@ -216,7 +216,7 @@ fn a_raised_version_of_one_event_derives_the_state_anew() {
 }
 
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]
-#[event(name = "Seen", client_only)]
+#[event(name = "Seen", client_only, persist)]
 struct Seen {
     seq: u64,
 }
@@ -414,7 +414,7 @@ fn those_that_cannot_be_read_are_told_with_the_next_ones() {
         file.query_row("SELECT event_id FROM __livestore_eventlog", [], |row| row.get(0)).unwrap();
     set_id(b"no id");
     drop(go);
-    // The driver carries this out when it is done with telling.
+    // The driver syncs the disk when it is done with telling.
     let receipt = store.commit_at(Durability::Full, Seen { seq: 1 }).unwrap();
     block_on(receipt.persisted()).unwrap();
     set_id(&id);
