@@ -23,7 +23,14 @@ pub enum UnknownEvents {
     /// Go on without it, and call a function with each of them, in order, when it is in the log;
     /// once more when the state has been derived anew.
     ///
-    /// It may use the store. Its panics are logged.
+    /// How far the calls have come is not stored: those that were still to come when the store was
+    /// shut down, or its process ended, come only if the state is derived anew.
+    /// [`Store::quarantined`](crate::Store::quarantined) lists all events that were skipped.
+    ///
+    /// It is called on the thread that has met the events, which goes on afterwards: the sync's; the
+    /// one that opens the store, if that derives the state anew, with no store to use yet; or the one
+    /// that goes back to another history. A commit never calls it. It may use the store. Its panics
+    /// are logged.
     Callback(Arc<dyn Fn(&LoggedEvent) + Send + Sync>),
 }
 

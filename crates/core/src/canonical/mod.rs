@@ -103,6 +103,10 @@ impl CanonicalJson {
     ///
     /// Refuses what JSON would change: integers beyond ±(2⁵³−1), NaN, infinities, repeated keys;
     /// and what peers would not read back: values nested deeper than [`MAX_DEPTH`].
+    ///
+    /// A [`serde_json::Value`] is no exception, also if it was decoded from canonical JSON: a whole
+    /// double that an `i64` or `u64` could hold stands there without a point, so it becomes an integer
+    /// in the `Value`, which serde passes on as it does one that somebody meant to be exact.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
         Encoder::encode(value, Integers::Exact).map(Self)
     }

@@ -259,7 +259,7 @@ impl Replica {
         match self.schema.unknown_events() {
             UnknownEvents::Ignore => {}
             UnknownEvents::Callback(_) => {
-                next.untold = Some(next.untold.map_or(place, |from| from.min(place)));
+                next.unknown = Some(next.unknown.map_or(place, |first| first.min(place)));
             }
             UnknownEvents::Warn | UnknownEvents::Fail => {
                 self.warnings.tell(Warning::UnknownEvent { name: name.clone(), seq });

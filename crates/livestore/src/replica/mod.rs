@@ -97,8 +97,11 @@ pub struct Replica {
     index_events: u32,
     changes: ChangedTables,
     fates: Vec<(GroupId, Fate)>,
-    /// See [`step::Next::untold`].
+    /// From where on there may be events of the log that the schema does not know, and that were not
+    /// handed out to those who want to hear of each.
     untold: Option<Place>,
+    /// True if there are new ones since that was asked last.
+    met_unknown: bool,
     warnings: Arc<Warnings>,
     dead_letters_changed: bool,
 }
@@ -156,6 +159,7 @@ impl Replica {
             changes: ChangedTables::default(),
             fates: Vec::new(),
             untold: None,
+            met_unknown: false,
             warnings: Arc::default(),
             dead_letters_changed: false,
         };
@@ -180,7 +184,7 @@ impl Replica {
             && matches!(self.schema.unknown_events(), UnknownEvents::Callback(_))
         {
             // Those of a rebuild that was cut short were not handed out then.
-            self.untold = Some((GlobalSeqNum::ROOT, 0));
+            self.note_unknown_from((GlobalSeqNum::ROOT, 0));
         }
         self.connection.open_state(self.schema.tables().to_vec())?;
         self.finish_rebuild(progress, now_ms)?;
@@ -355,7 +359,8 @@ impl Replica {
     /// Hands out the next events of the log that the schema does not know, if it wants to hear of
     /// each; nothing if there are no more.
     ///
-    /// They are read from the log, up to 256 at a time, so that they take no memory meanwhile.
+    /// They are read from the log, up to 256 at a time, so that they take no memory meanwhile. If that
+    /// fails, the next call tries again.
     pub fn poll_unknown(&mut self) -> Result<Vec<LoggedEvent>, SqliteError> {
         let Some(from) = self.untold else { return Ok(Vec::new()) };
         let rows = log::unknown_rows(&self.connection, from, UNKNOWN_EVENTS, &self.meta.client_id)?;
@@ -363,9 +368,15 @@ impl Replica {
         Ok(rows.into_iter().map(LoggedEvent::confirmed).collect())
     }
 
-    /// Tells whether [`Replica::poll_unknown`] may have something to hand out.
-    pub(crate) fn has_unknown(&self) -> bool {
-        self.untold.is_some()
+    /// Notes that there are events for [`Replica::poll_unknown`] from a place on.
+    fn note_unknown_from(&mut self, place: Place) {
+        self.untold = Some(self.untold.map_or(place, |from| from.min(place)));
+        self.met_unknown = true;
+    }
+
+    /// Tells whether there may be new events for [`Replica::poll_unknown`] since the last call.
+    pub(crate) fn poll_met_unknown(&mut self) -> bool {
+        std::mem::take(&mut self.met_unknown)
     }
 
     /// Returns where warnings go, for those that others have.

@@ -17,9 +17,9 @@ pub(super) struct Next {
     pub(super) counts: Counts,
     pub(super) changed: ChangedTables,
     pub(super) fates: Vec<(GroupId, Fate)>,
-    /// From where on there may be events of the log that the schema does not know, and that were not
-    /// handed out to those who want to hear of each.
-    pub(super) untold: Option<Place>,
+    /// The first event of the log that it met and the schema does not know, if the app wants to hear
+    /// of each.
+    pub(super) unknown: Option<Place>,
     /// True if pending groups were undone and done again.
     pub(super) rebased: bool,
 }
@@ -36,7 +36,7 @@ impl Replica {
             counts: self.counts,
             changed: ChangedTables::default(),
             fates: Vec::new(),
-            untold: self.untold,
+            unknown: None,
             rebased: false,
         };
         let done = self.connection.transaction(|| {
@@ -56,14 +56,16 @@ impl Replica {
             return Err(error);
         }
         let letters_before = self.counts.dead_letters;
-        let Next { meta, tail, counts, changed, fates, untold, .. } = next;
+        let Next { meta, tail, counts, changed, fates, unknown, .. } = next;
         (self.meta, self.tail, self.counts) = (meta, tail, counts);
         self.changes.extend(&changed);
         let is_rejection = |(_, fate): &(_, Fate)| matches!(fate, Fate::Rejected { .. });
         self.dead_letters_changed |=
             fates.iter().any(is_rejection) || letters_before != counts.dead_letters;
         self.fates.extend(fates);
-        self.untold = untold;
+        if let Some(place) = unknown {
+            self.note_unknown_from(place);
+        }
         self.tidy_wal();
         Ok(())
     }

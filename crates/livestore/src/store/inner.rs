@@ -79,7 +79,7 @@ impl Inner {
         let changed = replica.poll_changes().unwrap_or_default();
         let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
         let warned = self.keep(replica.poll_warnings()).then_some(&self.warned);
-        let has_unknown = replica.has_unknown();
+        let met_unknown = replica.poll_met_unknown();
         let status = (replica.status() != before).then_some(&self.status);
         let tables = changed.iter().map(|table| &self.tables[table]);
         let mut sources = tables.chain(letters).chain(status).chain(warned).peekable();
@@ -91,7 +91,8 @@ impl Inner {
             self.graph.mark_changed_then(sources, || drop(replica));
         }
         wakers.into_iter().for_each(Waker::wake);
-        if has_unknown {
+        // Whoever has met them tells of them. A commit meets none, so it never runs the app's function.
+        if met_unknown {
             self.tell_of_unknown();
         }
         Ok(result)
@@ -131,41 +132,42 @@ impl Inner {
     /// Calls the app with events that its schema does not know, in order.
     fn tell_of_unknown(&self) {
         let UnknownEvents::Callback(call) = self.schema.unknown_events() else { return };
-        // One thread tells at a time, also if the app's function uses the store. Whoever comes
-        // meanwhile has left what is new to it, so it looks once more before it goes.
-        while self.read(Replica::has_unknown) == Ok(true)
-            && !self.is_telling.swap(true, Ordering::AcqRel)
-        {
-            let is_done = self.tell_pages(&**call);
-            self.is_telling.store(false, Ordering::Release);
-            if !is_done {
+        // One thread tells at a time, also if the app's function uses the store; it comes to what
+        // others have brought meanwhile.
+        if self.is_telling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        loop {
+            let page = self.next_unknown();
+            if page.is_empty() {
                 return;
             }
-        }
-    }
-
-    /// Calls a function with unknown events until there are no more; tells whether it came so far.
-    fn tell_pages(&self, call: &(dyn Fn(&LoggedEvent) + Send + Sync)) -> bool {
-        loop {
-            // Handing them out changes nothing that anybody else is told of.
-            let page = match self.lock().map(|mut replica| replica.poll_unknown()) {
-                Ok(Ok(page)) => page,
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "unknown events could not be read from the log");
-                    return false;
-                }
-                Err(_) => return false,
-            };
             for event in &page {
                 // What the app's function leaves behind when it panics is its own business.
                 if catch_unwind(AssertUnwindSafe(|| call(event))).is_err() {
                     tracing::error!(name = %event.name, "the callback for unknown events panicked");
                 }
             }
-            if page.is_empty() {
-                return true;
-            }
         }
+    }
+
+    /// Takes the next of them from the log; if there are none, telling is over.
+    ///
+    /// It is over as well if they cannot be read. They stay where they are then, and whoever brings
+    /// the next ones tells of all.
+    fn next_unknown(&self) -> Vec<LoggedEvent> {
+        // A store that is closed has nobody left to tell.
+        let Ok(mut replica) = self.lock() else { return Vec::new() };
+        // Handing them out changes nothing that anybody else is told of.
+        let page = replica.poll_unknown().unwrap_or_else(|error| {
+            tracing::error!(%error, "unknown events could not be read from the log");
+            Vec::new()
+        });
+        if page.is_empty() {
+            // While the replica is locked: whoever has brought some after this look tells of them.
+            self.is_telling.store(false, Ordering::Release);
+        }
+        page
     }
 
     /// Wakes those who wait for something.

@@ -1,11 +1,14 @@
 //! How an app's events and materializers change while its log stays what it is.
 
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{self, ThreadId};
 
 use livestore::prelude::*;
 use livestore::{
-    CanonicalJson, ConnectionState, EventDef, EventKind, EventName, LoggedEvent, NewEvent, Replica,
-    SchemaBuilder, SchemaError, StopReason, UnknownEvents, Upcaster, Warning,
+    CanonicalJson, ConnectionState, Durability, EventDef, EventKind, EventName, LoggedEvent,
+    NewEvent, Replica, SchemaBuilder, SchemaError, StopReason, Subscription, UnknownEvents,
+    Upcaster, Warning,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -212,13 +215,13 @@ fn a_raised_version_of_one_event_derives_the_state_anew() {
     assert_eq!(all(&open(&folder, later))[0].1, "TEXT OF A");
 }
 
-/// A store of an app that knows no event at all, and a backend that has two of one name.
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]
-#[event(name = "Seen", client_only)]
+#[event(name = "Seen", client_only, persist)]
 struct Seen {
     seq: u64,
 }
 
+/// A store of an app that knows no event at all, and a backend that has two of one name.
 fn ignorant(answer: UnknownEvents) -> (Served, Store) {
     let backend = Served::new();
     let mut ids = livestore_core::IdGenerator::new([3; 32]);
@@ -319,8 +322,106 @@ fn a_callback_that_uses_the_store_is_called_in_order() {
     let mut ids = livestore_core::IdGenerator::new([3; 32]);
     backend.elsewhere(foreign_group(&mut ids, (0..700).map(|n| fact(todo(&n.to_string())))));
     wait_until(&store, |_| seen.lock().unwrap().len() == 700);
-    assert!(seen.lock().unwrap().is_sorted());
+    assert_eq!(*seen.lock().unwrap(), (1..=700).collect::<Vec<_>>());
     store.shutdown().unwrap();
+}
+
+/// Positions of events, each with the thread that called the app with it.
+type Told = Arc<Mutex<Vec<(u64, ThreadId)>>>;
+
+/// An app that knows no synced event and hears of each; its version derives the state anew.
+fn hearing(version: u64) -> (Schema, Told) {
+    let told = Told::default();
+    let sink = Arc::clone(&told);
+    let callback = move |event: &LoggedEvent| {
+        sink.lock().unwrap().push((event.seq.global.0, thread::current().id()));
+    };
+    let schema = Schema::builder().event(|_: Seen, _| ()).materializer_version(version);
+    (schema.unknown_events(UnknownEvents::callback(callback)).build().unwrap(), told)
+}
+
+fn positions(told: &Told) -> Vec<u64> {
+    told.lock().unwrap().iter().map(|(position, _)| *position).collect()
+}
+
+/// Holds up the thread that has met the first unknown event, before it tells of it: says which it
+/// is, and lets it go on when the sender is dropped.
+fn hold_up(store: &Store) -> (Receiver<ThreadId>, Sender<()>, Subscription) {
+    let ((met, is_met), (go, may_go)) = (channel(), channel::<()>());
+    let subscription = store.live_sync_status().subscribe(move |status| {
+        if status.quarantined > 0 {
+            // They fail once the test has seen enough.
+            let _ = met.send(thread::current().id());
+            let _ = may_go.recv();
+        }
+    });
+    (is_met, go, subscription)
+}
+
+#[test]
+fn the_thread_that_met_unknown_events_tells_of_them_and_no_commit_meanwhile() {
+    let (schema, told) = hearing(0);
+    let backend = Served::new();
+    let store = Store::open(schema, "app", MemoryAdapter::new().sync(backend.clone())).unwrap();
+    let (is_met, go, _subscription) = hold_up(&store);
+    let mut ids = livestore_core::IdGenerator::new([3; 32]);
+    backend.elsewhere(foreign_group(&mut ids, (0..300).map(|n| fact(todo(&n.to_string())))));
+    let driver = is_met.recv().unwrap();
+    store.commit(Seen { seq: 0 }).unwrap();
+    assert_eq!(positions(&told), [0; 0], "the commit returned without");
+    drop(go);
+    wait_until(&store, |_| told.lock().unwrap().len() == 300);
+    assert_eq!(*told.lock().unwrap(), (1..=300).map(|n| (n, driver)).collect::<Vec<_>>());
+}
+
+#[test]
+fn those_of_a_state_that_was_derived_anew_are_told_before_the_store_is_handed_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Served::new();
+    let mut ids = livestore_core::IdGenerator::new([3; 32]);
+    backend.elsewhere(foreign_group(&mut ids, ["a", "b"].map(|id| fact(todo(id)))));
+    let open = |schema| {
+        let adapter = FileAdapter::new(folder.path()).sync(backend.clone());
+        Store::open(schema, "app", adapter).unwrap()
+    };
+    let (schema, told) = hearing(0);
+    let store = open(schema);
+    wait_until(&store, |_| positions(&told) == [1, 2]);
+    drop(store);
+    let (schema, told) = hearing(1);
+    let _store = open(schema);
+    let here = thread::current().id();
+    assert_eq!(*told.lock().unwrap(), [(1, here), (2, here)]);
+}
+
+#[test]
+fn those_that_cannot_be_read_are_told_with_the_next_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (schema, told) = hearing(0);
+    let backend = Served::new();
+    let adapter = FileAdapter::new(folder.path()).sync(backend.clone());
+    let store = Store::open(schema, "app", adapter).unwrap();
+    let (is_met, go, _subscription) = hold_up(&store);
+    let mut ids = livestore_core::IdGenerator::new([3; 32]);
+    backend.elsewhere(foreign_group(&mut ids, [fact(todo("a"))]));
+    is_met.recv().unwrap();
+    let file = folder.path().join("app.livestore");
+    let file = livestore_sqlite::rusqlite::Connection::open(file).unwrap();
+    let set_id = |id: &[u8]| {
+        file.execute("UPDATE __livestore_eventlog SET event_id = ? WHERE seq = 1", [id]).unwrap()
+    };
+    let id: Vec<u8> =
+        file.query_row("SELECT event_id FROM __livestore_eventlog", [], |row| row.get(0)).unwrap();
+    set_id(b"no id");
+    drop(go);
+    // The driver syncs the disk when it is done with telling.
+    let receipt = store.commit_at(Durability::Full, Seen { seq: 1 }).unwrap();
+    block_on(receipt.persisted()).unwrap();
+    set_id(&id);
+    store.commit(Seen { seq: 2 }).unwrap();
+    assert_eq!(positions(&told), [0; 0], "no commit tells");
+    backend.elsewhere(foreign_group(&mut ids, [fact(todo("b"))]));
+    wait_until(&store, |_| positions(&told) == [1, 2]);
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl<T: FromRow + Send + Sync + 'static> Query for QueryAs<T> {
     }
 
     fn collect(&self, mut rows: RowCursor<'_>) -> Result<Rows<T>, SqliteError> {
-        let places = T::COLUMNS.find_in(&rows.column_names(), std::any::type_name::<T>())?;
+        let places = places::<T>(&mut rows)?;
         let mut out = Vec::new();
         while let Some(row) = rows.next()? {
             out.push(T::from_row(row.by_places(&places))?);
@@ -118,7 +118,17 @@ impl<T: FromRow + Send + Sync + 'static> RowQuery for QueryAs<T> {
     type Row = T;
 
     fn collect_first(&self, mut rows: RowCursor<'_>) -> Result<Option<T>, SqliteError> {
-        let places = T::COLUMNS.find_in(&rows.column_names(), std::any::type_name::<T>())?;
+        let places = places::<T>(&mut rows)?;
         Ok(rows.next()?.map(|row| T::from_row(row.by_places(&places))).transpose()?)
     }
+}
+
+/// Finds out where the columns of `T` stand in a result.
+fn places<T: FromRow>(rows: &mut RowCursor<'_>) -> Result<Vec<usize>, SqliteError> {
+    T::COLUMNS.find_in(&rows.column_names(), std::any::type_name::<T>()).or_else(|error| {
+        // Some statements ask for permission only while they run, and their columns do not matter
+        // if they must not run at all.
+        rows.next()?;
+        Err(error.into())
+    })
 }

@@ -1,5 +1,5 @@
 use livestore_sqlite::{
-    Column, Connection, Row, Scope, Sql, SqliteError, StateRead, Table, TableWrite, Value,
+    Column, Connection, Row, Scope, Sql, SqliteError, StateRead, Table, TableWrite, Value, query_as,
 };
 
 use super::support::{
@@ -71,6 +71,13 @@ fn assert_denied(result: Result<Vec<Row>, SqliteError>, sql: &str, says: &str) {
     }
 }
 
+/// Its rule is named, and not that its rows have other columns.
+fn assert_denied_as_pair(view: StateRead<'_>, sql: &str, says: &str) {
+    let pairs = query_as::<(i64, i64)>(sql);
+    assert_denied(view.query(&pairs).map(|_| Vec::new()), sql, says);
+    assert_denied(view.query(&pairs.first()).map(|_| Vec::new()), sql, says);
+}
+
 #[test]
 fn a_view_that_reads_cannot_write() {
     let connection = two_counters();
@@ -78,6 +85,7 @@ fn a_view_that_reads_cannot_write() {
     for (sql, says) in WRITES {
         for view in views(&connection) {
             assert_denied(query(view, sql), sql, says);
+            assert_denied_as_pair(view, sql, says);
             assert_eq!(dump(&connection), before, "{sql}");
         }
         assert!(view_refuses_to_analyse(&connection, sql), "{sql}");
@@ -242,6 +250,7 @@ fn pragmas_cannot_be_read_as_tables() {
     ] {
         for view in views(&connection) {
             assert_denied(query(view, sql), sql, "");
+            assert_denied_as_pair(view, sql, "");
         }
     }
 }
