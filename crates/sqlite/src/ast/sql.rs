@@ -18,8 +18,8 @@ pub(crate) struct SqlWriter {
     sql: String,
     binds: Vec<Value>,
     depth: u16,
-    /// True inside the update of an upsert, which can name the row that was to be inserted.
-    pub(super) is_in_upsert: bool,
+    /// True in what [`Self::in_upsert`] writes.
+    is_in_upsert: bool,
 }
 
 impl SqlWriter {
@@ -46,6 +46,17 @@ impl SqlWriter {
     fn bind(&mut self, value: Value) {
         self.sql.push('?');
         self.binds.push(value);
+    }
+
+    /// Writes the update of an upsert, which can name the row that was to be inserted.
+    pub(super) fn in_upsert(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<(), ValueError>,
+    ) -> Result<(), ValueError> {
+        self.is_in_upsert = true;
+        let written = write(self);
+        self.is_in_upsert = false;
+        written
     }
 
     pub(super) fn list<'a, T: 'a>(

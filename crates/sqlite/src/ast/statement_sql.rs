@@ -53,9 +53,7 @@ impl SqlWriter {
             ConflictAction::Ignore => self.push("DO NOTHING"),
             ConflictAction::Update(set) => {
                 self.push("DO UPDATE SET ");
-                self.is_in_upsert = true;
-                self.list(set, ", ", Self::set)?;
-                self.is_in_upsert = false;
+                self.in_upsert(|writer| writer.list(set, ", ", Self::set))?;
             }
             ConflictAction::Replace => {
                 let others = insert.values.iter().map(|set| &set.column);
