@@ -29,14 +29,17 @@ pub trait ColumnValue: Sized {
     fn from_sql(value: ValueRef<'_>) -> Option<Self>;
 }
 
+/// Reads a value; `if_null` says what to do about a null that the type does not foresee.
 pub(crate) fn decode<V: ColumnValue>(
     value: ValueRef<'_>,
     column: impl FnOnce() -> String,
+    if_null: &'static str,
 ) -> Result<V, DecodeError> {
     V::from_sql(value).ok_or_else(|| DecodeError {
         column: column(),
         expected: std::any::type_name::<V>(),
         found: Value::from_sql(value).kind().into(),
+        advice: (value == ValueRef::Null).then_some(if_null),
     })
 }
 

@@ -62,8 +62,8 @@ pub enum ValueError {
 /// A stored value that does not fit the type it is read as.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "column {column}: expected {expected}, found {found}{}",
-    if .found == "null" { "; read it as an Option, which `optional()` makes of an expression" } else { "" }
+    "column {column}: expected {expected}, found {found}{}{}",
+    if .advice.is_some() { "; " } else { "" }, .advice.unwrap_or_default()
 )]
 pub struct DecodeError {
     /// The column, by name or index.
@@ -72,6 +72,8 @@ pub struct DecodeError {
     pub expected: &'static str,
     /// What was there.
     pub found: String,
+    /// What to do instead, where that is known.
+    pub advice: Option<&'static str>,
 }
 
 /// A statement that failed.
