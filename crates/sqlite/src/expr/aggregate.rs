@@ -11,7 +11,8 @@ use crate::query::{Contains, Source};
     note = "`to_integer` and `to_real` make numbers of them, `count` counts them"
 )]
 pub trait Number {
-    /// What the sum of many is.
+    /// What the sum of many is. Functions name it as a type parameter of their own: where a type has
+    /// no sum, the compiler then says so once, and not again for each type that is made of the sum.
     type Sum;
 }
 

@@ -209,6 +209,7 @@ macro_rules! found {
 
 macro_rules! contains {
     ($($found:ident $place:ident<$index:literal>: $tuple:ty, [$($slot:ident),*];)*) => {$(
+        // The message of the trait names the table; a list of all places would hide it.
         #[diagnostic::do_not_recommend]
         impl<$($slot),*> Contains<$found, $place<$index>> for $tuple {
             type Found<V: ColumnValue> = found!($place, V);
@@ -257,6 +258,7 @@ impl<S: Sources, O: 'static> Sources for Correlated<S, O> {
     }
 }
 
+// Few queries are correlated: about the others, the compiler is not to speak of this and the next.
 #[diagnostic::do_not_recommend]
 impl<T, S: Contains<T, I>, O, I> Contains<T, Inside<I>> for Correlated<S, O> {
     type Found<V: ColumnValue> = S::Found<V>;
