@@ -51,6 +51,16 @@ pub enum ValueError {
         /// The column.
         column: String,
     },
+    /// A function of groups of rows stands where there are no groups.
+    #[error(
+        "{function} stands for many rows and cannot be used in {place}; use `having`, or a sub-query"
+    )]
+    Aggregate {
+        /// The function.
+        function: &'static str,
+        /// Where it stands.
+        place: &'static str,
+    },
     /// Expressions stand inside each other too deep for SQLite.
     #[error("an expression is more than {max} levels deep; split it, or use one list of many")]
     TooDeep {

@@ -1,8 +1,8 @@
 //! What the builder can say: expressions, joins, groups, sub-queries.
 
 use livestore_sqlite::{
-    Collation, Connection, Expr, Json, Query, Sql, SqliteError, Table, alias, case, count_rows,
-    value,
+    Collation, Connection, Expr, Json, Query, Select, Sql, SqliteError, Table, Write, alias, case,
+    count_rows, value,
 };
 
 use super::support::{
@@ -463,6 +463,35 @@ fn a_joined_query_depends_on_all_of_its_tables() {
     let nested = Todo::select().filter(!Edge::select().exists());
     let read = of(&|| connection.read().tables_read(&nested).unwrap());
     assert_eq!(read, ["edges", "todos"]);
+}
+
+#[test]
+fn functions_of_many_rows_are_refused_where_there_is_one() {
+    let connection = comments();
+    let refused = |query: Select<Comment>, place: &str| {
+        let error = connection.read().query(&query).unwrap_err().to_string();
+        let says = format!(
+            "count stands for many rows and cannot be used in {place}; use `having`, or a sub-query"
+        );
+        assert_eq!(error, says);
+    };
+    let many = || Comment::id.count().gt(3);
+    refused(Comment::select().filter(many()), "a filter");
+    refused(Comment::select().group_by(Comment::id.count()), "GROUP BY");
+    refused(Comment::select().order_by(Comment::id.count().sum()), "a function of many rows");
+    let nested = Todo::select().columns(Todo::id).filter(count_rows().gt(3));
+    refused(Comment::select().filter(Comment::todo.in_select(nested)), "a filter");
+    let update = Write::try_from(Counter::update().set(Counter::count, Counter::id.count()));
+    let says = "count stands for many rows and cannot be used in a write; use `having`, or a \
+                sub-query";
+    assert_eq!(update.unwrap_err().to_string(), says);
+    // What it says to use.
+    let having = Comment::select().columns(Comment::todo).group_by(Comment::todo);
+    let having = having.having(Comment::id.count().gt(2));
+    assert_eq!(values(&connection, having), ["a"]);
+    let most = Comment::select().columns(Comment::id.max()).scalar();
+    let last = Comment::select().filter(Comment::id.eq(most)).columns(Comment::id);
+    assert_eq!(values(&connection, last), [4]);
 }
 
 #[test]
