@@ -11,8 +11,7 @@ use crate::query::{Contains, Source};
     note = "`to_integer` and `to_real` make numbers of them, `count` counts them"
 )]
 pub trait Number {
-    /// What the sum of many is. Functions name it as a type parameter of their own: where a type has
-    /// no sum, the compiler then says so once, and not again for each type that is made of the sum.
+    /// What the sum of many is.
     type Sum;
 }
 
@@ -58,6 +57,8 @@ macro_rules! aggregates {
 
         /// The sum of the group's values; null if there is none. An integer that grows too large
         /// is an error.
+        // With `V::Sum` in place of `N`, the compiler would say of a type without a sum that there is
+        // no such method, and not what `Number` says.
         pub fn sum<$($of)* N>(self) -> Expr<S, Option<N>>
         where
             V: Number<Sum = N>,

@@ -145,34 +145,34 @@ macro_rules! methods {
         }
 
         /// The sum; `+` does the same within one table.
-        pub fn plus<$($of)* J, O>(self, operand: O) -> Expr<S, <O::Value as Matches<$value>>::Both>
-        where
-            O: Operand<S, V, J, Value: Matches<$value>>,
-        {
+        pub fn plus<$($of)* J, W>(
+            self,
+            operand: impl Operand<S, V, J, Value: Matches<$value, Both = W>>,
+        ) -> Expr<S, W> {
             self.calculate(Arithmetic::Add, operand)
         }
 
         /// The difference; `-` does the same within one table.
-        pub fn minus<$($of)* J, O>(self, operand: O) -> Expr<S, <O::Value as Matches<$value>>::Both>
-        where
-            O: Operand<S, V, J, Value: Matches<$value>>,
-        {
+        pub fn minus<$($of)* J, W>(
+            self,
+            operand: impl Operand<S, V, J, Value: Matches<$value, Both = W>>,
+        ) -> Expr<S, W> {
             self.calculate(Arithmetic::Subtract, operand)
         }
 
         /// The product; `*` does the same within one table.
-        pub fn times<$($of)* J, O>(self, operand: O) -> Expr<S, <O::Value as Matches<$value>>::Both>
-        where
-            O: Operand<S, V, J, Value: Matches<$value>>,
-        {
+        pub fn times<$($of)* J, W>(
+            self,
+            operand: impl Operand<S, V, J, Value: Matches<$value, Both = W>>,
+        ) -> Expr<S, W> {
             self.calculate(Arithmetic::Multiply, operand)
         }
 
         /// Both texts, one after the other.
-        pub fn concat<$($of)* J, O>(self, operand: O) -> Expr<S, <O::Value as Matches<$value>>::Both>
-        where
-            O: Operand<S, V, J, Value: Matches<$value>>,
-        {
+        pub fn concat<$($of)* J, W>(
+            self,
+            operand: impl Operand<S, V, J, Value: Matches<$value, Both = W>>,
+        ) -> Expr<S, W> {
             self.calculate(Arithmetic::Concat, operand)
         }
 
@@ -274,11 +274,10 @@ impl<S, V> Expr<S, V> {
 
 impl<T: Source, V> Column<T, Option<V>> {
     /// The value, or the other one where it is null; optional, if the other one is.
-    pub fn coalesce<S, I, J, O>(self, other: O) -> Expr<S, O::Value>
-    where
-        S: Contains<T, I>,
-        O: Operand<S, V, J>,
-    {
+    pub fn coalesce<S: Contains<T, I>, I, J, W>(
+        self,
+        other: impl Operand<S, V, J, Value = W>,
+    ) -> Expr<S, W> {
         let other = other.into_operand(self.name());
         call(Function::Coalesce, vec![self.into_ast(), other])
     }
@@ -286,7 +285,7 @@ impl<T: Source, V> Column<T, Option<V>> {
 
 impl<S, V> Expr<S, Option<V>> {
     /// The value, or the other one where it is null; optional, if the other one is.
-    pub fn coalesce<J, O: Operand<S, V, J>>(self, other: O) -> Expr<S, O::Value> {
+    pub fn coalesce<J, W>(self, other: impl Operand<S, V, J, Value = W>) -> Expr<S, W> {
         let other = other.into_operand(self.label());
         call(Function::Coalesce, vec![self.ast, other])
     }

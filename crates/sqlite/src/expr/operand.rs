@@ -4,9 +4,9 @@ use super::{Column, Expr};
 use crate::query::{Contains, Source};
 use crate::{ColumnValue, ast};
 
-/// A value type that can be compared with `V`: the same, or either of them optional.
+/// A value type that can be compared and calculated with `V`: the same, or either of them optional.
 #[diagnostic::on_unimplemented(
-    message = "a value of type `{Self}` cannot be compared with one of type `{V}`",
+    message = "a value of type `{Self}` cannot be compared or calculated with one of type `{V}`",
     label = "expected a column or an expression of type `{V}`"
 )]
 pub trait Matches<V> {

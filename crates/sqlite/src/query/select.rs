@@ -74,8 +74,8 @@ impl<S: Sources> Select<S> {
 
 impl<S: Sources, R> Select<S, R> {
     /// Reads these columns and expressions instead of whole rows: one, or a tuple of two to eight.
-    // With `Outputs::Row` in place of `V`, the compiler would report a table that the selection does
-    // not name three times.
+    // With `Outputs::Row` in place of `V`, the compiler would report each column of another table once
+    // more.
     pub fn columns<V: FromRow, I>(mut self, columns: impl Outputs<S, I, Row = V>) -> Select<S, V> {
         self.ast.columns = columns.into_outputs().into_iter().map(Into::into).collect();
         Select { ast: self.ast, start: None, decode: V::from_row, tables: PhantomData }

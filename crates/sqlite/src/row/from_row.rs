@@ -58,6 +58,7 @@ impl RowColumns {
     }
 }
 
+// About a struct without `FromRow`, the compiler would say that it lacks `ColumnValue`.
 #[diagnostic::do_not_recommend]
 impl<V: ColumnValue> FromRow for V {
     const COLUMNS: RowColumns = RowColumns::Count(1);
