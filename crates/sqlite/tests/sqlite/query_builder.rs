@@ -261,6 +261,13 @@ fn an_expression_that_is_null_against_its_type_says_what_to_do() {
     let condition = joined.columns((Todo::id, Comment::id.gt(1)));
     let error = connection.read().query(&condition).unwrap_err().to_string();
     assert!(error.starts_with("column \"comments\".\"id\" > ?: expected bool, found"), "{error}");
+    let beside = Comment::select().filter(Comment::id.gt(9)).columns((Comment::id, count_rows()));
+    let error = connection.read().query(&beside).unwrap_err().to_string();
+    assert!(error.starts_with("column id: expected i64, found null"), "{error}");
+    insert(&connection, [Todo { weight: f64::INFINITY, ..todo("d") }]);
+    let no_number = Todo::select().filter(Todo::id.eq("d")).columns(Todo::weight * 0.0);
+    let error = connection.read().query(&no_number).unwrap_err().to_string();
+    assert!(error.contains("expected f64, found null"), "{error}");
     let raw = livestore_sqlite::query_as::<(i64, i64)>("SELECT id, stars FROM comments");
     let error = connection.read().query(&raw).unwrap_err().to_string();
     assert!(error.starts_with("column stars: expected i64, found null; read it"), "{error}");
