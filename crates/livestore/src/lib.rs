@@ -53,13 +53,13 @@ pub use livestore_derive::{ClientDocument, Event, FromRow, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
     Action, Assignment, Case, Collation, Column, ColumnDef, ColumnDescription, ColumnType,
-    ColumnValue, ConflictColumns, Contains, Correlated, Count, DateTime, DateTimeError,
+    ColumnValue, Condition, ConflictColumns, Contains, Correlated, Count, DateTime, DateTimeError,
     DateTimeMillis, DecodeError, Delete, Durability, DynSelect, Expr, First, FirstOr, FirstOrError,
-    ForeignKey, ForeignKeyDescription, ForeignKeyProblem, FromRow, FtsDef, FtsDescription,
-    Generated, GeneratedDescription, InScopeOf, IndexDef, IndexDescription, Insert, IntoExpr,
-    IntoOrder, Join, Json, Literal, Matches, Number, OnConflict, Operand, Order, Outputs, Query,
-    QueryAs, ResultColumn, Row, RowColumns, RowCursor, RowQuery, RowRef, Rows, Scope, Select, Slot,
-    Source, Sources, Sql, SqliteError, StateHash, StatementError, Table, TableAccess, TableDef,
+    Fits, ForeignKey, ForeignKeyDescription, ForeignKeyProblem, FromRow, FtsDef, FtsDescription,
+    Generated, GeneratedDescription, InScopeOf, IndexDef, IndexDescription, Insert, IntoOrder,
+    Join, Json, Literal, Matches, Number, OnConflict, Operand, Order, Outputs, Query, QueryAs,
+    ResultColumn, Row, RowColumns, RowCursor, RowQuery, RowRef, Rows, Scope, Select, Slot, Source,
+    Sources, Sql, SqliteError, StateHash, StatementError, Table, TableAccess, TableDef,
     TableDescription, TableError, TableSql, TableWrite, Update, Value, ValueError, Write, alias,
     ast, case, count_rows, excluded, jiff, query_as, value,
 };

@@ -21,6 +21,8 @@ pub trait ColumnValue: Sized {
     const NULLABLE: bool = false;
     /// The type of the same values and null: `Option<Self>`, or `Self` if it is such a type.
     type Optional: ColumnValue<Optional = Self::Optional>;
+    /// The type of what a function gives that is null of null only: `W`, or optional if this is.
+    type Mapped<W: ColumnValue>: ColumnValue;
 
     /// Turns the value into what SQLite stores; `column` is for the message.
     fn into_value(self, column: &str) -> Result<Value, ValueError>;
@@ -29,14 +31,17 @@ pub trait ColumnValue: Sized {
     fn from_sql(value: ValueRef<'_>) -> Option<Self>;
 }
 
+/// Reads a value; `if_null` says what to do about a null that the type does not foresee.
 pub(crate) fn decode<V: ColumnValue>(
     value: ValueRef<'_>,
     column: impl FnOnce() -> String,
+    if_null: &'static str,
 ) -> Result<V, DecodeError> {
     V::from_sql(value).ok_or_else(|| DecodeError {
         column: column(),
         expected: std::any::type_name::<V>(),
         found: Value::from_sql(value).kind().into(),
+        advice: (value == ValueRef::Null).then_some(if_null),
     })
 }
 
@@ -45,6 +50,7 @@ macro_rules! integer_column {
         impl ColumnValue for $type {
             const TYPE: ColumnType = ColumnType::Integer;
             type Optional = Option<Self>;
+            type Mapped<W: ColumnValue> = W;
 
             fn into_value(self, _column: &str) -> Result<Value, ValueError> {
                 Ok(Value::Integer(self.into()))
@@ -61,6 +67,7 @@ integer_column!(i8, i16, i32, i64, u8, u16, u32);
 impl ColumnValue for u64 {
     const TYPE: ColumnType = ColumnType::Integer;
     type Optional = Option<Self>;
+    type Mapped<W: ColumnValue> = W;
 
     fn into_value(self, column: &str) -> Result<Value, ValueError> {
         let too_large = |_| ValueError::IntegerTooLarge { column: column.into(), value: self };
@@ -75,6 +82,7 @@ impl ColumnValue for u64 {
 impl ColumnValue for bool {
     const TYPE: ColumnType = ColumnType::Boolean;
     type Optional = Option<Self>;
+    type Mapped<W: ColumnValue> = W;
 
     fn into_value(self, _column: &str) -> Result<Value, ValueError> {
         Ok(self.into())
@@ -92,6 +100,7 @@ impl ColumnValue for bool {
 impl ColumnValue for f64 {
     const TYPE: ColumnType = ColumnType::Real;
     type Optional = Option<Self>;
+    type Mapped<W: ColumnValue> = W;
 
     fn into_value(self, column: &str) -> Result<Value, ValueError> {
         if self.is_nan() {
@@ -111,6 +120,7 @@ impl ColumnValue for f64 {
 impl ColumnValue for f32 {
     const TYPE: ColumnType = ColumnType::Real;
     type Optional = Option<Self>;
+    type Mapped<W: ColumnValue> = W;
 
     fn into_value(self, column: &str) -> Result<Value, ValueError> {
         f64::from(self).into_value(column)
@@ -127,6 +137,7 @@ impl ColumnValue for f32 {
 impl ColumnValue for DateTime {
     const TYPE: ColumnType = ColumnType::DateTime;
     type Optional = Option<Self>;
+    type Mapped<W: ColumnValue> = W;
 
     fn into_value(self, _column: &str) -> Result<Value, ValueError> {
         Ok(self.to_string().into())
@@ -140,6 +151,7 @@ impl ColumnValue for DateTime {
 impl ColumnValue for DateTimeMillis {
     const TYPE: ColumnType = ColumnType::DateTimeMillis;
     type Optional = Option<Self>;
+    type Mapped<W: ColumnValue> = W;
 
     fn into_value(self, _column: &str) -> Result<Value, ValueError> {
         Ok(self.millis().into())
@@ -153,6 +165,7 @@ impl ColumnValue for DateTimeMillis {
 impl ColumnValue for String {
     const TYPE: ColumnType = ColumnType::Text;
     type Optional = Option<Self>;
+    type Mapped<W: ColumnValue> = W;
 
     fn into_value(self, _column: &str) -> Result<Value, ValueError> {
         Ok(self.into())
@@ -166,6 +179,7 @@ impl ColumnValue for String {
 impl ColumnValue for Vec<u8> {
     const TYPE: ColumnType = ColumnType::Blob;
     type Optional = Option<Self>;
+    type Mapped<W: ColumnValue> = W;
 
     fn into_value(self, _column: &str) -> Result<Value, ValueError> {
         Ok(self.into())
@@ -180,6 +194,7 @@ impl<V: ColumnValue> ColumnValue for Option<V> {
     const TYPE: ColumnType = V::TYPE;
     const NULLABLE: bool = true;
     type Optional = Self;
+    type Mapped<W: ColumnValue> = W::Optional;
 
     fn into_value(self, column: &str) -> Result<Value, ValueError> {
         self.map_or(Ok(Value::Null), |value| value.into_value(column))
@@ -200,6 +215,7 @@ pub struct Json<T>(pub T);
 impl<T: Serialize + DeserializeOwned> ColumnValue for Json<T> {
     const TYPE: ColumnType = ColumnType::Json;
     type Optional = Option<Self>;
+    type Mapped<W: ColumnValue> = W;
 
     fn into_value(self, column: &str) -> Result<Value, ValueError> {
         CanonicalJson::encode(&self.0)

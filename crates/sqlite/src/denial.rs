@@ -100,13 +100,24 @@ fn advice(mode: Mode, action: AuthAction<'_>) -> &'static str {
             Mode::Materialize(_) => "queries only read; return the write from the materializer",
             _ => "materializers write to tables of the schema",
         },
-        (AuthAction::Function { .. }, _) => "it does more than calculate",
+        (AuthAction::Function { .. }, _) => {
+            "it does more than calculate; do that in Rust, and bind the result"
+        }
         (AuthAction::Transaction { .. } | AuthAction::Savepoint { .. }, _) => {
             "each commit is a transaction; commit several events together"
         }
-        (AuthAction::Pragma { .. } | AuthAction::Attach { .. } | AuthAction::Detach { .. }, _) => {
-            "queries only read tables of the schema; `Schema::describe` tells what these are"
-        }
+        (
+            AuthAction::Pragma { .. } | AuthAction::Attach { .. } | AuthAction::Detach { .. },
+            mode,
+        ) => match mode {
+            Mode::Read => {
+                "queries only read tables of the schema; `Schema::describe` tells what these are"
+            }
+            _ => {
+                "materializers read tables of the schema; put what else they need into the event's \
+                     payload"
+            }
+        },
         _ => "tables are made from the app's schema; change them there",
     }
 }

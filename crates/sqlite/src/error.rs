@@ -51,6 +51,16 @@ pub enum ValueError {
         /// The column.
         column: String,
     },
+    /// A function of groups of rows stands where there are no groups.
+    #[error(
+        "{function} stands for many rows and cannot be used in {place}; use `having`, or a sub-query"
+    )]
+    Aggregate {
+        /// The function.
+        function: &'static str,
+        /// Where it stands.
+        place: &'static str,
+    },
     /// Expressions stand inside each other too deep for SQLite.
     #[error("an expression is more than {max} levels deep; split it, or use one list of many")]
     TooDeep {
@@ -62,8 +72,8 @@ pub enum ValueError {
 /// A stored value that does not fit the type it is read as.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "column {column}: expected {expected}, found {found}{}",
-    if .found == "null" { "; read it as an Option, which `optional()` makes of an expression" } else { "" }
+    "column {column}: expected {expected}, found {found}{}{}",
+    if .advice.is_some() { "; " } else { "" }, .advice.unwrap_or_default()
 )]
 pub struct DecodeError {
     /// The column, by name or index.
@@ -72,6 +82,8 @@ pub struct DecodeError {
     pub expected: &'static str,
     /// What was there.
     pub found: String,
+    /// What to do instead, where that is known.
+    pub advice: Option<&'static str>,
 }
 
 /// A statement that failed.

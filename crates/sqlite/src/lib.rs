@@ -65,8 +65,8 @@ pub use description::{
 };
 pub use error::{DecodeError, SqliteError, ValueError};
 pub use expr::{
-    Case, Column, Expr, IntoExpr, IntoOrder, Matches, Number, Operand, Order, case, count_rows,
-    value,
+    Case, Column, Condition, Expr, Fits, IntoOrder, Matches, Number, Operand, Order, case,
+    count_rows, value,
 };
 pub use file_lock::FileLock;
 pub use foreign_key::{Action, ForeignKey};

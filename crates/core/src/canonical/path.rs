@@ -38,5 +38,5 @@ fn is_plain(name: &str) -> bool {
 
 /// Says where, for a message.
 pub(super) fn at(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!(" at {path}") }
+    if path.is_empty() { String::new() } else { format!(" at `{path}`") }
 }

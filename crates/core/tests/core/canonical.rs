@@ -124,8 +124,8 @@ fn a_number_that_is_refused_is_named_with_its_place() {
     assert_eq!(place(refused(&json!({"a b": {"c\"": [{"d": LARGE}]}}))), r#"["a b"]["c\""][0].d"#);
     assert_eq!(
         refused(&json!({"z": 1, "deep": [{"id": LARGE}]})).to_string(),
-        "the integer 18446744073709551615 at deep[0].id is beyond ±(2^53-1) and would be rounded \
-         by JSON readers; encode it as a string"
+        "the integer 18446744073709551615 at `deep[0].id` is beyond ±(2^53-1) and would be \
+         rounded by JSON readers; encode it as a string"
     );
     assert_eq!(refused(&f32::NAN).to_string(), "NaN has no JSON form; use null or a string");
 }

@@ -55,7 +55,7 @@ fn a_payload_that_json_would_change() {
     let too_large = Measured { count: (1 << 53) + 1, value: 0.0 };
     assert_refused(&store, too_large, "beyond ±(2^53-1)");
     let not_a_number = Measured { count: 0, value: f64::NAN };
-    assert_refused(&store, not_a_number, "NaN at value has no JSON form");
+    assert_refused(&store, not_a_number, "NaN at `value` has no JSON form");
 }
 
 #[test]

@@ -200,6 +200,27 @@ fn a_materializer_that_writes_by_a_query() {
 }
 
 #[test]
+fn a_materializer_that_asks_for_what_is_no_table() {
+    let says = |what: &str, sql: &str| {
+        format!(
+            "event v1.Synced could not be materialized: {what} is not allowed in a materializer's \
+             query: materializers read tables of the schema; put what else they need into the \
+             event's payload (in: {sql})"
+        )
+    };
+    assert_forbidden(
+        |cx| cx.query(&Sql::new("PRAGMA user_version")).map(|_| Vec::new()),
+        Synced {},
+        &says("PRAGMA user_version", "PRAGMA user_version"),
+    );
+    assert_forbidden(
+        |cx| cx.query(&Sql::new("ATTACH 'a.db' AS a")).map(|_| Vec::new()),
+        Synced {},
+        &says("ATTACH", "ATTACH 'a.db' AS a"),
+    );
+}
+
+#[test]
 fn an_integer_that_others_would_round() {
     #[derive(Event, Serialize, Deserialize)]
     #[event(name = "v1.Synced")]
@@ -214,7 +235,7 @@ fn an_integer_that_others_would_round() {
         write_todo,
         Large { files: vec![File { size: 1 }, File { size: 1 << 53 }] },
         "the payload of event v1.Synced cannot be stored: the integer 9007199254740992 at \
-         files[1].size is beyond ±(2^53-1) and would be rounded by JSON readers; encode it as a \
+         `files[1].size` is beyond ±(2^53-1) and would be rounded by JSON readers; encode it as a \
          string, with #[serde(with = \"livestore::big_integer\")]",
     );
 }
@@ -270,7 +291,8 @@ fn a_query_that_would_do_anything_else() {
     );
     assert_no_query(
         "SELECT load_extension('a')",
-        "the function load_extension is not allowed in a query: it does more than calculate",
+        "the function load_extension is not allowed in a query: it does more than calculate; do \
+         that in Rust, and bind the result",
     );
 }
 

@@ -122,6 +122,9 @@ fn raw_rows_are_read_as_a_table_and_as_a_struct_of_their_own() {
                GROUP BY authors.id HAVING name <> ? ORDER BY name";
     let sellers = store.query(query_as::<Seller>(sql).bind("Bob")).unwrap();
     assert_eq!(sellers.to_vec(), [Seller { name: "Ada".into(), best: Some(4) }]);
+    let nobody = query_as::<Seller>("SELECT NULL AS name, 1 AS best");
+    let null = "column name: expected alloc::string::String, found null; make the field an Option";
+    assert_eq!(store.query(nobody).unwrap_err().to_string(), null);
     let books = store.query(query_as::<Book>("SELECT * FROM books WHERE id = 2")).unwrap();
     let expected = Book { id: 2, title: "Notes".into(), author: Some(1), sold: 4 };
     assert_eq!(books.to_vec(), [expected]);

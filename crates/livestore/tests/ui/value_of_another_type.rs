@@ -8,4 +8,6 @@ fn main() {
     let _ = Todo::select().filter(Todo::text.eq(5));
     let _ = Todo::update().set(Todo::done, "yes");
     let _ = Todo::select().join::<User>(Todo::done.eq(User::name));
+    let _ = Todo::select().columns(Todo::text.concat(5));
+    let _ = Todo::select().columns(Todo::text.concat(Todo::done));
 }

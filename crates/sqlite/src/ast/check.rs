@@ -67,16 +67,6 @@ pub enum StatementError {
         /// What is wrong.
         reason: String,
     },
-    /// A function of groups of rows stands where there are no groups.
-    #[error(
-        "{function} stands for many rows and cannot be used in {place}; use `having`, or a sub-query"
-    )]
-    Aggregate {
-        /// The function.
-        function: &'static str,
-        /// Where it stands.
-        place: &'static str,
-    },
     /// A sub-query that stands for a value gives more than one column.
     #[error("a sub-query that stands for a value gives {count} columns; select one")]
     SubQueryColumns {
@@ -101,19 +91,6 @@ pub(crate) struct Checker<'a> {
     sources: &'a [(Name, &'a TableDef)],
     outer: Option<&'a Checker<'a>>,
 }
-
-/// Where an expression stands.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    name: &'static str,
-    has_groups: bool,
-}
-
-const fn without_groups(name: &'static str) -> Place {
-    Place { name, has_groups: false }
-}
-
-const GROUPED: Place = Place { name: "the result", has_groups: true };
 
 /// Cuts a name from outside to a length that fits a message.
 fn shown(name: &str) -> String {
@@ -172,17 +149,17 @@ impl<'a> Checker<'a> {
         // A join can name the tables before it and its own.
         for (index, join) in select.joins.iter().enumerate() {
             let inner = Checker { sources: &sources[..index + 2], ..self.inside() };
-            inner.expr(&join.on, without_groups("a join"))?;
+            inner.expr(&join.on)?;
         }
         let inner = Checker { sources: &sources, ..self.inside() };
         for output in &select.columns {
             output.name.as_deref().map_or(Ok(()), check_name)?;
-            inner.expr(&output.expr, GROUPED)?;
+            inner.expr(&output.expr)?;
         }
-        select.filter.as_ref().map_or(Ok(()), |e| inner.expr(e, without_groups("a filter")))?;
-        select.group_by.iter().try_for_each(|e| inner.expr(e, without_groups("GROUP BY")))?;
-        select.having.as_ref().map_or(Ok(()), |e| inner.expr(e, GROUPED))?;
-        select.order.iter().try_for_each(|order| inner.expr(&order.expr, GROUPED))?;
+        select.filter.as_ref().map_or(Ok(()), |e| inner.expr(e))?;
+        select.group_by.iter().try_for_each(|e| inner.expr(e))?;
+        select.having.as_ref().map_or(Ok(()), |e| inner.expr(e))?;
+        select.order.iter().try_for_each(|order| inner.expr(&order.expr))?;
         Ok(sources)
     }
 
@@ -252,50 +229,50 @@ impl<'a> Checker<'a> {
         Err(StatementError::UnknownColumn { table: sources, column: shown(name), columns })
     }
 
-    fn expr(&self, expr: &Expr, place: Place) -> Result<(), StatementError> {
+    fn expr(&self, expr: &Expr) -> Result<(), StatementError> {
         match expr {
             Expr::Column(wanted) => self.column(wanted).map(drop),
             Expr::Value(_) => Ok(()),
             Expr::Invalid(error) => Err(error.clone().into()),
             Expr::Compare { left, right, .. } | Expr::Calculate { left, right, .. } => {
-                self.expr(left, place)?;
-                self.expr(right, place)
+                self.expr(left)?;
+                self.expr(right)
             }
-            Expr::And(all) | Expr::Or(all) => all.iter().try_for_each(|e| self.expr(e, place)),
+            Expr::And(all) | Expr::Or(all) => all.iter().try_for_each(|e| self.expr(e)),
             Expr::Not(expr)
             | Expr::IsNull(expr)
             | Expr::Path { json: expr, .. }
             | Expr::Collate { expr, .. }
-            | Expr::Cast { expr, .. } => self.expr(expr, place),
+            | Expr::Cast { expr, .. } => self.expr(expr),
             Expr::Case { whens, otherwise } => {
                 for When { condition, value } in whens {
-                    self.expr(condition, place)?;
-                    self.expr(value, place)?;
+                    self.expr(condition)?;
+                    self.expr(value)?;
                 }
-                otherwise.as_ref().map_or(Ok(()), |value| self.expr(value, place))
+                otherwise.as_ref().map_or(Ok(()), |value| self.expr(value))
             }
             Expr::In { expr, list } => {
-                self.expr(expr, place)?;
-                list.iter().try_for_each(|e| self.expr(e, place))
+                self.expr(expr)?;
+                list.iter().try_for_each(|e| self.expr(e))
             }
             Expr::Between { expr, low, high } => {
-                [expr, low, high].into_iter().try_for_each(|e| self.expr(e, place))
+                [expr, low, high].into_iter().try_for_each(|e| self.expr(e))
             }
             Expr::Contains { json, element } => {
-                self.expr(json, place)?;
-                self.expr(element, place)
+                self.expr(json)?;
+                self.expr(element)
             }
             Expr::InSelect { expr, select } => {
-                self.expr(expr, place)?;
+                self.expr(expr)?;
                 self.value_select(select)
             }
             Expr::Scalar(select) => self.value_select(select),
             Expr::Exists(select) => self.select(select).map(drop),
             Expr::Call { function, arguments } => {
                 check_arguments(*function, arguments.len())?;
-                arguments.iter().try_for_each(|e| self.expr(e, place))
+                arguments.iter().try_for_each(|e| self.expr(e))
             }
-            Expr::Aggregate(aggregate) => self.aggregate(aggregate, place),
+            Expr::Aggregate(aggregate) => self.aggregate(aggregate),
         }
     }
 
@@ -309,11 +286,8 @@ impl<'a> Checker<'a> {
         if count == 1 { Ok(()) } else { Err(StatementError::SubQueryColumns { count }) }
     }
 
-    fn aggregate(&self, aggregate: &Aggregate, place: Place) -> Result<(), StatementError> {
+    fn aggregate(&self, aggregate: &Aggregate) -> Result<(), StatementError> {
         let function = aggregate.function.sql();
-        if !place.has_groups {
-            return Err(StatementError::Aggregate { function, place: place.name });
-        }
         let is_text = aggregate.function == AggregateFunction::GroupConcat;
         let reason = match (&aggregate.argument, &aggregate.separator) {
             (None, _) if aggregate.function != AggregateFunction::Count || aggregate.distinct => {
@@ -326,8 +300,7 @@ impl<'a> Checker<'a> {
         if let Some(reason) = reason {
             return Err(StatementError::Arguments { function, reason: reason.into() });
         }
-        let inside = without_groups("a function of many rows");
-        aggregate.argument.as_ref().map_or(Ok(()), |argument| self.expr(argument, inside))
+        aggregate.argument.as_ref().map_or(Ok(()), |argument| self.expr(argument))
     }
 
     pub(crate) fn statement(&self, statement: &Statement) -> Result<(), StatementError> {
@@ -340,9 +313,7 @@ impl<'a> Checker<'a> {
         let excluded = (Name::Borrowed(Column::EXCLUDED), table);
         let sources = [(name.clone(), table), excluded];
         let row = Checker { sources: &sources[..1], ..self.inside() };
-        let filter = |filter: &Option<Expr>| {
-            filter.as_ref().map_or(Ok(()), |e| row.expr(e, without_groups("a filter")))
-        };
+        let filter = |filter: &Option<Expr>| filter.as_ref().map_or(Ok(()), |e| row.expr(e));
         match statement {
             Statement::Insert(insert) => {
                 // There is no row yet that a value could depend on.
@@ -374,7 +345,7 @@ impl<'a> Checker<'a> {
                 let (table, column) = (table.name().into(), set.column.to_string());
                 return Err(ValueError::GeneratedColumn { table, column }.into());
             }
-            self.expr(&set.value, without_groups("a write"))
+            self.expr(&set.value)
         })
     }
 }

@@ -18,8 +18,10 @@ pub(crate) struct SqlWriter {
     sql: String,
     binds: Vec<Value>,
     depth: u16,
-    /// True inside the update of an upsert, which can name the row that was to be inserted.
-    pub(super) is_in_upsert: bool,
+    /// True in what [`Self::in_upsert`] writes.
+    is_in_upsert: bool,
+    /// The name of what [`Self::for_each_row`] writes.
+    each_row: Option<&'static str>,
 }
 
 impl SqlWriter {
@@ -46,6 +48,29 @@ impl SqlWriter {
     fn bind(&mut self, value: Value) {
         self.sql.push('?');
         self.binds.push(value);
+    }
+
+    /// Writes the update of an upsert, which can name the row that was to be inserted.
+    pub(super) fn in_upsert(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<(), ValueError>,
+    ) -> Result<(), ValueError> {
+        self.is_in_upsert = true;
+        let written = write(self);
+        self.is_in_upsert = false;
+        written
+    }
+
+    /// Writes what is there for each row, which has no function of many rows.
+    pub(super) fn for_each_row(
+        &mut self,
+        place: &'static str,
+        write: impl FnOnce(&mut Self) -> Result<(), ValueError>,
+    ) -> Result<(), ValueError> {
+        let around = self.each_row.replace(place);
+        let written = write(self);
+        self.each_row = around;
+        written
     }
 
     pub(super) fn list<'a, T: 'a>(
@@ -83,12 +108,14 @@ impl SqlWriter {
             });
             self.source(source);
             self.push(" ON ");
-            self.expr(on)?;
+            self.for_each_row("a join", |writer| writer.expr(on))?;
         }
         self.filter(select.filter.as_ref())?;
         if !select.group_by.is_empty() {
             self.push(" GROUP BY ");
-            self.list(&select.group_by, ", ", Self::operand)?;
+            self.for_each_row("GROUP BY", |writer| {
+                writer.list(&select.group_by, ", ", Self::operand)
+            })?;
         }
         if let Some(having) = &select.having {
             self.push(" HAVING ");
@@ -108,6 +135,14 @@ impl SqlWriter {
             self.bind(i64::from(select.offset).into());
         }
         Ok(())
+    }
+
+    /// Writes a selection inside of an expression, with rows of its own.
+    fn sub_query(&mut self, select: &Select) -> Result<(), ValueError> {
+        let around = self.each_row.take();
+        let written = self.select(select);
+        self.each_row = around;
+        written
     }
 
     fn output(&mut self, output: &Output) -> Result<(), ValueError> {
@@ -148,7 +183,7 @@ impl SqlWriter {
     pub(super) fn filter(&mut self, filter: Option<&Expr>) -> Result<(), ValueError> {
         filter.map_or(Ok(()), |filter| {
             self.push(" WHERE ");
-            self.expr(filter)
+            self.for_each_row("a filter", |writer| writer.expr(filter))
         })
     }
 
@@ -249,7 +284,7 @@ impl SqlWriter {
             Expr::InSelect { expr, select } => {
                 self.operand(expr)?;
                 self.push(" IN (");
-                self.select(select)?;
+                self.sub_query(select)?;
                 self.push(")");
             }
             Expr::Between { expr, low, high } => {
@@ -293,12 +328,12 @@ impl SqlWriter {
             }
             Expr::Exists(select) => {
                 self.push("EXISTS (");
-                self.select(select)?;
+                self.sub_query(select)?;
                 self.push(")");
             }
             Expr::Scalar(select) => {
                 self.push("(");
-                self.select(select)?;
+                self.sub_query(select)?;
                 self.push(")");
             }
         }
@@ -326,10 +361,16 @@ impl SqlWriter {
     }
 
     fn aggregate(&mut self, aggregate: &Aggregate) -> Result<(), ValueError> {
-        self.push(aggregate.function.sql());
+        let function = aggregate.function.sql();
+        if let Some(place) = self.each_row {
+            return Err(ValueError::Aggregate { function, place });
+        }
+        self.push(function);
         self.push(if aggregate.distinct { "(DISTINCT " } else { "(" });
         match &aggregate.argument {
-            Some(argument) => self.expr(argument)?,
+            Some(argument) => {
+                self.for_each_row("a function of many rows", |writer| writer.expr(argument))?;
+            }
             None => self.push("*"),
         }
         if let Some(separator) = &aggregate.separator {

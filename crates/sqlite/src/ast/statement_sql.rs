@@ -31,7 +31,7 @@ impl SqlWriter {
             Ok(())
         })?;
         self.push(") VALUES (");
-        self.list(&insert.values, ", ", |writer, set| writer.operand(&set.value))?;
+        self.list(&insert.values, ", ", Self::assigned)?;
         self.push(")");
         match &insert.conflict {
             Some(conflict) if !is_replacing_any => self.conflict(insert, conflict),
@@ -53,9 +53,7 @@ impl SqlWriter {
             ConflictAction::Ignore => self.push("DO NOTHING"),
             ConflictAction::Update(set) => {
                 self.push("DO UPDATE SET ");
-                self.is_in_upsert = true;
-                self.list(set, ", ", Self::set)?;
-                self.is_in_upsert = false;
+                self.in_upsert(|writer| writer.list(set, ", ", Self::set))?;
             }
             ConflictAction::Replace => {
                 let others = insert.values.iter().map(|set| &set.column);
@@ -79,7 +77,11 @@ impl SqlWriter {
     fn set(&mut self, set: &Set) -> Result<(), ValueError> {
         self.name(&set.column);
         self.push(" = ");
-        self.operand(&set.value)
+        self.assigned(set)
+    }
+
+    fn assigned(&mut self, set: &Set) -> Result<(), ValueError> {
+        self.for_each_row("a write", |writer| writer.operand(&set.value))
     }
 
     pub(crate) fn update(&mut self, update: &Update) -> Result<(), ValueError> {

@@ -57,6 +57,8 @@ macro_rules! aggregates {
 
         /// The sum of the group's values; null if there is none. An integer that grows too large
         /// is an error.
+        // With `V::Sum` in place of `N`, the compiler would say of a type without a sum that there is
+        // no such method, and not what `Number` says.
         pub fn sum<$($of)* N>(self) -> Expr<S, Option<N>>
         where
             V: Number<Sum = N>,

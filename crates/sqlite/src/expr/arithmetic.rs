@@ -2,25 +2,25 @@
 
 use std::ops::{Add, Div, Mul, Rem, Sub};
 
-use super::{Column, Expr, Operand};
+use super::{Column, Expr, Matches, Operand};
 use crate::ast::Arithmetic;
 use crate::query::Source;
 
 macro_rules! operators {
     ($($operator:ident $method:ident $arithmetic:ident,)*) => {$(
-        impl<T: Source, V, O: Operand<T, V>> $operator<O> for Column<T, V> {
-            type Output = Expr<T, V>;
+        impl<T: Source, V, O: Operand<T, V, Value: Matches<V>>> $operator<O> for Column<T, V> {
+            type Output = Expr<T, <O::Value as Matches<V>>::Both>;
 
-            fn $method(self, operand: O) -> Expr<T, V> {
+            fn $method(self, operand: O) -> Self::Output {
                 let operand = operand.into_operand(self.label());
                 Expr::new(self.into_ast().calculate(Arithmetic::$arithmetic, operand))
             }
         }
 
-        impl<S, V, O: Operand<S, V>> $operator<O> for Expr<S, V> {
-            type Output = Self;
+        impl<S, V, O: Operand<S, V, Value: Matches<V>>> $operator<O> for Expr<S, V> {
+            type Output = Expr<S, <O::Value as Matches<V>>::Both>;
 
-            fn $method(self, operand: O) -> Self {
+            fn $method(self, operand: O) -> Self::Output {
                 self.calculate(Arithmetic::$arithmetic, operand)
             }
         }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Expr, IntoExpr, Operand};
+use super::{Condition, Expr, Fits, Operand};
 use crate::{ColumnValue, ast};
 
 /// A choice among values by conditions, until it says what stands where none holds.
@@ -29,16 +29,16 @@ impl<S, V: ColumnValue> Case<S, V> {
     /// Takes a value where the condition holds and none before it does.
     pub fn when<I, J>(
         mut self,
-        condition: impl IntoExpr<S, bool, I>,
-        value: impl Operand<S, V, J>,
+        condition: impl Condition<S, I>,
+        value: impl Operand<S, V, J, Value: Fits<V>>,
     ) -> Self {
-        let condition = condition.into_expr().into_ast();
+        let condition = condition.into_condition().into_ast();
         self.whens.push(ast::When { condition, value: value.into_operand("a case") });
         self
     }
 
     /// Takes a value where no condition holds.
-    pub fn otherwise<J>(self, value: impl Operand<S, V, J>) -> Expr<S, V> {
+    pub fn otherwise<J>(self, value: impl Operand<S, V, J, Value: Fits<V>>) -> Expr<S, V> {
         let otherwise = Some(value.into_operand("a case").into());
         Expr::new(ast::Expr::Case { whens: self.whens, otherwise })
     }

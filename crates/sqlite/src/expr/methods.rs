@@ -145,30 +145,42 @@ macro_rules! methods {
         }
 
         /// The sum; `+` does the same within one table.
-        pub fn plus<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, $value> {
+        pub fn plus<$($of)* J, W>(
+            self,
+            operand: impl Operand<S, V, J, Value: Matches<$value, Both = W>>,
+        ) -> Expr<S, W> {
             self.calculate(Arithmetic::Add, operand)
         }
 
         /// The difference; `-` does the same within one table.
-        pub fn minus<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, $value> {
+        pub fn minus<$($of)* J, W>(
+            self,
+            operand: impl Operand<S, V, J, Value: Matches<$value, Both = W>>,
+        ) -> Expr<S, W> {
             self.calculate(Arithmetic::Subtract, operand)
         }
 
         /// The product; `*` does the same within one table.
-        pub fn times<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, $value> {
+        pub fn times<$($of)* J, W>(
+            self,
+            operand: impl Operand<S, V, J, Value: Matches<$value, Both = W>>,
+        ) -> Expr<S, W> {
             self.calculate(Arithmetic::Multiply, operand)
         }
 
         /// Both texts, one after the other.
-        pub fn concat<$($of)* J>(self, operand: impl Operand<S, V, J>) -> Expr<S, $value> {
+        pub fn concat<$($of)* J, W>(
+            self,
+            operand: impl Operand<S, V, J, Value: Matches<$value, Both = W>>,
+        ) -> Expr<S, W> {
             self.calculate(Arithmetic::Concat, operand)
         }
 
-        pub(super) fn calculate<$($of)* J>(
+        pub(super) fn calculate<$($of)* J, W>(
             self,
             operator: Arithmetic,
             operand: impl Operand<S, V, J>,
-        ) -> Expr<S, $value> {
+        ) -> Expr<S, W> {
             let operand = operand.into_operand(self.label());
             Expr::new(self.into_ast().calculate(operator, operand))
         }
@@ -194,24 +206,36 @@ macro_rules! methods {
         }
 
         /// The number of characters of a text, or of bytes of a blob; null of null.
-        pub fn length<$($of)*>(self) -> Expr<S, Option<i64>> {
+        pub fn length<$($of)*>(self) -> Expr<S, <$value as ColumnValue>::Mapped<i64>>
+        where
+            $value: ColumnValue,
+        {
             call(Function::Length, vec![self.into_ast()])
         }
 
         /// The value as a text, as SQL's CAST makes it; null of null.
-        pub fn to_text<$($of)*>(self) -> Expr<S, Option<String>> {
+        pub fn to_text<$($of)*>(self) -> Expr<S, <$value as ColumnValue>::Mapped<String>>
+        where
+            $value: ColumnValue,
+        {
             self.cast(CastType::Text)
         }
 
         /// The value as an integer, as SQL's CAST makes it: of a text the number that it begins
         /// with, or 0; of a real without its fraction; null of null.
-        pub fn to_integer<$($of)*>(self) -> Expr<S, Option<i64>> {
+        pub fn to_integer<$($of)*>(self) -> Expr<S, <$value as ColumnValue>::Mapped<i64>>
+        where
+            $value: ColumnValue,
+        {
             self.cast(CastType::Integer)
         }
 
         /// The value as a real, as SQL's CAST makes it: of a text the number that it begins with,
         /// or 0.0; null of null.
-        pub fn to_real<$($of)*>(self) -> Expr<S, Option<f64>> {
+        pub fn to_real<$($of)*>(self) -> Expr<S, <$value as ColumnValue>::Mapped<f64>>
+        where
+            $value: ColumnValue,
+        {
             self.cast(CastType::Real)
         }
 
@@ -238,24 +262,30 @@ impl<T: Source, V: ColumnValue> Column<T, V> {
 impl<S, V> Expr<S, V> {
     methods!(V;);
 
-    /// Uses an expression over one table in a statement over several. If a left join may not find
-    /// a row of the table, make it [`optional`](Self::optional) besides.
-    pub fn lift<Q: Contains<S, I>, I>(self) -> Expr<Q, V> {
+    /// Uses an expression over one table in a statement over several; it is optional where a left
+    /// join may not find a row of the table. [`is(true)`](Self::is) makes a condition of one again.
+    pub fn lift<Q: Contains<S, I>, I>(self) -> Expr<Q, Q::Found<V>>
+    where
+        V: ColumnValue,
+    {
         Expr::new(self.ast)
     }
 }
 
 impl<T: Source, V> Column<T, Option<V>> {
-    /// The value, or the other one where it is null.
-    pub fn coalesce<S: Contains<T, I>, I, J>(self, other: impl Operand<S, V, J>) -> Expr<S, V> {
+    /// The value, or the other one where it is null; optional, if the other one is.
+    pub fn coalesce<S: Contains<T, I>, I, J, W>(
+        self,
+        other: impl Operand<S, V, J, Value = W>,
+    ) -> Expr<S, W> {
         let other = other.into_operand(self.name());
         call(Function::Coalesce, vec![self.into_ast(), other])
     }
 }
 
 impl<S, V> Expr<S, Option<V>> {
-    /// The value, or the other one where it is null.
-    pub fn coalesce<J>(self, other: impl Operand<S, V, J>) -> Expr<S, V> {
+    /// The value, or the other one where it is null; optional, if the other one is.
+    pub fn coalesce<J, W>(self, other: impl Operand<S, V, J, Value = W>) -> Expr<S, W> {
         let other = other.into_operand(self.label());
         call(Function::Coalesce, vec![self.ast, other])
     }

@@ -19,7 +19,7 @@ use crate::ast;
 pub use aggregate::{Number, count_rows};
 pub use case::{Case, case};
 pub use column::Column;
-pub use operand::{IntoExpr, Matches, Operand, value};
+pub use operand::{Condition, Fits, Matches, Operand, value};
 pub use order::{IntoOrder, Order};
 
 /// An expression over the tables `S` with a value of type `V`; a condition, if `V` is `bool`.

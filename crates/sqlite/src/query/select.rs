@@ -8,7 +8,7 @@ use super::{
     Source, Sources,
 };
 use crate::ast::{self, JoinKind, SqlWriter};
-use crate::expr::{Expr, IntoExpr, IntoOrder};
+use crate::expr::{Condition, Expr, IntoOrder};
 use crate::row::{FromRow, RowCursor, RowRef, Rows};
 use crate::{ColumnValue, DecodeError, SqliteError, Table, Value, ValueError};
 
@@ -74,6 +74,8 @@ impl<S: Sources> Select<S> {
 
 impl<S: Sources, R> Select<S, R> {
     /// Reads these columns and expressions instead of whole rows: one, or a tuple of two to eight.
+    // With `Outputs::Row` in place of `V`, the compiler would report each column of another table once
+    // more.
     pub fn columns<V: FromRow, I>(mut self, columns: impl Outputs<S, I, Row = V>) -> Select<S, V> {
         self.ast.columns = columns.into_outputs().into_iter().map(Into::into).collect();
         Select { ast: self.ast, start: None, decode: V::from_row, tables: PhantomData }
@@ -81,8 +83,8 @@ impl<S: Sources, R> Select<S, R> {
 
     /// Keeps the rows for which the condition holds; several filters all have to hold.
     #[must_use]
-    pub fn filter<I>(mut self, condition: impl IntoExpr<S, bool, I>) -> Self {
-        condition.into_expr().into_ast().narrow(&mut self.ast.filter);
+    pub fn filter<I>(mut self, condition: impl Condition<S, I>) -> Self {
+        condition.into_condition().into_ast().narrow(&mut self.ast.filter);
         self
     }
 
@@ -95,8 +97,8 @@ impl<S: Sources, R> Select<S, R> {
 
     /// Keeps the groups for which the condition holds; several all have to hold.
     #[must_use]
-    pub fn having<I>(mut self, condition: impl IntoExpr<S, bool, I>) -> Self {
-        condition.into_expr().into_ast().narrow(&mut self.ast.having);
+    pub fn having<I>(mut self, condition: impl Condition<S, I>) -> Self {
+        condition.into_condition().into_ast().narrow(&mut self.ast.having);
         self
     }
 

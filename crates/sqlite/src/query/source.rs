@@ -209,6 +209,7 @@ macro_rules! found {
 
 macro_rules! contains {
     ($($found:ident $place:ident<$index:literal>: $tuple:ty, [$($slot:ident),*];)*) => {$(
+        // About a column of another table, the compiler would list these, the places in tuples.
         #[diagnostic::do_not_recommend]
         impl<$($slot),*> Contains<$found, $place<$index>> for $tuple {
             type Found<V: ColumnValue> = found!($place, V);
@@ -257,11 +258,13 @@ impl<S: Sources, O: 'static> Sources for Correlated<S, O> {
     }
 }
 
+// As for the places above.
 #[diagnostic::do_not_recommend]
 impl<T, S: Contains<T, I>, O, I> Contains<T, Inside<I>> for Correlated<S, O> {
     type Found<V: ColumnValue> = S::Found<V>;
 }
 
+// As for the places above.
 #[diagnostic::do_not_recommend]
 impl<T, S, O: Contains<T, I>, I> Contains<T, Around<I>> for Correlated<S, O> {
     type Found<V: ColumnValue> = O::Found<V>;

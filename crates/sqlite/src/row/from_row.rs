@@ -37,6 +37,7 @@ impl RowColumns {
             column,
             expected: row_type,
             found: format!("only the columns {}", columns.join(", ")),
+            advice: None,
         };
         match self {
             Self::Count(count) if count == columns.len() => Ok(Vec::new()),
@@ -44,6 +45,7 @@ impl RowColumns {
                 column: format!("1 to {count}"),
                 expected: row_type,
                 found: format!("the columns {}", columns.join(", ")),
+                advice: None,
             }),
             Self::Named(names) => {
                 let place = |name: &&str| {
@@ -56,6 +58,7 @@ impl RowColumns {
     }
 }
 
+// About a struct without `FromRow`, the compiler would say that it lacks `ColumnValue`.
 #[diagnostic::do_not_recommend]
 impl<V: ColumnValue> FromRow for V {
     const COLUMNS: RowColumns = RowColumns::Count(1);

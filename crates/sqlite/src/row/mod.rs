@@ -67,15 +67,17 @@ pub struct RowRef<'a> {
 impl<'a> RowRef<'a> {
     /// Reads a column by index; `name` is for the message.
     pub fn get<V: ColumnValue>(self, index: usize, name: &str) -> Result<V, DecodeError> {
-        decode(self.raw(index), || name.into())
+        decode(self.raw(index), || name.into(), "make the field an Option")
     }
 
     /// Reads a column by index; the message names it as the result does.
     pub(crate) fn at<V: ColumnValue>(self, index: usize) -> Result<V, DecodeError> {
-        decode(self.raw(index), || {
+        let name = || {
             let name = self.row.as_ref().column_name(self.place(index));
             name.map_or_else(|_| (index + 1).to_string(), |name| without_pure_dates(name).into())
-        })
+        };
+        let if_null = "read it as an Option, which `optional()` makes of an expression";
+        decode(self.raw(index), name, if_null)
     }
 
     fn place(self, index: usize) -> usize {
@@ -130,8 +132,9 @@ impl Row {
             column: column.into(),
             expected: std::any::type_name::<V>(),
             found: format!("only the columns {}", self.columns.join(", ")),
+            advice: None,
         })?;
-        decode(value.as_sql(), || column.into())
+        decode(value.as_sql(), || column.into(), "read it as an Option")
     }
 
     /// Returns the names of the columns.

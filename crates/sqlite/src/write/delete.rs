@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::Write;
-use crate::expr::IntoExpr;
+use crate::expr::Condition;
 use crate::{Table, ValueError, ast};
 
 /// Deletes the rows of table `T` that a filter names.
@@ -21,8 +21,8 @@ impl<T: Table> Delete<T> {
     }
 
     /// Keeps to the rows for which the condition holds; without a filter, all rows are deleted.
-    pub fn filter<I>(mut self, condition: impl IntoExpr<T, bool, I>) -> Self {
-        condition.into_expr().into_ast().narrow(&mut self.ast.filter);
+    pub fn filter<I>(mut self, condition: impl Condition<T, I>) -> Self {
+        condition.into_condition().into_ast().narrow(&mut self.ast.filter);
         self
     }
 }

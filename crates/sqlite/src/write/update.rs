@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{Write, check_written};
-use crate::expr::{IntoExpr, Operand};
+use crate::expr::{Condition, Fits, Operand};
 use crate::query::Source;
 use crate::{Column, Table, ValueError, ast};
 
@@ -22,7 +22,7 @@ impl<T> Clone for Assignment<T> {
 
 impl<T: Source, V> Column<T, V> {
     /// Gives the column a value, for an update or an insert of some columns.
-    pub fn set<J>(self, value: impl Operand<T, V, J>) -> Assignment<T> {
+    pub fn set<J>(self, value: impl Operand<T, V, J, Value: Fits<V>>) -> Assignment<T> {
         let value = value.into_operand(self.name());
         Assignment { set: ast::Set { column: self.name().into(), value }, table: PhantomData }
     }
@@ -43,14 +43,18 @@ impl<T: Table> Update<T> {
     }
 
     /// Sets a column to a value, or to an expression over the row as it was: `count + 1`.
-    pub fn set<V, J>(mut self, column: Column<T, V>, value: impl Operand<T, V, J>) -> Self {
+    pub fn set<V, J>(
+        mut self,
+        column: Column<T, V>,
+        value: impl Operand<T, V, J, Value: Fits<V>>,
+    ) -> Self {
         self.ast.set.push(column.set(value).set);
         self
     }
 
     /// Keeps to the rows for which the condition holds; without a filter, all rows are updated.
-    pub fn filter<I>(mut self, condition: impl IntoExpr<T, bool, I>) -> Self {
-        condition.into_expr().into_ast().narrow(&mut self.ast.filter);
+    pub fn filter<I>(mut self, condition: impl Condition<T, I>) -> Self {
+        condition.into_condition().into_ast().narrow(&mut self.ast.filter);
         self
     }
 }

@@ -1,8 +1,8 @@
 //! What the builder can say: expressions, joins, groups, sub-queries.
 
 use livestore_sqlite::{
-    Collation, Connection, Expr, Json, Query, Sql, SqliteError, Table, alias, case, count_rows,
-    value,
+    Collation, Connection, Expr, Json, Query, Select, Sql, SqliteError, Table, Write, alias, case,
+    count_rows, value,
 };
 
 use super::support::{
@@ -174,7 +174,7 @@ fn an_inner_join_gives_the_rows_of_both_tables() {
     assert_eq!(rows[1].0.tags, Json(vec!["x".into(), "y".into()]), "whole rows");
     let columns = joined.columns((Todo::id, Comment::text, Comment::id.plus(Todo::due)));
     let first = &values(&connection, columns)[0];
-    assert_eq!(first, &("b".into(), "fourth  ".into(), 24));
+    assert_eq!(first, &("b".into(), "fourth  ".into(), Some(24)));
 }
 
 #[test]
@@ -211,25 +211,63 @@ fn columns_of_a_left_joined_table_are_optional() {
 }
 
 #[test]
+fn what_is_made_of_columns_of_a_left_joined_table_is_optional() {
+    let connection = comments();
+    let on = Comment::todo.eq(Todo::id).and(Comment::stars.is_not_null());
+    let joined = Todo::select().left_join::<Comment>(on).order_by(Todo::id.desc()).limit(1);
+    let last = |columns| -> Option<i64> { values(&connection, columns)[0] };
+    assert_eq!(last(joined.clone().columns((Comment::id * 2).lift())), None);
+    assert_eq!(last(joined.clone().columns(Todo::text.length().plus(Comment::id))), None);
+    assert_eq!(last(joined.clone().columns(Comment::id.minus(Todo::text.length()))), None);
+    assert_eq!(last(joined.clone().columns(Comment::text.length())), None);
+    assert_eq!(last(joined.clone().columns(Comment::text.to_integer())), None);
+    assert_eq!(last(joined.clone().columns(Todo::due.coalesce(Comment::id))), None);
+    let chosen = case::<_, Option<i64>>().when(Todo::done, Comment::id).otherwise(1);
+    assert_eq!(last(joined.clone().columns(chosen)), None);
+    // A condition that is null does not hold.
+    let is_second = (Comment::id % 2).eq(0).lift();
+    assert_eq!(values(&connection, joined.filter(is_second.is(true)).columns(Todo::id)), ["b"]);
+}
+
+#[test]
+fn what_cannot_be_null_is_not_optional() {
+    let connection = comments();
+    let one = |query| -> i64 { values(&connection, query)[0] };
+    let joined = || {
+        let on = Comment::todo.eq(Todo::id);
+        Todo::select().left_join::<Comment>(on).order_by(Todo::id).order_by(Comment::id).limit(1)
+    };
+    assert_eq!(one(joined().columns(Todo::id.length())), 1);
+    assert_eq!(one(joined().columns(Todo::weight.to_integer())), 1);
+    assert_eq!(one(joined().columns(Todo::due.coalesce(7).plus(1))), 11);
+    assert_eq!(one(joined().columns((Todo::weight + 1.0).to_integer().lift())), 2);
+    assert_eq!(one(joined().columns(Comment::stars.coalesce(0).times(2))), 10);
+}
+
+#[test]
 fn an_expression_that_is_null_against_its_type_says_what_to_do() {
     let connection = comments();
     let on = Comment::todo.eq(Todo::id);
     let joined = Todo::select().left_join::<Comment>(on).order_by(Todo::id.desc());
-    let read = |query| connection.read().query::<livestore_sqlite::Select<_, i64>>(&query);
-    let twice = (Comment::id * 2).lift();
-    let error = read(joined.clone().columns(twice.clone())).unwrap_err();
+    let by_zero = Comment::id / 0;
+    let error = connection.read().query(&Comment::select().columns(by_zero.clone())).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "column \"comments\".\"id\" * ?: expected i64, found null; read it as an Option, which \
+        "column \"comments\".\"id\" / ?: expected i64, found null; read it as an Option, which \
          `optional()` makes of an expression"
     );
-    assert_eq!(values(&connection, joined.columns(twice.optional()))[0], None);
-    let by_zero = Comment::select().columns((Comment::id, Comment::id / 0));
-    let error = connection.read().query(&by_zero).unwrap_err().to_string();
-    assert!(
-        error.starts_with("column \"comments\".\"id\" / ?: expected i64, found null"),
-        "{error}"
-    );
+    let optional = Comment::select().columns(by_zero.optional()).limit(1);
+    assert_eq!(values(&connection, optional), [None]);
+    let condition = joined.columns((Todo::id, Comment::id.gt(1)));
+    let error = connection.read().query(&condition).unwrap_err().to_string();
+    assert!(error.starts_with("column \"comments\".\"id\" > ?: expected bool, found"), "{error}");
+    let beside = Comment::select().filter(Comment::id.gt(9)).columns((Comment::id, count_rows()));
+    let error = connection.read().query(&beside).unwrap_err().to_string();
+    assert!(error.starts_with("column id: expected i64, found null"), "{error}");
+    insert(&connection, [Todo { weight: f64::INFINITY, ..todo("d") }]);
+    let no_number = Todo::select().filter(Todo::id.eq("d")).columns(Todo::weight * 0.0);
+    let error = connection.read().query(&no_number).unwrap_err().to_string();
+    assert!(error.contains("expected f64, found null"), "{error}");
     let raw = livestore_sqlite::query_as::<(i64, i64)>("SELECT id, stars FROM comments");
     let error = connection.read().query(&raw).unwrap_err().to_string();
     assert!(error.starts_with("column stars: expected i64, found null; read it"), "{error}");
@@ -435,6 +473,35 @@ fn a_joined_query_depends_on_all_of_its_tables() {
 }
 
 #[test]
+fn functions_of_many_rows_are_refused_where_there_is_one() {
+    let connection = comments();
+    let refused = |query: Select<Comment>, place: &str| {
+        let error = connection.read().query(&query).unwrap_err().to_string();
+        let says = format!(
+            "count stands for many rows and cannot be used in {place}; use `having`, or a sub-query"
+        );
+        assert_eq!(error, says);
+    };
+    let many = || Comment::id.count().gt(3);
+    refused(Comment::select().filter(many()), "a filter");
+    refused(Comment::select().group_by(Comment::id.count()), "GROUP BY");
+    refused(Comment::select().order_by(Comment::id.count().sum()), "a function of many rows");
+    let nested = Todo::select().columns(Todo::id).filter(count_rows().gt(3));
+    refused(Comment::select().filter(Comment::todo.in_select(nested)), "a filter");
+    let update = Write::try_from(Counter::update().set(Counter::count, Counter::id.count()));
+    let says = "count stands for many rows and cannot be used in a write; use `having`, or a \
+                sub-query";
+    assert_eq!(update.unwrap_err().to_string(), says);
+    // What it says to use.
+    let having = Comment::select().columns(Comment::todo).group_by(Comment::todo);
+    let having = having.having(Comment::id.count().gt(2));
+    assert_eq!(values(&connection, having), ["a"]);
+    let most = Comment::select().columns(Comment::id.max()).scalar();
+    let last = Comment::select().filter(Comment::id.eq(most)).columns(Comment::id);
+    assert_eq!(values(&connection, last), [4]);
+}
+
+#[test]
 fn a_case_takes_the_value_of_the_first_condition_that_holds() {
     let connection = comments();
     let all = || Comment::select().order_by(Comment::id);
@@ -469,9 +536,9 @@ fn casts_turn_values_into_others_as_sql_does() {
     let texts = values(&connection, all.clone().columns(Comment::stars.to_text()));
     assert_eq!(texts, [Some("5".into()), None]);
     let half = (Comment::id.to_real() / 2.0).to_integer();
-    assert_eq!(values(&connection, all.clone().columns(half)), [Some(0), Some(1)]);
-    assert_eq!(values(&connection, all.clone().columns(Comment::text.to_integer())), [Some(0); 2]);
+    assert_eq!(values(&connection, all.clone().columns(half)), [0, 1]);
+    assert_eq!(values(&connection, all.clone().columns(Comment::text.to_integer())), [0; 2]);
     let text = value::<_, String>(" 12.5 apples".into());
-    let number: Vec<Option<f64>> = values(&connection, all.columns(text.to_real()));
-    assert_eq!(number, [Some(12.5); 2]);
+    let number: Vec<f64> = values(&connection, all.columns(text.to_real()));
+    assert_eq!(number, [12.5; 2]);
 }

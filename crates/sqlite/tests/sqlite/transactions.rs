@@ -134,7 +134,8 @@ fn failures_of_the_statement_are_deterministic() {
     ] {
         assert!(sqlite_failure(code).is_deterministic(), "{code}");
     }
-    let decode = DecodeError { column: "a".into(), expected: "i64", found: "a text".into() };
+    let decode =
+        DecodeError { column: "a".into(), expected: "i64", found: "a text".into(), advice: None };
     assert!(SqliteError::from(decode).is_deterministic());
     assert!(failure().is_deterministic());
     assert!(SqliteError::TooManyChanges { max: 1 }.is_deterministic());

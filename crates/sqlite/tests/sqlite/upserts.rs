@@ -120,7 +120,7 @@ fn updates_and_deletes_calculate_and_look_elsewhere() {
     write(&connection, add).unwrap();
     assert_eq!(rows(&connection), [counter(1, "a", 11), counter(2, "b", 22)]);
 
-    let todos = Todo::select().columns(count_rows()).scalar();
+    let todos = Todo::select().columns(count_rows()).scalar().coalesce(0);
     let count = Counter::update().set(Counter::count, todos).filter(Counter::id.eq(1));
     write(&connection, count).unwrap();
     assert_eq!(rows(&connection)[0].count, 3);
@@ -134,7 +134,7 @@ fn updates_and_deletes_calculate_and_look_elsewhere() {
 fn a_write_with_a_sub_query_reads_no_table_out_of_scope() {
     use super::support::{Draft, definitions_of_all_scopes};
     let connection = super::support::database_of(definitions_of_all_scopes());
-    let drafts = Draft::select().columns(count_rows()).scalar();
+    let drafts = Draft::select().columns(count_rows()).scalar().coalesce(0);
     let refused = write(&connection, Counter::update().set(Counter::count, drafts));
     assert!(matches!(refused, Err(SqliteError::OutOfScope { .. })), "{refused:?}");
 }
@@ -164,7 +164,7 @@ fn the_row_that_was_to_be_inserted_exists_in_upserts_alone() {
     insert(&connection, [todo("a")]);
     let as_many = Todo::select().within::<Counter>().columns(new().lift());
     let upsert = Counter::insert(counter(1, "z", 7)).on_conflict(Counter::id);
-    let upsert = upsert.update([Counter::count.set(as_many.scalar())]);
+    let upsert = upsert.update([Counter::count.set(as_many.scalar().coalesce(0))]);
     write(&connection, upsert).unwrap();
     assert_eq!(rows(&connection)[0], counter(1, "a", 7));
 
