@@ -513,7 +513,7 @@ fn a_store_may_be_dropped_by_its_own_subscriber() {
         let thread = waiting.await.unwrap().expect("dropping the store hangs");
         assert_eq!(thread.as_deref(), Some("livestore-sync"));
         assert!(slot.lock().unwrap().is_none());
-        assert_eq!(writer.sync_status().unwrap().confirmed_head, GlobalSeqNum(1));
+        until(&writer, |status| status.confirmed_head == GlobalSeqNum(1)).await;
         server.shutdown().await;
     });
 }
