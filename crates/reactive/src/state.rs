@@ -46,9 +46,12 @@ impl State {
 
     /// Marks all that is downstream of a changed node as to be checked.
     pub(crate) fn mark_dependents(&mut self, changed: NodeId) {
-        let mut stack = vec![changed];
-        while let Some(id) = stack.pop() {
+        let (mut stack, mut next) = (Vec::new(), Some(changed));
+        while let Some(id) = next.take().or_else(|| stack.pop()) {
             let Some(node) = self.nodes.get_mut(&id) else { continue };
+            if node.dependents.is_empty() {
+                continue;
+            }
             // Out of the node while the table is written to; no node depends on itself.
             let dependents = std::mem::take(&mut node.dependents);
             for &id in &dependents {
