@@ -58,10 +58,10 @@ pub use livestore_sqlite::{
     Fits, ForeignKey, ForeignKeyDescription, ForeignKeyProblem, FromRow, FtsDef, FtsDescription,
     Generated, GeneratedDescription, InScopeOf, IndexDef, IndexDescription, Insert, IntoOrder,
     Join, Json, Literal, Matches, Number, OnConflict, Operand, Order, Outputs, Query, QueryAs,
-    ResultColumn, Row, RowColumns, RowCursor, RowQuery, RowRef, Rows, Scope, Select, Slot, Source,
-    Sources, Sql, SqliteError, StateHash, StatementError, Table, TableAccess, TableDef,
-    TableDescription, TableError, TableSql, TableWrite, Update, Value, ValueError, Write, alias,
-    ast, case, count_rows, excluded, jiff, query_as, value,
+    ResultColumn, Returning, Row, RowColumns, RowCursor, RowQuery, RowRef, Rows, RunWrite, Scope,
+    Select, Slot, Source, Sources, Sql, SqliteError, StateHash, StatementError, Table, TableAccess,
+    TableDef, TableDescription, TableError, TableSql, TableWrite, Update, Value, ValueError, Write,
+    alias, ast, case, count_rows, excluded, jiff, query_as, value,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
 pub use options::StoreOptions;

@@ -1,7 +1,7 @@
 //! Materializers: functions from an event to writes on the state.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,15 +13,15 @@ use livestore_core::{
     SessionId,
 };
 use livestore_sqlite::{
-    Delete, Insert, Query, SqliteError, StateRead, Table, Update, ValueError, Write,
+    Delete, Insert, Query, RunWrite, SqliteError, StateWrite, Table, Update, ValueError, Write,
 };
 
 use crate::Event;
 use crate::event::EventKind;
 use crate::upcaster::Upcaster;
 
-/// What a materializer may know besides the payload: where the event comes from, and the state
-/// as it is before the event.
+/// What a materializer has besides the payload: where the event comes from, and the state as it is
+/// before the event, to read and to write.
 #[derive(Debug, Clone, Copy)]
 pub struct MaterializerContext<'a> {
     pub(crate) event: &'a StoredEvent,
@@ -29,7 +29,9 @@ pub struct MaterializerContext<'a> {
     pub(crate) group_id: GroupId,
     pub(crate) client_id: &'a ClientId,
     pub(crate) session_id: &'a SessionId,
-    pub(crate) state: StateRead<'a>,
+    pub(crate) state: StateWrite<'a>,
+    /// Why the event has failed already, whatever its materializer makes of that.
+    pub(crate) failure: &'a RefCell<Option<SqliteError>>,
 }
 
 impl MaterializerContext<'_> {
@@ -67,9 +69,29 @@ impl MaterializerContext<'_> {
         self.session_id
     }
 
-    /// Reads the state as it is before this event's own writes.
+    /// Reads the state as it is before this event's own writes, but for those that
+    /// [`write`](Self::write) has done.
     pub fn query<Q: Query>(&self, query: &Q) -> Result<Q::Output, MaterializeError> {
-        Ok(self.state.query(query)?)
+        Ok(self.state.read().query(query)?)
+    }
+
+    /// Runs a write at once, before those that the materializer returns, and gives what it
+    /// [returns](livestore_sqlite::Returning): nothing, or values of the rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of a write that is returned. The event fails with it, also if the materializer goes on
+    /// and returns something else.
+    pub fn write<W: RunWrite>(&self, write: W) -> Result<W::Output, MaterializeError> {
+        // A statement may have failed such that the transaction is gone.
+        if let Some(error) = &*self.failure.borrow() {
+            return Err(MaterializeError::failed(error.to_string()));
+        }
+        self.state.run(write).map_err(|error| {
+            let told = MaterializeError::failed(error.to_string());
+            self.failure.replace(Some(error));
+            told
+        })
     }
 }
 
@@ -287,10 +309,15 @@ impl Materializer {
     ) -> Result<Vec<Write>, MaterializeError> {
         let mut writes = Vec::new();
         let before = RUNNING.replace(true);
-        // The function sees only shared references, and `writes` is dropped when it panics.
+        // The function sees only shared references, the failure behind one of them is whole at any
+        // moment, and `writes` is dropped when it panics.
         let outcome =
             catch_unwind(AssertUnwindSafe(|| (self.0)(&context.event.args, context, &mut writes)));
         RUNNING.set(before);
+        // What it made of a failed write, a panic included, follows from that.
+        if let Some(error) = context.failure.take() {
+            return Err(error.into());
+        }
         match outcome {
             Ok(result) => result.map(|()| writes),
             Err(panic) => Err(MaterializeError::Panicked { message: message_of(&*panic) }),

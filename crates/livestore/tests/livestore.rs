@@ -62,3 +62,5 @@ mod releases;
 mod round_trips;
 #[path = "livestore/sync.rs"]
 mod sync;
+#[path = "livestore/writes_at_once.rs"]
+mod writes_at_once;

@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
-use rusqlite::{CachedStatement, OpenFlags, Params, StatementStatus, params_from_iter};
+use rusqlite::{CachedStatement, OpenFlags, Params, Statement, StatementStatus, params_from_iter};
 
 use crate::authorizer::{Authorizer, Mode};
 use crate::capture::{Capture, JournalMark};
-use crate::row::RowCursor;
+use crate::row::{RowCursor, RowRef};
 use crate::undo::{Preimages, UndoSql};
-use crate::{ChangedTables, Query, Scope, SqliteError, TableDef, Write, date_functions, sql};
+use crate::{
+    ChangedTables, DecodeError, Query, RunWrite, Scope, SqliteError, TableDef, Write,
+    date_functions, sql,
+};
 
 /// Prepared statements that a connection keeps.
 const STATEMENT_CACHE: usize = 256;
@@ -383,6 +386,40 @@ pub struct StateWrite<'a> {
 impl<'a> StateWrite<'a> {
     /// Runs one write; its row changes are captured.
     pub fn execute(self, write: &Write) -> Result<(), SqliteError> {
+        self.captured(write, |statement, _| {
+            statement.execute(params_from_iter(write.binds.iter()))?;
+            Ok(())
+        })
+    }
+
+    /// Runs one write and reads the rows that it gives back.
+    ///
+    /// # Errors
+    ///
+    /// If a row cannot be read, the write has been done all the same, and is captured.
+    pub(crate) fn execute_returning<R>(
+        self,
+        write: &Write,
+        mut read: impl FnMut(RowRef<'_>) -> Result<R, DecodeError>,
+    ) -> Result<Vec<R>, SqliteError> {
+        let rows = self.captured(write, |statement, sql| {
+            let rows = statement.query(params_from_iter(write.binds.iter()))?;
+            let (mut rows, mut out) = (RowCursor::new(rows, sql), Vec::new());
+            // To the end, also behind one that cannot be read: the statement is not done before.
+            while let Some(row) = rows.next()? {
+                out.push(read(row));
+            }
+            Ok(out)
+        })?;
+        Ok(rows.into_iter().collect::<Result<_, _>>()?)
+    }
+
+    /// Runs the statement of a write, whose row changes are captured; if it fails, nothing is.
+    fn captured<R>(
+        self,
+        write: &Write,
+        run: impl FnOnce(&mut Statement<'_>, &str) -> Result<R, SqliteError>,
+    ) -> Result<R, SqliteError> {
         let Self { connection, event } = self;
         let sql = &*sql::mark_write_for(event, write.sql.as_str());
         let mode = Mode::Write(event);
@@ -395,23 +432,35 @@ impl<'a> StateWrite<'a> {
             let explain = |error| connection.authorizer.explain(mode, error, sql);
             let mut statement = connection.prepare(mode, sql)?;
             let changed = connection.raw.total_changes();
-            statement.execute(params_from_iter(write.binds.iter())).map_err(explain)?;
+            let result = run(&mut statement, sql).map_err(|error| match error {
+                SqliteError::Sqlite { source, .. } => explain(source),
+                other => other,
+            })?;
             if is_uncaptured {
                 let changed = connection.raw.total_changes() - changed;
                 let steps = statement.reset_status(StatementStatus::VmStep);
                 work =
                     usize::try_from(steps).unwrap_or(usize::MAX).saturating_add(changed as usize);
             }
-            Ok(())
+            Ok(result)
         });
         let mut journal = connection.capture.journal();
-        if let Err(error) = written {
-            // SQLite has taken back what the statement did before it failed.
-            journal.truncate(mark);
-            return Err(error);
-        }
+        let result = match written {
+            Ok(result) => result,
+            Err(error) => {
+                // SQLite has taken back what the statement did before it failed.
+                journal.truncate(mark);
+                return Err(error);
+            }
+        };
         journal.note_work(work);
-        journal.check()
+        journal.check()?;
+        Ok(result)
+    }
+
+    /// Runs one write of any kind and returns what it gives back.
+    pub fn run<W: RunWrite>(self, write: W) -> Result<W::Output, SqliteError> {
+        write.run(self)
     }
 
     /// Returns the view through which such a materializer queries the state.

@@ -61,6 +61,12 @@ pub enum ValueError {
         /// Where it stands.
         place: &'static str,
     },
+    /// A sub-query stands where SQLite does not say which rows it finds.
+    #[error(
+        "a sub-query cannot be used in `returning`, where it may or may not see what the write \
+         does; query the rows after the write"
+    )]
+    SubQueryInReturning,
     /// Expressions stand inside each other too deep for SQLite.
     #[error("an expression is more than {max} levels deep; split it, or use one list of many")]
     TooDeep {
@@ -151,10 +157,10 @@ pub enum SqliteError {
     /// A value to be written has no SQLite form.
     #[error(transparent)]
     Value(#[from] ValueError),
-    /// A query that has to find a row found none.
+    /// A query or a write that has to give a row gave none.
     #[error("no row was found (in: {sql}); use `first` if there may be none")]
     NoRow {
-        /// The query.
+        /// The query or write.
         sql: Box<str>,
     },
     /// One group changed more rows than undo data is kept for.

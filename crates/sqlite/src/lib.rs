@@ -87,5 +87,6 @@ pub use table::{ForeignKeyProblem, Table, TableDef, TableError, TableSql, check_
 pub use undo::Preimages;
 pub use value::Value;
 pub use write::{
-    Assignment, ConflictColumns, Delete, Insert, OnConflict, TableWrite, Update, Write, excluded,
+    Assignment, ConflictColumns, Delete, Insert, OnConflict, Returning, RunWrite, TableWrite,
+    Update, Write, excluded,
 };

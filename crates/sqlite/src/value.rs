@@ -1,5 +1,6 @@
 //! A value as SQLite stores it.
 
+use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -58,6 +59,29 @@ impl Value {
             Self::Real(value) => ValueRef::Real(*value),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }
+    }
+}
+
+impl Value {
+    /// Compares two values in an order of all that there are, type by type.
+    pub(crate) fn total_cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => a.cmp(b),
+            (Self::Real(a), Self::Real(b)) => a.total_cmp(b),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (Self::Blob(a), Self::Blob(b)) => a.cmp(b),
+            _ => self.type_rank().cmp(&other.type_rank()),
+        }
+    }
+
+    fn type_rank(&self) -> u8 {
+        match self {
+            Self::Null => 0,
+            Self::Integer(_) => 1,
+            Self::Real(_) => 2,
+            Self::Text(_) => 3,
+            Self::Blob(_) => 4,
         }
     }
 }

@@ -16,6 +16,7 @@ mod sqlite {
     mod query_builder;
     mod raw_files;
     mod read_dependencies;
+    mod returning;
     mod scopes;
     mod state_hashes;
     mod support;

@@ -1,5 +1,7 @@
 //! Deriving the state from one event, or from one pending group.
 
+use std::cell::RefCell;
+
 use livestore_core::{ClientId, Event, EventName, GlobalSeqNum, Group, GroupId, SeqNum, SessionId};
 use livestore_sqlite::{ChangedTables, Connection, SqliteError};
 
@@ -69,11 +71,11 @@ pub(super) fn materialize(
     {
         warnings.check_deprecation(&event.name, def, &event.args);
     }
-    let write = connection.write(kind.scope());
-    let state = write.read();
-    let context = MaterializerContext { event, position, group_id, client_id, session_id, state };
+    let (state, failure) = (connection.write(kind.scope()), &RefCell::default());
+    let context =
+        MaterializerContext { event, position, group_id, client_id, session_id, state, failure };
     for statement in registered.materializer.run(&context)? {
-        write.execute(&statement)?;
+        state.execute(&statement)?;
     }
     Ok(connection.check_foreign_keys()?)
 }

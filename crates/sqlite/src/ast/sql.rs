@@ -25,6 +25,9 @@ pub(crate) struct SqlWriter {
 }
 
 impl SqlWriter {
+    /// What a write gives back.
+    pub(super) const RETURNING: &'static str = "`returning`";
+
     pub(crate) fn new(start: &str) -> Self {
         let mut sql = String::with_capacity(start.len() + 96);
         sql.push_str(start);
@@ -139,6 +142,9 @@ impl SqlWriter {
 
     /// Writes a selection inside of an expression, with rows of its own.
     fn sub_query(&mut self, select: &Select) -> Result<(), ValueError> {
+        if self.each_row == Some(Self::RETURNING) {
+            return Err(ValueError::SubQueryInReturning);
+        }
         let around = self.each_row.take();
         let written = self.select(select);
         self.each_row = around;
@@ -217,7 +223,7 @@ impl SqlWriter {
         self.operand(right)
     }
 
-    fn expr(&mut self, expr: &Expr) -> Result<(), ValueError> {
+    pub(super) fn expr(&mut self, expr: &Expr) -> Result<(), ValueError> {
         if self.depth == MAX_DEPTH {
             return Err(ValueError::TooDeep { max: MAX_DEPTH.into() });
         }

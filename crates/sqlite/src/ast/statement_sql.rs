@@ -1,6 +1,6 @@
 //! Writes inserts, updates and deletes as SQL.
 
-use super::{Conflict, ConflictAction, Delete, Insert, Set, SqlWriter, Statement, Update};
+use super::{Conflict, ConflictAction, Delete, Expr, Insert, Set, SqlWriter, Statement, Update};
 use crate::ValueError;
 
 impl SqlWriter {
@@ -96,5 +96,14 @@ impl SqlWriter {
         self.push("DELETE FROM ");
         self.name(&delete.table);
         self.filter(delete.filter.as_ref())
+    }
+
+    /// Writes what a write gives back of each row, if anything.
+    pub(crate) fn returning(&mut self, outputs: &[Expr]) -> Result<(), ValueError> {
+        if outputs.is_empty() {
+            return Ok(());
+        }
+        self.push(" RETURNING ");
+        self.for_each_row(Self::RETURNING, |writer| writer.list(outputs, ", ", Self::expr))
     }
 }

@@ -30,12 +30,12 @@ impl<Q: RowQuery> Query for Count<Q> {
     }
 }
 
-/// The first row of a selection, or `None`.
+/// The first row of a selection or of a write, or `None`.
 #[derive(Debug, Clone)]
-pub struct First<Q>(Q);
+pub struct First<Q>(pub(crate) Q);
 
 impl<Q> First<Q> {
-    pub(super) fn new(query: Q) -> Self {
+    pub(crate) fn new(query: Q) -> Self {
         Self(query)
     }
 }
@@ -52,12 +52,13 @@ impl<Q: RowQuery> Query for First<Q> {
     }
 }
 
-/// The first row of a selection; that there is none is an error, [`SqliteError::NoRow`].
+/// The first row of a selection or of a write; that there is none is an error,
+/// [`SqliteError::NoRow`].
 #[derive(Debug, Clone)]
-pub struct FirstOrError<Q>(Q);
+pub struct FirstOrError<Q>(pub(crate) Q);
 
 impl<Q> FirstOrError<Q> {
-    pub(super) fn new(query: Q) -> Self {
+    pub(crate) fn new(query: Q) -> Self {
         Self(query)
     }
 }

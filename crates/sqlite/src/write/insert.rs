@@ -2,15 +2,16 @@
 
 use std::marker::PhantomData;
 
-use super::{Assignment, Write, WriteSql, check_written};
+use super::{Assignment, Returning, Write, WriteSql, check_written};
 use crate::ast::{self, Conflict, ConflictAction, Name};
 use crate::expr::{Column, Expr};
-use crate::query::Source;
+use crate::query::{Outputs, Source};
+use crate::row::FromRow;
 use crate::{Table, Value, ValueError};
 
 /// Inserts one row into table `T`.
 #[derive(Debug)]
-#[must_use = "an insert does nothing until a materializer returns it"]
+#[must_use = "an insert does nothing until a materializer returns or runs it"]
 pub struct Insert<T> {
     values: Values,
     conflict: Option<Conflict>,
@@ -55,6 +56,41 @@ impl<T: Table> Insert<T> {
     /// key, or of a UNIQUE constraint.
     pub fn on_conflict(self, columns: impl ConflictColumns<T>) -> OnConflict<T> {
         OnConflict { insert: self, columns: columns.names() }
+    }
+
+    /// Gives these back of the row that was inserted, or that an upsert updated: a column, an
+    /// expression, or a tuple of two to eight.
+    ///
+    /// They are what the row holds now, with the key that SQLite has given it. If the insert is
+    /// ignored, there is no row.
+    pub fn returning<V: FromRow, I>(self, outputs: impl Outputs<T, I, Row = V>) -> Returning<V> {
+        Returning::new(&outputs.into_outputs(), |outputs| self.into_write(outputs))
+    }
+
+    fn into_write(self, returning: &[ast::Expr]) -> Result<Write, ValueError> {
+        let Self { values, conflict, .. } = self;
+        let values = match values {
+            Values::Row(values) if conflict.is_none() && returning.is_empty() => {
+                return Ok(Write { sql: WriteSql::Constant(&T::sql().insert), binds: values? });
+            }
+            Values::Row(values) => {
+                let names = T::WRITTEN.iter().map(|name| Name::Borrowed(name));
+                let set = |(column, value)| ast::Set { column, value: ast::Expr::Value(value) };
+                names.zip(values?).map(set).collect()
+            }
+            Values::Columns(values) => {
+                check_written::<T>(&values)?;
+                values
+            }
+        };
+        if let Some(Conflict { action: ConflictAction::Update(set), .. }) = &conflict {
+            if set.is_empty() {
+                return Err(ValueError::NothingToSet { table: T::NAME.into() });
+            }
+            check_written::<T>(set)?;
+        }
+        let insert = ast::Insert { table: T::NAME.into(), values, conflict };
+        Write::build_returning(returning, |writer| writer.insert(&insert))
     }
 }
 
@@ -130,28 +166,6 @@ impl<T: Table> TryFrom<Insert<T>> for Write {
     type Error = ValueError;
 
     fn try_from(insert: Insert<T>) -> Result<Self, ValueError> {
-        let Insert { values, conflict, .. } = insert;
-        let values = match (values, &conflict) {
-            (Values::Row(values), None) => {
-                return Ok(Self { sql: WriteSql::Constant(&T::sql().insert), binds: values? });
-            }
-            (Values::Row(values), Some(_)) => {
-                let names = T::WRITTEN.iter().map(|name| Name::Borrowed(name));
-                let set = |(column, value)| ast::Set { column, value: ast::Expr::Value(value) };
-                names.zip(values?).map(set).collect()
-            }
-            (Values::Columns(values), _) => {
-                check_written::<T>(&values)?;
-                values
-            }
-        };
-        if let Some(Conflict { action: ConflictAction::Update(set), .. }) = &conflict {
-            if set.is_empty() {
-                return Err(ValueError::NothingToSet { table: T::NAME.into() });
-            }
-            check_written::<T>(set)?;
-        }
-        let insert = ast::Insert { table: T::NAME.into(), values, conflict };
-        Self::build(|writer| writer.insert(&insert))
+        insert.into_write(&[])
     }
 }

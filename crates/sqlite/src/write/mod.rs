@@ -1,13 +1,14 @@
-//! The writes that materializers return.
+//! The writes of materializers.
 //!
-//! They are values that run after the materializer has returned, so nothing is there to receive
-//! rows from a RETURNING clause, and none of them has one. What a write depends on is read before,
-//! with the materializer's context, or stands in it: expressions and sub-queries are evaluated
-//! where it runs.
+//! They are values. Those that a materializer returns run after it, when nobody is there to receive
+//! rows; so one with a RETURNING clause is of another type, which the materializer's context runs
+//! at once. What a write depends on is read before, or stands in it: expressions and sub-queries
+//! are evaluated where it runs.
 
 mod delete;
 mod dynamic;
 mod insert;
+mod returning;
 mod update;
 
 use crate::ast::{self, Checker, SqlWriter, StatementError};
@@ -16,6 +17,7 @@ use crate::{Table, TableDef, Value, ValueError, sql};
 pub use delete::Delete;
 pub use dynamic::TableWrite;
 pub use insert::{ConflictColumns, Insert, OnConflict, excluded};
+pub use returning::{Returning, RunWrite};
 pub use update::{Assignment, Update};
 
 /// One SQL write with its values, ready to run.
@@ -53,7 +55,17 @@ impl Write {
         Ok(Self::build(|writer| writer.statement(statement))?)
     }
 
-    /// Makes a write whose names are known to exist.
+    /// Makes a write whose names are known to exist, which gives these back of each row.
+    fn build_returning(
+        returning: &[ast::Expr],
+        write: impl FnOnce(&mut SqlWriter) -> Result<(), ValueError>,
+    ) -> Result<Self, ValueError> {
+        Self::build(|writer| {
+            write(writer)?;
+            writer.returning(returning)
+        })
+    }
+
     fn build(
         write: impl FnOnce(&mut SqlWriter) -> Result<(), ValueError>,
     ) -> Result<Self, ValueError> {
@@ -61,6 +73,11 @@ impl Write {
         write(&mut writer)?;
         let (sql, binds) = writer.finish();
         Ok(Self { sql: WriteSql::Built(sql.into()), binds })
+    }
+
+    /// Returns the text without its mark, for messages.
+    fn as_written(&self) -> Box<str> {
+        sql::as_written(self.sql.as_str()).into()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::marker::PhantomData;
 
-use super::{Write, check_written};
+use super::{Returning, Write, check_written};
 use crate::expr::{Condition, Fits, Operand};
-use crate::query::Source;
+use crate::query::{Outputs, Source};
+use crate::row::FromRow;
 use crate::{Column, Table, ValueError, ast};
 
 /// A column of table `T` with the value or expression that it gets; made by [`Column::set`].
@@ -30,7 +31,7 @@ impl<T: Source, V> Column<T, V> {
 
 /// Sets columns of the rows of table `T` that a filter names.
 #[derive(Debug)]
-#[must_use = "an update does nothing until a materializer returns it"]
+#[must_use = "an update does nothing until a materializer returns or runs it"]
 pub struct Update<T> {
     ast: ast::Update,
     table: PhantomData<fn() -> T>,
@@ -57,16 +58,27 @@ impl<T: Table> Update<T> {
         condition.into_condition().into_ast().narrow(&mut self.ast.filter);
         self
     }
+    /// Gives these back of each row that is updated: a column, an expression, or a tuple of two to
+    /// eight.
+    ///
+    /// They are what the row holds now.
+    pub fn returning<V: FromRow, I>(self, outputs: impl Outputs<T, I, Row = V>) -> Returning<V> {
+        Returning::new(&outputs.into_outputs(), |outputs| self.into_write(outputs))
+    }
+
+    fn into_write(self, returning: &[ast::Expr]) -> Result<Write, ValueError> {
+        if self.ast.set.is_empty() {
+            return Err(ValueError::NothingToSet { table: T::NAME.into() });
+        }
+        check_written::<T>(&self.ast.set)?;
+        Write::build_returning(returning, |writer| writer.update(&self.ast))
+    }
 }
 
 impl<T: Table> TryFrom<Update<T>> for Write {
     type Error = ValueError;
 
     fn try_from(update: Update<T>) -> Result<Self, ValueError> {
-        if update.ast.set.is_empty() {
-            return Err(ValueError::NothingToSet { table: T::NAME.into() });
-        }
-        check_written::<T>(&update.ast.set)?;
-        Self::build(|writer| writer.update(&update.ast))
+        update.into_write(&[])
     }
 }
