@@ -53,8 +53,10 @@ async fn converse(wire: &mut Wire, shared: &Arc<Shared>) -> End {
     };
     let span = tracing::Span::current();
     span.record("store", hello.store_id.as_str()).record("client", hello.client_id.as_str());
-    shared.writer.settle().await;
-    let seat = shared.seats.take(&hello.store_id, &hello.client_id);
+    let seat = async {
+        shared.writer.settle().await;
+        shared.seats.take(&hello.store_id, &hello.client_id).await
+    };
     let mut seat = match timeout(shared.timing.hello, seat).await {
         Ok(Some(seat)) => seat,
         Ok(None) => return session::superseded().into(),

@@ -27,6 +27,7 @@ impl<T: Table> Delete<T> {
         condition.into_condition().into_ast().narrow(&mut self.ast.filter);
         self
     }
+
     /// Gives these back of each row that is deleted: a column, an expression, or a tuple of two to
     /// eight.
     ///

@@ -58,6 +58,7 @@ impl<T: Table> Update<T> {
         condition.into_condition().into_ast().narrow(&mut self.ast.filter);
         self
     }
+
     /// Gives these back of each row that is updated: a column, an expression, or a tuple of two to
     /// eight.
     ///

@@ -432,17 +432,15 @@ impl Replica {
                 self.upstream.last_error = Some(format!("the histories differ: {message}"));
                 self.upstream.disconnect = true;
             }
-            GoodbyeReason::Superseded => {
-                // Two stores with one client id end each other's conversations: that one has lasted
-                // for as long as the other has paused says nothing good of it.
-                self.upstream.welcomed_at_ms = None;
-                self.upstream.last_error = Some(format!("the backend said goodbye: {message}"));
-                self.upstream.disconnect = true;
-            }
             GoodbyeReason::UnsupportedVersion => {
                 self.upstream.stop(StopReason::UnsupportedVersion { message });
             }
             _ => {
+                if reason == GoodbyeReason::Superseded {
+                    // Two stores with one client id end each other's conversations: that one has
+                    // lasted for as long as the other has paused says nothing good of it.
+                    self.upstream.welcomed_at_ms = None;
+                }
                 self.upstream.last_error = Some(format!("the backend said goodbye: {message}"));
                 self.upstream.disconnect = true;
             }
