@@ -13,6 +13,7 @@ use rusqlite::{CachedStatement, OpenFlags, Params, Statement, StatementStatus, p
 
 use crate::authorizer::{Authorizer, Mode};
 use crate::capture::{Capture, JournalMark};
+use crate::kept::{Bind, Kept};
 use crate::row::{RowCursor, RowRef};
 use crate::undo::{Preimages, UndoSql};
 use crate::{
@@ -49,6 +50,8 @@ pub enum Durability {
 /// One SQLite database with its authorizer and change capture.
 #[derive(Debug)]
 pub struct Connection {
+    /// Comes before the connection, which does not close while statements are prepared.
+    kept: Kept,
     pub(crate) raw: rusqlite::Connection,
     pub(crate) authorizer: Authorizer,
     pub(crate) capture: Capture,
@@ -134,6 +137,7 @@ impl Connection {
         let authorizer = Authorizer::install(&mut raw)?;
         date_functions::register(&raw, &authorizer)?;
         Ok(Self {
+            kept: Kept::default(),
             raw,
             authorizer,
             capture: Capture::default(),
@@ -245,7 +249,7 @@ impl Connection {
 
     /// Returns the view that runs LiveStore's own statements.
     pub fn system(&self) -> System<'_> {
-        System(&self.raw)
+        System(self)
     }
 
     /// Runs a closure in one transaction: all of it happens, or nothing does.
@@ -255,11 +259,11 @@ impl Connection {
         &self,
         run: impl FnOnce() -> Result<R, E>,
     ) -> Result<R, E> {
-        self.system().execute("BEGIN IMMEDIATE", [])?;
+        self.system().run("BEGIN IMMEDIATE", &[])?;
         let mark = self.capture.journal().mark();
         let rollback = RollBack { connection: self, mark, sql: "ROLLBACK" };
         let result = run()?;
-        self.system().execute("COMMIT", [])?;
+        self.system().run("COMMIT", &[])?;
         std::mem::forget(rollback);
         Ok(result)
     }
@@ -269,12 +273,12 @@ impl Connection {
         &self,
         run: impl FnOnce() -> Result<R, E>,
     ) -> Result<R, E> {
-        self.system().execute("SAVEPOINT __livestore", [])?;
+        self.system().run("SAVEPOINT __livestore", &[])?;
         let mark = self.capture.journal().mark();
         let sql = "ROLLBACK TO __livestore; RELEASE __livestore";
         let rollback = RollBack { connection: self, mark, sql };
         let result = run()?;
-        self.system().execute("RELEASE __livestore", [])?;
+        self.system().run("RELEASE __livestore", &[])?;
         std::mem::forget(rollback);
         Ok(result)
     }
@@ -473,18 +477,25 @@ impl<'a> StateWrite<'a> {
 
 /// Runs LiveStore's own statements, on any table.
 #[derive(Debug, Clone, Copy)]
-pub struct System<'a>(&'a rusqlite::Connection);
+pub struct System<'a>(&'a Connection);
 
 impl System<'_> {
+    /// Runs a statement that returns no rows and stays prepared as long as the connection is open;
+    /// for those of every commit.
+    pub fn run(self, sql: &'static str, binds: &[Bind<'_>]) -> Result<(), SqliteError> {
+        let Connection { kept, raw, .. } = self.0;
+        kept.run(raw, sql, binds).map_err(|error| SqliteError::new(error, sql))
+    }
+
     /// Runs a statement that returns no rows; returns how many rows it changed.
     pub fn execute(self, sql: &str, params: impl Params) -> Result<usize, SqliteError> {
-        let run = || self.0.prepare_cached(sql)?.execute(params);
+        let run = || self.0.raw.prepare_cached(sql)?.execute(params);
         run().map_err(|error| SqliteError::new(error, sql))
     }
 
     /// Runs several statements without values.
     pub fn execute_batch(self, sql: &str) -> Result<(), SqliteError> {
-        self.0.execute_batch(sql).map_err(|error| SqliteError::new(error, sql))
+        self.0.raw.execute_batch(sql).map_err(|error| SqliteError::new(error, sql))
     }
 
     /// Runs a query and maps each of its rows.
@@ -494,8 +505,9 @@ impl System<'_> {
         params: impl Params,
         row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<R>,
     ) -> Result<Vec<R>, SqliteError> {
-        let run =
-            || self.0.prepare_cached(sql)?.query_map(params, row)?.collect::<rusqlite::Result<_>>();
+        let run = || {
+            self.0.raw.prepare_cached(sql)?.query_map(params, row)?.collect::<rusqlite::Result<_>>()
+        };
         run().map_err(|error: rusqlite::Error| SqliteError::new(error, sql))
     }
 
@@ -507,7 +519,7 @@ impl System<'_> {
         row: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<R>,
     ) -> Result<Option<R>, SqliteError> {
         let run = || {
-            let mut statement = self.0.prepare_cached(sql)?;
+            let mut statement = self.0.raw.prepare_cached(sql)?;
             let mut rows = statement.query(params)?;
             rows.next()?.map(row).transpose()
         };
@@ -522,7 +534,7 @@ impl System<'_> {
         mut row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<bool>,
     ) -> Result<(), SqliteError> {
         let run = || {
-            let mut statement = self.0.prepare_cached(sql)?;
+            let mut statement = self.0.raw.prepare_cached(sql)?;
             let mut rows = statement.query(params)?;
             while let Some(found) = rows.next()? {
                 if !row(found)? {

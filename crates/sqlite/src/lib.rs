@@ -15,8 +15,8 @@
 //! The feature `sim` adds the module `sim`: a simulated disk, on which tests let a machine fail,
 //! die and lose its power at any moment.
 
-// The simulated disk speaks C with SQLite, and one function asks it for a number that rusqlite does
-// not tell; nothing else needs unsafe code.
+// The simulated disk speaks C with SQLite, the statements of every commit are kept prepared, and one
+// function asks for a number that rusqlite does not tell; nothing else needs unsafe code.
 #![deny(unsafe_code)]
 
 pub mod ast;
@@ -37,6 +37,7 @@ mod file_lock;
 mod foreign_key;
 mod full_text;
 mod index;
+mod kept;
 mod opened_tables;
 mod query;
 pub mod raw;
@@ -74,6 +75,7 @@ pub use full_text::FtsDef;
 pub use index::IndexDef;
 /// The library behind [`DateTime`].
 pub use jiff;
+pub use kept::Bind;
 pub use query::{
     Contains, Correlated, Count, DynSelect, First, FirstOr, FirstOrError, InScopeOf, Join, Outputs,
     Query, QueryAs, ResultColumn, RowQuery, Select, Slot, Source, Sources, Sql, query_as,

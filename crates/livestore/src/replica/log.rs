@@ -8,7 +8,7 @@ use livestore_core::{
     GroupId, LogHash, LogPosition, SeqNum, SessionId,
 };
 use livestore_sqlite::rusqlite::{self, Params, Row, types::Type};
-use livestore_sqlite::{Connection, SqliteError, params};
+use livestore_sqlite::{Bind, Connection, SqliteError, params};
 
 use super::format::Meta;
 use super::materialize::Authored;
@@ -93,17 +93,17 @@ pub(crate) fn append(
     let group = &confirmed.group;
     let last = group.events().len() - 1;
     for (index, event) in group.events().iter().enumerate() {
-        connection.system().execute(
+        connection.system().run(
             "INSERT INTO __livestore_eventlog VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                confirmed.first.plus(index as u64).0 as i64,
-                event.id.as_bytes(),
-                group.id().as_bytes(),
-                event.name.as_str(),
-                event.args.as_str(),
-                group.client_id().as_str(),
-                group.session_id().as_str(),
-                (index == last).then_some(log_hash.as_bytes()),
+            &[
+                Bind::Integer(confirmed.first.plus(index as u64).0 as i64),
+                Bind::Blob(event.id.as_bytes()),
+                Bind::Blob(group.id().as_bytes()),
+                Bind::Text(event.name.as_str()),
+                Bind::Text(event.args.as_str()),
+                Bind::Text(group.client_id().as_str()),
+                Bind::Text(group.session_id().as_str()),
+                if index == last { Bind::Blob(log_hash.as_bytes()) } else { Bind::Null },
             ],
         )?;
     }

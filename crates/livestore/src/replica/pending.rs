@@ -11,7 +11,7 @@ use livestore_core::{
     CanonicalJson, ClientId, Event, GlobalSeqNum, Group, GroupId, LogHash, SeqNum, SessionId,
 };
 use livestore_sqlite::rusqlite::{self, Row};
-use livestore_sqlite::{Connection, SqliteError, params};
+use livestore_sqlite::{Bind, Connection, SqliteError, params};
 
 use super::log::{ClientOnlyPlace, damaged, event, group_id, session_id};
 use super::materialize::behind;
@@ -179,19 +179,20 @@ pub(crate) fn append(
 ) -> Result<(), SqliteError> {
     for (index, event) in group.events().iter().enumerate() {
         let is_first = index == 0;
-        connection.system().execute(
+        let undo = undo.filter(|_| is_first);
+        connection.system().run(
             "INSERT INTO __livestore_pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                first + index as i64,
-                group.id().as_bytes(),
-                index as i64,
-                is_first.then_some(group.event_count() as i64),
-                client_only,
-                event.id.as_bytes(),
-                event.name.as_str(),
-                event.args.as_str(),
-                group.session_id().as_str(),
-                if is_first { undo } else { None },
+            &[
+                Bind::Integer(first + index as i64),
+                Bind::Blob(group.id().as_bytes()),
+                Bind::Integer(index as i64),
+                if is_first { Bind::Integer(group.event_count() as i64) } else { Bind::Null },
+                Bind::Integer(client_only.into()),
+                Bind::Blob(event.id.as_bytes()),
+                Bind::Text(event.name.as_str()),
+                Bind::Text(event.args.as_str()),
+                Bind::Text(group.session_id().as_str()),
+                undo.map_or(Bind::Null, Bind::Blob),
             ],
         )?;
     }

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use livestore_sqlite::{Connection, Durability, SqliteError, Table, Value, params};
+use livestore_sqlite::{Bind, Connection, Durability, SqliteError, Table, Value, params};
 
 use super::support::{Todo, database, definitions, insert, read, todo, write};
 
@@ -131,6 +131,56 @@ fn system_statements_reach_every_table() {
     assert_eq!(seen, [1, 2, 3]);
     let error = system.execute("DELETE FROM missing", []).unwrap_err();
     assert!(error.to_string().ends_with("(in: DELETE FROM missing)"), "{error}");
+}
+
+#[test]
+fn a_kept_statement_stores_what_it_is_given_each_time_anew() {
+    let connection = Connection::open_memory().unwrap();
+    let system = connection.system();
+    system
+        .execute_batch("CREATE TABLE kept (id INTEGER PRIMARY KEY, text ANY, bytes ANY)")
+        .unwrap();
+    let insert = |id: i64, text: Bind<'_>, bytes: Bind<'_>| {
+        system.run("INSERT INTO kept VALUES (?, ?, ?)", &[Bind::Integer(id), text, bytes])
+    };
+    for (id, text) in [(1, String::from("a\0b")), (2, String::new()), (3, "ä".repeat(100_000))] {
+        insert(id, Bind::Text(&text), Bind::Blob(text.as_bytes())).unwrap();
+    }
+    insert(i64::MIN, Bind::Null, Bind::Integer(7)).unwrap();
+    let sql = "SELECT id, typeof(text), length(CAST(text AS BLOB)), typeof(bytes), length(bytes) \
+               FROM kept ORDER BY id";
+    let row =
+        |row: &rusqlite::Row<'_>| -> rusqlite::Result<(i64, String, Option<i64>, String, i64)> {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        };
+    let of = |id, text: &str, length, bytes: &str, size| {
+        (id, text.to_owned(), length, bytes.to_owned(), size)
+    };
+    let expected = [
+        of(i64::MIN, "null", None, "integer", 1),
+        of(1, "text", Some(3), "blob", 3),
+        of(2, "text", Some(0), "blob", 0),
+        of(3, "text", Some(200_000), "blob", 200_000),
+    ];
+    assert_eq!(system.query(sql, [], row).unwrap(), expected);
+}
+
+#[test]
+fn a_kept_statement_that_fails_says_why_and_can_be_run_again() {
+    let connection = Connection::open_memory().unwrap();
+    let system = connection.system();
+    let insert = |id| system.run("INSERT INTO kept VALUES (?)", &[Bind::Integer(id)]);
+    let missing = insert(1).unwrap_err().to_string();
+    assert!(missing.contains("no such table: kept"), "{missing}");
+
+    system.execute_batch("CREATE TABLE kept (id INTEGER PRIMARY KEY)").unwrap();
+    insert(1).unwrap();
+    let twice = insert(1).unwrap_err();
+    assert!(twice.to_string().contains("UNIQUE constraint failed: kept.id"), "{twice}");
+    assert!(twice.is_deterministic());
+    // A table that changes under it makes SQLite prepare it anew.
+    system.execute_batch("DROP TABLE kept; CREATE TABLE kept (id TEXT)").unwrap();
+    insert(1).unwrap();
 }
 
 #[test]
