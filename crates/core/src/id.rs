@@ -75,6 +75,30 @@ id_type! {
     BackendId
 }
 
+impl GroupId {
+    /// Makes the id of the group's event of an index, if the group may be made anew.
+    ///
+    /// Like [`GroupId::derived_id`] it is the same whenever it is made.
+    pub fn derived_event_id(&self, index: usize) -> EventId {
+        EventId(self.derive("event", index as u64))
+    }
+
+    /// Makes an id that follows from the group's, the same whenever it is made; one for each number.
+    pub fn derived_id(&self, number: u64) -> String {
+        self.derive("id", number).to_string()
+    }
+
+    /// Makes a UUID version 8: the group's time, then 74 bits of a hash.
+    fn derive(&self, what: &str, number: u64) -> Uuid {
+        let mut hasher = blake3::Hasher::new_derive_key("livestore 0 id that follows from a group");
+        hasher.update(self.as_bytes()).update(&number.to_le_bytes()).update(what.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        bytes[..6].copy_from_slice(&self.as_bytes()[..6]);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+}
+
 const RANDOM_BITS: u32 = 74;
 const RANDOM_MASK: u128 = (1 << RANDOM_BITS) - 1;
 

@@ -1,4 +1,5 @@
-//! `#[derive(Event)]`, `#[derive(Table)]`, `#[derive(FromRow)]` and `#[derive(ClientDocument)]`.
+//! `#[derive(Event)]`, `#[derive(Command)]`, `#[derive(Table)]`, `#[derive(FromRow)]` and
+//! `#[derive(ClientDocument)]`.
 //!
 //! The macros only translate a struct into what could be written by hand with the run-time API;
 //! they hold no rules of their own. Use them through the `livestore` crate, which the generated
@@ -6,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod command;
 mod document;
 mod event;
 mod row;
@@ -36,6 +38,19 @@ use syn::{DeriveInput, parse_macro_input};
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     event::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a type a command.
+///
+/// It must also implement serde's `Serialize` and `Deserialize`.
+///
+/// - `#[command(name = "Withdraw")]` is required: the name that it is stored under.
+/// - `#[command(name = "Withdraw", error = BankError)]` is what its handler may refuse it with: a type
+///   that implements `Display`, `Serialize` and `Deserialize`. It is `String` unless it says so.
+#[proc_macro_derive(Command, attributes(command))]
+pub fn derive_command(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    command::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Makes a type the value of a client document.

@@ -161,8 +161,8 @@ pub enum Unavailable {
     /// It was shut down.
     #[error("the store has been shut down")]
     Closed,
-    /// A materializer called it, which would wait for itself.
-    #[error("a materializer must not call the store; use its context's `query`")]
+    /// A materializer, or another function of the schema, called it, which would wait for itself.
+    #[error("a function of the schema must not call the store; use its context's `query`")]
     InMaterializer,
 }
 

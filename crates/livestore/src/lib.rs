@@ -13,6 +13,7 @@ mod adapter;
 pub mod big_integer;
 mod boot;
 mod clock;
+mod command;
 mod description;
 mod document;
 mod driver;
@@ -23,7 +24,9 @@ mod group;
 pub mod inspect;
 mod live;
 mod materializer;
+mod on_rebase;
 mod options;
+mod reader;
 mod receipt;
 pub mod replica;
 mod schema;
@@ -35,6 +38,10 @@ mod warning;
 
 pub use adapter::{Adapter, FileAdapter, MemoryAdapter};
 pub use boot::{BootStatus, BootStatuses, InitialSync};
+pub use command::{
+    Command, CommandContext, CommandError, CommandFailure, ExecuteError, HandlerError,
+    StoredCommand,
+};
 #[cfg(feature = "schemars")]
 #[doc(hidden)]
 pub use description::json_schema_of;
@@ -49,7 +56,7 @@ pub use livestore_core::{
     BackendId, CanonicalJson, ClientId, EventId, EventName, GlobalSeqNum, GroupId, JsonError,
     SeqNum, SessionId, StoreId, protocol,
 };
-pub use livestore_derive::{ClientDocument, Event, FromRow, Table};
+pub use livestore_derive::{ClientDocument, Command, Event, FromRow, Table};
 pub use livestore_reactive::{Computed, Context, Signal};
 pub use livestore_sqlite::{
     Action, Assignment, Case, Collation, Column, ColumnDef, ColumnDescription, ColumnType,
@@ -64,7 +71,9 @@ pub use livestore_sqlite::{
     alias, ast, case, count_rows, excluded, jiff, query_as, value,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
+pub use on_rebase::{OnRebase, RebaseContext};
 pub use options::StoreOptions;
+pub use reader::QueryFailed;
 pub use receipt::{CommitReceipt, Positions};
 pub use replica::{
     ConnectionState, DeadLetter, DeadLetterReason, Divergence, Fate, HistoryAnswer, PoisonAnswer,
@@ -108,9 +117,9 @@ pub fn new_id() -> String {
 /// Everything that most apps need: `use livestore::prelude::*`.
 pub mod prelude {
     pub use crate::{
-        CommitReceipt, Event, FileAdapter, FromRow, Json, LiveQuery, MaterializeError,
-        MemoryAdapter, Query, Rows, Schema, Sql, Store, Subscription, Table, count_rows, excluded,
-        new_id, query_as,
+        Command, CommandContext, CommitReceipt, Event, FileAdapter, FromRow, HandlerError, Json,
+        LiveQuery, MaterializeError, MemoryAdapter, Query, Rows, Schema, Sql, Store, Subscription,
+        Table, count_rows, excluded, new_id, query_as,
     };
 }
 

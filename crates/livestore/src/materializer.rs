@@ -257,11 +257,11 @@ impl fmt::Debug for Materializer {
 }
 
 thread_local! {
-    /// True while a materializer runs on this thread, under the store's lock.
+    /// True while a function of the app's runs on this thread, under the store's lock.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Tells whether the calling code runs inside a materializer.
+/// Tells whether the calling code runs inside a materializer or another function of the schema.
 pub(crate) fn is_running() -> bool {
     RUNNING.get()
 }
@@ -308,21 +308,26 @@ impl Materializer {
         context: &MaterializerContext<'_>,
     ) -> Result<Vec<Write>, MaterializeError> {
         let mut writes = Vec::new();
-        let before = RUNNING.replace(true);
-        // The function sees only shared references, the failure behind one of them is whole at any
-        // moment, and `writes` is dropped when it panics.
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| (self.0)(&context.event.args, context, &mut writes)));
-        RUNNING.set(before);
+        let outcome = catching(|| (self.0)(&context.event.args, context, &mut writes));
         // What it made of a failed write, a panic included, follows from that.
         if let Some(error) = context.failure.take() {
             return Err(error.into());
         }
         match outcome {
             Ok(result) => result.map(|()| writes),
-            Err(panic) => Err(MaterializeError::Panicked { message: message_of(&*panic) }),
+            Err(message) => Err(MaterializeError::Panicked { message }),
         }
     }
+}
+
+/// Runs a function of the app's under the store's lock; a panic becomes its message.
+pub(crate) fn catching<R>(run: impl FnOnce() -> R) -> Result<R, String> {
+    let before = RUNNING.replace(true);
+    // Such a function sees only shared references, what is behind them is whole at any moment, and
+    // what it had begun to collect is dropped when it panics.
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    RUNNING.set(before);
+    outcome.map_err(|panic| message_of(&*panic))
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {

@@ -90,7 +90,9 @@ impl CommitReceipt {
     /// group became a dead letter, and `Closed` when the store is shut down.
     pub async fn confirmed(&self) -> Result<Positions, ReceiptError> {
         match self.fate().await? {
-            Fate::Confirmed { first, last } => Ok(Positions { first, last }),
+            Fate::Confirmed { first, last } | Fate::Rewritten { first, last } => {
+                Ok(Positions { first, last })
+            }
             Fate::Rejected { reason } => Err(ReceiptError::Rejected { reason }),
         }
     }

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use livestore_core::{CanonicalJson, EventName, EventNameError, JsonError};
 use livestore_sqlite::{Scope, Table, TableDef, TableError, check_tables};
 
+use crate::command::{Command, CommandContext, Commands, DEFAULT_BUDGET, Handler, HandlerError};
 use crate::document::{ClientDocument, DocumentDef};
 use crate::event::EventKind;
+use crate::group::{IntoGroup, NewEvent};
 use crate::materializer::{IntoWrites, Materializer, MaterializerContext};
+use crate::on_rebase::{Decide, OnRebase, RebaseContext};
+use crate::reader::QueryFailed;
 use crate::unknown::UnknownEvents;
 use crate::upcaster::{self, Upcaster};
 use crate::{Event, EventDef};
@@ -28,6 +32,28 @@ pub enum SchemaError {
     #[error("the schema has two events named {name}; a new meaning needs a new name, such as v2.…")]
     DuplicateEvent {
         /// The name.
+        name: EventName,
+    },
+    /// Two commands have the same name.
+    #[error("the schema has two commands named {name}")]
+    DuplicateCommand {
+        /// The name.
+        name: String,
+    },
+    /// It was said twice what becomes of an event on a rebase.
+    #[error("the schema says twice what becomes of event {name} on a rebase; keep one")]
+    DuplicateOnRebase {
+        /// The event's name.
+        name: EventName,
+    },
+    /// It was said what becomes on a rebase of an event that the schema does not have, or that is
+    /// not rebased.
+    #[error(
+        "the schema has no synced event {name}, of which it says what becomes of it on a rebase; \
+         add it, or leave this out"
+    )]
+    OnRebaseOfOther {
+        /// The event's name.
         name: EventName,
     },
     /// An upcaster starts from an event that the schema has, or another one does.
@@ -135,6 +161,8 @@ pub(crate) struct Registered {
     pub(crate) def: Option<EventDef>,
     /// True if applying it may lead to a warning.
     pub(crate) is_deprecated: bool,
+    /// What becomes of it on a rebase; it is kept if nothing is said.
+    pub(crate) on_rebase: Option<Decide>,
 }
 
 #[derive(Debug)]
@@ -142,6 +170,7 @@ struct Parts {
     tables: Vec<TableDef>,
     events: HashMap<EventName, Registered>,
     documents: Vec<DocumentDef>,
+    commands: Commands,
     unknown_events: UnknownEvents,
     materializer_version: u64,
     version: StateVersion,
@@ -194,6 +223,22 @@ impl Schema {
         &self.0.unknown_events
     }
 
+    /// Returns the names of the commands, in order.
+    pub fn command_names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.0.commands.handlers.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub(crate) fn commands(&self) -> &Commands {
+        &self.0.commands
+    }
+
+    /// Returns what becomes of an event on a rebase, if something is said about it.
+    pub(crate) fn on_rebase(&self, event: &EventName) -> Option<&Decide> {
+        self.0.events.get(event).and_then(|registered| registered.on_rebase.as_ref())
+    }
+
     /// Returns the kind of an event.
     pub(crate) fn kind(&self, event: &EventName) -> Option<EventKind> {
         self.0.events.get(event).map(|registered| registered.kind)
@@ -214,6 +259,9 @@ pub struct SchemaBuilder {
     payloads: Vec<(String, serde_json::Value)>,
     upcasters: Vec<Upcaster>,
     documents: Vec<Result<DocumentDef, JsonError>>,
+    commands: Vec<(String, Handler)>,
+    command_budget: Option<u64>,
+    on_rebase: Vec<(String, Decide)>,
     unknown_events: UnknownEvents,
     persist_client_only: bool,
     materializer_version: u64,
@@ -299,6 +347,79 @@ impl SchemaBuilder {
         self
     }
 
+    /// Adds a command with its handler.
+    ///
+    /// The handler looks at the state and returns the synced events that the command makes: one, or
+    /// an array, vector or tuple of events; or an error if the command cannot be. It runs when the
+    /// command is executed, and again, as long as its events are pending, whenever the state under
+    /// them has changed. It must not call the store.
+    pub fn command<C: Command, R: IntoGroup<Kind>, Kind>(
+        mut self,
+        handler: impl Fn(C, &CommandContext<'_>) -> Result<R, HandlerError<C::Error>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.commands.push((C::NAME.into(), Handler::typed(handler)));
+        self
+    }
+
+    /// Adds a command that was defined at run time, with a handler of its JSON form.
+    pub fn command_json<R: IntoGroup<Kind>, Kind>(
+        mut self,
+        name: impl Into<String>,
+        handler: impl Fn(
+            &CanonicalJson,
+            &CommandContext<'_>,
+        ) -> Result<R, HandlerError<serde_json::Value>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.commands.push((name.into(), Handler::untyped(handler)));
+        self
+    }
+
+    /// Sets how many steps of SQLite's machine the queries of one run of a handler may take together,
+    /// 20 million by default: a good part of a second.
+    ///
+    /// The same holds for the functions of [`SchemaBuilder::on_rebase`].
+    pub fn command_budget(mut self, steps: u64) -> Self {
+        self.command_budget = Some(steps);
+        self
+    }
+
+    /// Says what becomes of a pending event, or of the events of a family, when other clients' events
+    /// come in before it; by default it is kept.
+    pub fn on_rebase<E: Event>(
+        mut self,
+        decide: impl Fn(E, &RebaseContext<'_>) -> Result<OnRebase<E>, QueryFailed>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let decide = Arc::new(decide);
+        for def in E::definitions() {
+            let typed = Decide::typed(def.name().into(), Arc::clone(&decide));
+            self.on_rebase.push((def.name().into(), typed));
+        }
+        self
+    }
+
+    /// Says what becomes of a pending event of a name, as [`SchemaBuilder::on_rebase`] does, by its
+    /// JSON payload.
+    pub fn on_rebase_json(
+        mut self,
+        event: impl Into<String>,
+        decide: impl Fn(&CanonicalJson, &RebaseContext<'_>) -> Result<OnRebase<NewEvent>, QueryFailed>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.on_rebase.push((event.into(), Decide::untyped(decide)));
+        self
+    }
+
     /// Sets what to do with events of the log that are not in this schema; a warning by default.
     pub fn unknown_events(mut self, answer: UnknownEvents) -> Self {
         self.unknown_events = answer;
@@ -348,7 +469,8 @@ impl SchemaBuilder {
             def.resolve(self.persist_client_only);
             let is_deprecated = def.deprecation().is_some() || def.deprecated_fields().len() > 0;
             let (kind, def) = (def.kind(), Some(def));
-            let registered = Registered { kind, materializer, def, is_deprecated };
+            let on_rebase = None;
+            let registered = Registered { kind, materializer, def, is_deprecated, on_rebase };
             if events.insert(name.clone(), registered).is_some() {
                 return Err(SchemaError::DuplicateEvent { name });
             }
@@ -363,6 +485,25 @@ impl SchemaBuilder {
             };
             *def = def.clone().payload_schema(schema);
         }
+        for (name, decide) in self.on_rebase {
+            let name = EventName::new(name)?;
+            match events.get_mut(&name).filter(|event| event.kind == EventKind::Synced) {
+                None => return Err(SchemaError::OnRebaseOfOther { name }),
+                Some(event) if event.on_rebase.is_some() => {
+                    return Err(SchemaError::DuplicateOnRebase { name });
+                }
+                Some(event) => event.on_rebase = Some(decide),
+            }
+        }
+        let budget = self.command_budget.unwrap_or(DEFAULT_BUDGET);
+        let mut commands = Commands { handlers: HashMap::new(), budget };
+        for (name, handler) in self.commands {
+            // They are written where names of events are, so they have the same limits.
+            EventName::new(&name)?;
+            if commands.handlers.insert(name.clone(), handler).is_some() {
+                return Err(SchemaError::DuplicateCommand { name });
+            }
+        }
         let version = state_version(&tables, self.materializer_version, &events, &self.upcasters);
         upcaster::register(&mut events, self.upcasters)?;
         let unknown_events = self.unknown_events;
@@ -370,6 +511,7 @@ impl SchemaBuilder {
             tables,
             events,
             documents,
+            commands,
             unknown_events,
             materializer_version: self.materializer_version,
             version,

@@ -8,9 +8,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
-use livestore_core::{BackendId, ClientId, ConfirmedGroup, GroupId, SessionId, StoreId};
+use livestore_core::{
+    BackendId, CanonicalJson, ClientId, ConfirmedGroup, GroupId, SessionId, StoreId,
+};
 use livestore_reactive::{Computed, Context, Graph, Signal, Source};
 use livestore_sqlite::{Durability, Query, SqliteError, StateHash};
+use serde::Serialize;
 use tokio::sync::Notify;
 
 pub(crate) use inner::Inner;
@@ -18,6 +21,7 @@ pub(crate) use inner::Inner;
 use crate::adapter::Adapter;
 use crate::boot::{BootListeners, BootStatus, InitialSync};
 use crate::clock::Clock;
+use crate::command::{Command, ExecuteError, NotExecuted};
 use crate::document::{ClientDocument, Document, DocumentDef};
 use crate::driver::Driver;
 use crate::eventlog::{Events, LoggedEvent};
@@ -231,6 +235,53 @@ impl Store {
         Ok(self.commit(group.into_events())?)
     }
 
+    /// Executes a command: its handler looks at the state and makes events, which are committed.
+    ///
+    /// As long as they are pending, the handler runs again whenever other clients' events have come
+    /// in before them; [`CommitReceipt::fate`] tells what became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::Refused`] is the handler's own error; the others tell what is wrong with the
+    /// handler or the events that it made. On any error nothing has changed.
+    pub fn execute<C: Command>(&self, command: C) -> Result<CommitReceipt, ExecuteError<C::Error>> {
+        let name = C::NAME.to_owned();
+        let args = match CanonicalJson::encode(&command) {
+            Ok(args) => args,
+            Err(source) => return Err(ExecuteError::Payload { name, source }),
+        };
+        self.execute_stored(name, args).map_err(ExecuteError::of)
+    }
+
+    /// Executes a command by its name, as [`Store::execute`] does; for commands that were defined at
+    /// run time, and for generic tools.
+    ///
+    /// The error of a typed command's handler comes as [`ExecuteError::Failed`], with its JSON form.
+    pub fn execute_json<T: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        args: &T,
+    ) -> Result<CommitReceipt, ExecuteError<serde_json::Value>> {
+        let name = name.to_owned();
+        let args = match CanonicalJson::encode(args) {
+            Ok(args) => args,
+            Err(source) => return Err(ExecuteError::Payload { name, source }),
+        };
+        self.execute_stored(name, args).map_err(ExecuteError::of)
+    }
+
+    fn execute_stored(
+        &self,
+        name: String,
+        args: CanonicalJson,
+    ) -> Result<CommitReceipt, NotExecuted> {
+        let inner = &self.0.inner;
+        let executed =
+            |replica: &mut Replica, now_ms| replica.execute_stored(name, args, now_ms).map(Some);
+        let receipt = inner.commit_by(inner.durability, executed)?;
+        receipt.ok_or(NotExecuted::Commit(CommitError::Store(Unavailable::Closed)))
+    }
+
     fn commit_by(
         &self,
         durability: Durability,
@@ -364,17 +415,16 @@ impl Store {
         LiveQuery::new(self.0.inner.graph.clone(), computed)
     }
 
-    /// Commits the events of a dead letter again, as a new group, and forgets the letter.
+    /// Commits the events of a dead letter again, as a new group, or executes its command again, and
+    /// forgets the letter.
     ///
-    /// `None` if there is no such letter. If the commit fails, the letter stays.
-    pub fn retry_dead_letter(&self, group: GroupId) -> Result<Option<CommitReceipt>, CommitError> {
-        let mut is_there = true;
-        let receipt = self.commit_by(self.0.inner.durability, |replica, now_ms| {
-            let committed = replica.retry_dead_letter(group, now_ms)?;
-            is_there = committed.is_some();
-            committed.ok_or(CommitError::Store(Unavailable::Closed))
-        });
-        if is_there { receipt.map(Some) } else { Ok(None) }
+    /// `None` if there is no such letter. If it fails, the letter stays.
+    pub fn retry_dead_letter(
+        &self,
+        group: GroupId,
+    ) -> Result<Option<CommitReceipt>, ExecuteError<serde_json::Value>> {
+        let retry = |replica: &mut Replica, now_ms| replica.retry_dead_letter(group, now_ms);
+        self.0.inner.commit_by(self.0.inner.durability, retry)
     }
 
     /// Forgets a dead letter for good, payload included; tells whether it was there.

@@ -122,7 +122,8 @@ pub(crate) fn register(
         // A family has a member.
         let Some(kind) = kind else { continue };
         let materializer = Materializer::upcast(from.as_str().into(), upcaster, targets);
-        let registered = Registered { kind, materializer, def: None, is_deprecated: false };
+        let registered =
+            Registered { kind, materializer, def: None, is_deprecated: false, on_rebase: None };
         events.insert(from, registered);
     }
     Ok(())

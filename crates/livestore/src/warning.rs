@@ -38,6 +38,14 @@ pub enum Warning {
         /// Where the first of them stands in the log.
         seq: SeqNum,
     },
+    /// A pending command could not be run again on a rebase, since the schema has changed; the events
+    /// that it had made are kept as they are.
+    CommandGone {
+        /// The command's name.
+        name: String,
+        /// What has changed.
+        reason: String,
+    },
     /// The state is not what the log leads to by the materializers as they are.
     StateDiffersFromReplay,
     /// A value of a client document no longer fits its type; the default stands in for it.
@@ -77,6 +85,11 @@ impl fmt::Display for Warning {
                 "the schema does not know event {name} (first at {seq}); it is kept, and applied \
                  once the schema knows it"
             ),
+            Self::CommandGone { name, reason } => write!(
+                f,
+                "command {name} cannot be run again ({reason}); the events that it made before \
+                 are kept as they are"
+            ),
             Self::StateDiffersFromReplay => f.write_str(
                 "the state differs from a replay of the log: a materializer does something else \
                  than before, or is not a function of its arguments; raise `materializer_version` \
@@ -111,6 +124,7 @@ impl Warning {
             Self::DocumentValue { document, id, field, .. } => {
                 format!("document {document} {id} {field:?}")
             }
+            Self::CommandGone { name, .. } => format!("command {name}"),
             Self::StateDiffersFromReplay => "state".into(),
             Self::InitialSyncIncomplete { .. } => "initial sync".into(),
             Self::EventsSkipped { .. } => "skipped".into(),

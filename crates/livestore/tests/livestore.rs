@@ -10,6 +10,8 @@ mod backend;
 mod bad_input;
 #[path = "livestore/boot.rs"]
 mod boot;
+#[path = "livestore/commands.rs"]
+mod commands;
 #[path = "livestore/commit.rs"]
 mod commit;
 #[path = "livestore/crash.rs"]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -32,6 +32,9 @@ const KEPT_WAL_BYTES: i64 = 16 << 20;
 
 /// Instructions of SQLite's machine between two looks at whether to go on.
 const STEPS_BETWEEN_CHECKS: i32 = 2_000;
+
+/// What is left of a budget if there is none.
+const UNLIMITED: i64 = i64::MAX;
 
 /// How long the other side of a lock on the file is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,6 +66,8 @@ pub struct Connection {
     /// Pages in the `-wal` file as of the last commit.
     wal_pages: Arc<AtomicI32>,
     wal_limit: i32,
+    /// Steps of SQLite's machine that may still be taken, see [`Connection::within_steps`].
+    steps_left: Arc<AtomicI64>,
 }
 
 impl Connection {
@@ -134,6 +139,17 @@ impl Connection {
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         // Without it SQLite plans a statement anew whenever its LIMIT is bound.
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        let steps_left = Arc::new(AtomicI64::new(UNLIMITED));
+        let left = Arc::clone(&steps_left);
+        let is_used_up = move || match left.load(Ordering::Relaxed) {
+            UNLIMITED => false,
+            before => {
+                let now = before.saturating_sub(STEPS_BETWEEN_CHECKS.into());
+                left.store(now, Ordering::Relaxed);
+                now < 0
+            }
+        };
+        raw.progress_handler(STEPS_BETWEEN_CHECKS, Some(is_used_up))?;
         let authorizer = Authorizer::install(&mut raw)?;
         date_functions::register(&raw, &authorizer)?;
         Ok(Self {
@@ -146,6 +162,7 @@ impl Connection {
             recounts: Vec::new(),
             wal_pages: Arc::default(),
             wal_limit: WAL_LIMIT,
+            steps_left,
         })
     }
 
@@ -226,6 +243,23 @@ impl Connection {
         self.wal_pages.store(i32::MIN, Ordering::Relaxed);
         self.raw.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         Ok(())
+    }
+
+    /// Runs a closure whose statements may take so many steps of SQLite's machine together; tells
+    /// also whether they took more.
+    ///
+    /// What takes one too many is interrupted, and so is whatever follows. The count is exact to
+    /// some thousand steps.
+    pub fn within_steps<R>(&self, steps: u64, run: impl FnOnce() -> R) -> (R, bool) {
+        let steps = i64::try_from(steps).map_or(UNLIMITED - 1, |steps| steps.min(UNLIMITED - 1));
+        self.steps_left.store(steps, Ordering::Relaxed);
+        let result = run();
+        (result, self.steps_left.swap(UNLIMITED, Ordering::Relaxed) < 0)
+    }
+
+    /// Tells whether the statements of [`Connection::within_steps`] took too many already.
+    pub fn is_out_of_steps(&self) -> bool {
+        self.steps_left.load(Ordering::Relaxed) < 0
     }
 
     /// Interrupts whatever runs on the connection when the check says so; asked many times a

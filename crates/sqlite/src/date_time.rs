@@ -48,6 +48,10 @@ pub struct DateTime(i64);
 pub struct DateTimeMillis(DateTime);
 
 impl DateTime {
+    /// The last moment that there is: 9999-12-30T22:00:00.000Z, which is within the year 9999 in every
+    /// time zone.
+    pub const MAX: Self = Self(LAST_MS);
+
     /// Returns the present moment, for the payload of an event.
     ///
     /// A materializer must not ask for it: it runs again on other days.

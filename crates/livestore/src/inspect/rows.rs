@@ -5,13 +5,14 @@
 use std::fmt;
 
 use livestore_core::{
-    BackendId, CanonicalJson, ClientId, ConfirmedGroup, Event, EventId, EventName, GlobalSeqNum,
-    Group, GroupId, LogHash, SessionId,
+    BackendId, CanonicalJson, ClientId, ConfirmedGroup, ContentHash, Event, EventId, EventName,
+    GlobalSeqNum, Group, GroupId, LogHash, SessionId,
 };
 use livestore_sqlite::Value;
 use livestore_sqlite::raw::TreeKind;
 use serde::de::DeserializeOwned;
 
+use crate::replica::pending::Origin;
 use crate::replica::{DeadLetter, DeadLetterReason};
 
 /// Why a row cannot be what its table holds.
@@ -134,6 +135,10 @@ impl<'a> Fields<'a> {
         self.blob("a log hash of 32 bytes", LogHash::from_slice)
     }
 
+    fn content_hash(&mut self) -> Result<ContentHash, Flaw> {
+        self.blob("a content hash of 32 bytes", ContentHash::from_slice)
+    }
+
     fn backend_id(&mut self) -> Result<BackendId, Flaw> {
         self.blob("a backend id of 16 bytes", BackendId::from_slice)
     }
@@ -160,6 +165,7 @@ pub(super) struct MetaRow {
     pub(super) generation: u32,
     pub(super) rebases: u64,
     pub(super) synced_at: Option<u64>,
+    pub(super) revision_due: bool,
 }
 
 impl StoredRow for MetaRow {
@@ -178,6 +184,7 @@ impl StoredRow for MetaRow {
         "generation",
         "rebases",
         "synced_at",
+        "revision_due",
     ];
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, Flaw> {
@@ -195,6 +202,7 @@ impl StoredRow for MetaRow {
             generation: fields.number()?,
             rebases: fields.number()?,
             synced_at: fields.optional(Fields::number)?,
+            revision_due: fields.flag()?,
         })
     }
 }
@@ -208,12 +216,23 @@ pub(super) struct ConfirmedRow {
     pub(super) client_id: ClientId,
     pub(super) session_id: SessionId,
     pub(super) log_hash: Option<LogHash>,
+    /// What a group's last row has if it was submitted with another content.
+    pub(super) submitted: Option<ContentHash>,
 }
 
 impl StoredRow for ConfirmedRow {
     const TABLE: &'static str = "__livestore_eventlog";
-    const COLUMNS: &'static [&'static str] =
-        &["seq", "event_id", "group_id", "name", "args", "client_id", "session_id", "log_hash"];
+    const COLUMNS: &'static [&'static str] = &[
+        "seq",
+        "event_id",
+        "group_id",
+        "name",
+        "args",
+        "client_id",
+        "session_id",
+        "log_hash",
+        "submitted",
+    ];
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, Flaw> {
         let seq = fields.seq()?;
@@ -225,6 +244,7 @@ impl StoredRow for ConfirmedRow {
             client_id: fields.text(ClientId::new)?,
             session_id: fields.text(SessionId::new)?,
             log_hash: fields.optional(Fields::log_hash)?,
+            submitted: fields.optional(Fields::content_hash)?,
         })
     }
 }
@@ -263,6 +283,8 @@ pub(super) struct PendingRow {
     pub(super) client_only: bool,
     pub(super) event: Event,
     pub(super) session_id: SessionId,
+    /// Where the group comes from, in its first row.
+    pub(super) origin: Option<Origin>,
 }
 
 impl PendingRow {
@@ -285,6 +307,7 @@ impl StoredRow for PendingRow {
         "name",
         "args",
         "session_id",
+        "origin",
     ];
     const STORED: usize = Self::COLUMNS.len() + 1;
 
@@ -302,13 +325,15 @@ impl StoredRow for PendingRow {
             client_only,
             event: fields.event(event_id)?,
             session_id: fields.text(SessionId::new)?,
+            origin: fields.optional(Fields::json)?,
         })
     }
 }
 
 impl StoredRow for DeadLetter {
     const TABLE: &'static str = "__livestore_dead_letter";
-    const COLUMNS: &'static [&'static str] = &["group_id", "content", "reason", "rejected_at"];
+    const COLUMNS: &'static [&'static str] =
+        &["group_id", "content", "reason", "rejected_at", "command"];
     const KIND: TreeKind = TreeKind::Index;
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, Flaw> {
@@ -319,7 +344,8 @@ impl StoredRow for DeadLetter {
             return Err(Flaw { column: "content", what });
         }
         let reason: DeadLetterReason = fields.json()?;
-        Ok(Self { group, reason, rejected_at_ms: fields.number()? })
+        let rejected_at_ms = fields.number()?;
+        Ok(Self { group, reason, rejected_at_ms, command: fields.optional(Fields::json)? })
     }
 }
 

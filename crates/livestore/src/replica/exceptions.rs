@@ -9,17 +9,21 @@ use serde::{Deserialize, Serialize};
 
 use super::log::{damaged, group_id};
 use crate::event::EventKind;
+use crate::{CommandFailure, StoredCommand};
 
 /// A group that could not be applied or was refused, kept with its payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
-    /// The group as it was committed.
+    /// The group as it was last.
     pub group: Group,
     /// Why it did not make it.
     pub reason: DeadLetterReason,
     /// When, in milliseconds since 1970, by the local clock.
     pub rejected_at_ms: u64,
+    /// The command that made the group, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<StoredCommand>,
 }
 
 /// Why a group became a dead letter.
@@ -34,6 +38,25 @@ pub enum DeadLetterReason {
         /// The materializer's error.
         message: String,
     },
+    /// The command that made it was run again, on the state that other clients' events have led to.
+    CommandFailed {
+        /// Why that made no events; [`CommandFailure::refusal`] gives the handler's error.
+        failure: CommandFailure,
+    },
+    /// The app says of such an event that it is not to be kept on a rebase.
+    DroppedOnRebase {
+        /// Which event of the group, counted from 0.
+        event_index: usize,
+        /// The app's reason.
+        reason: String,
+    },
+    /// The app's function that decides on a rebase failed.
+    OnRebaseFailed {
+        /// Which event of the group, counted from 0.
+        event_index: usize,
+        /// What happened.
+        failure: CommandFailure,
+    },
     /// The backend refused it.
     RefusedByBackend {
         /// The backend's answer.
@@ -46,6 +69,15 @@ impl std::fmt::Display for DeadLetterReason {
         match self {
             Self::MaterializeFailed { event_index, message } => {
                 write!(f, "event {event_index} of the group no longer applies: {message}")
+            }
+            Self::CommandFailed { failure } => {
+                write!(f, "the command is no longer possible: {failure}")
+            }
+            Self::DroppedOnRebase { event_index, reason } => {
+                write!(f, "event {event_index} of the group was dropped on a rebase: {reason}")
+            }
+            Self::OnRebaseFailed { event_index, failure } => {
+                write!(f, "what to do with event {event_index} on a rebase is not known: {failure}")
             }
             Self::RefusedByBackend { reason: RejectReason::EventIdConflict } => {
                 f.write_str("the backend holds another group under its id")
@@ -82,12 +114,13 @@ fn json<T: Serialize>(value: &T) -> Result<String, SqliteError> {
 /// Stores a dead letter.
 pub(crate) fn bury(connection: &Connection, letter: &DeadLetter) -> Result<(), SqliteError> {
     connection.system().execute(
-        "INSERT OR REPLACE INTO __livestore_dead_letter VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO __livestore_dead_letter VALUES (?, ?, ?, ?, ?)",
         params![
             letter.group.id().as_bytes(),
             json(&letter.group)?,
             json(&letter.reason)?,
-            letter.rejected_at_ms as i64
+            letter.rejected_at_ms as i64,
+            letter.command.as_ref().map(json).transpose()?,
         ],
     )?;
     Ok(())
@@ -98,15 +131,17 @@ fn read_letters(
     connection: &Connection,
     group: Option<GroupId>,
 ) -> Result<Vec<DeadLetter>, SqliteError> {
-    let sql = "SELECT content, reason, rejected_at FROM __livestore_dead_letter \
+    let sql = "SELECT content, reason, rejected_at, command FROM __livestore_dead_letter \
                WHERE ?1 IS NULL OR group_id = ?1 ORDER BY rejected_at, group_id";
     connection.system().query(sql, params![group.as_ref().map(GroupId::as_bytes)], |row| {
         let group = serde_json::from_str(row.get_ref(0)?.as_str()?);
         let reason = serde_json::from_str(row.get_ref(1)?.as_str()?);
+        let command = row.get_ref(3)?.as_str_or_null()?.map(serde_json::from_str);
         Ok(DeadLetter {
             group: group.map_err(|_| damaged(0, "not a group"))?,
             reason: reason.map_err(|_| damaged(1, "not a reason"))?,
             rejected_at_ms: row.get(2)?,
+            command: command.transpose().map_err(|_| damaged(3, "not a command"))?,
         })
     })
 }

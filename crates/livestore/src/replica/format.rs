@@ -19,89 +19,93 @@ pub(crate) const MAX_REBASES: u64 = u32::MAX as u64 - 1;
 
 const CREATE: &str = "
 CREATE TABLE __livestore_meta (
-    id              INTEGER PRIMARY KEY CHECK (id = 0),
-    store_id        TEXT NOT NULL,
-    client_id       TEXT NOT NULL,
-    state_version   BLOB NOT NULL,
-    backend_id      BLOB,
-    head            INTEGER NOT NULL,
-    head_hash       BLOB NOT NULL,
-    state_head      INTEGER NOT NULL,
-    rebuild_client  INTEGER,
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    store_id TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    state_version BLOB NOT NULL,
+    backend_id BLOB,
+    head INTEGER NOT NULL,
+    head_hash BLOB NOT NULL,
+    state_head INTEGER NOT NULL,
+    rebuild_client INTEGER,
     rebuild_ordinal INTEGER,
-    generation      INTEGER NOT NULL,
-    rebases         INTEGER NOT NULL,
-    synced_at       INTEGER
+    generation INTEGER NOT NULL,
+    rebases INTEGER NOT NULL,
+    synced_at INTEGER,
+    revision_due INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE __livestore_eventlog (
-    seq         INTEGER PRIMARY KEY,
-    event_id    BLOB NOT NULL,
-    group_id    BLOB NOT NULL,
-    name        TEXT NOT NULL,
-    args        TEXT NOT NULL,
-    client_id   TEXT NOT NULL,
-    session_id  TEXT NOT NULL,
-    log_hash    BLOB
+    seq INTEGER PRIMARY KEY,
+    event_id BLOB NOT NULL,
+    group_id BLOB NOT NULL,
+    name TEXT NOT NULL,
+    args TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    log_hash BLOB,
+    submitted BLOB
 ) STRICT;
 CREATE UNIQUE INDEX __livestore_eventlog_group ON __livestore_eventlog (group_id)
     WHERE log_hash IS NOT NULL;
 
 CREATE TABLE __livestore_client_log (
-    seq         INTEGER NOT NULL,
-    client      INTEGER NOT NULL,
-    event_id    BLOB NOT NULL,
-    group_id    BLOB NOT NULL,
-    name        TEXT NOT NULL,
-    args        TEXT NOT NULL,
-    session_id  TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    client INTEGER NOT NULL,
+    event_id BLOB NOT NULL,
+    group_id BLOB NOT NULL,
+    name TEXT NOT NULL,
+    args TEXT NOT NULL,
+    session_id TEXT NOT NULL,
     PRIMARY KEY (seq, client)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX __livestore_client_log_group ON __livestore_client_log (group_id);
 
 CREATE TABLE __livestore_pending (
-    ordinal     INTEGER PRIMARY KEY,
-    group_id    BLOB NOT NULL,
+    ordinal INTEGER PRIMARY KEY,
+    group_id BLOB NOT NULL,
     event_index INTEGER NOT NULL,
-    events      INTEGER,
+    events INTEGER,
     client_only INTEGER NOT NULL,
-    event_id    BLOB NOT NULL,
-    name        TEXT NOT NULL,
-    args        TEXT NOT NULL,
-    session_id  TEXT NOT NULL,
-    undo        BLOB
+    event_id BLOB NOT NULL,
+    name TEXT NOT NULL,
+    args TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    origin TEXT,
+    undo BLOB
 ) STRICT;
 CREATE INDEX __livestore_pending_unapplied ON __livestore_pending (ordinal)
     WHERE event_index = 0 AND undo IS NULL;
 
 CREATE TABLE __livestore_pending_group (
-    group_id    BLOB PRIMARY KEY,
+    group_id BLOB PRIMARY KEY,
     client_only INTEGER NOT NULL,
-    events      INTEGER NOT NULL,
-    ordinal     INTEGER NOT NULL
+    events INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE __livestore_dead_letter (
-    group_id    BLOB PRIMARY KEY,
-    content     TEXT NOT NULL,
-    reason      TEXT NOT NULL,
-    rejected_at INTEGER NOT NULL
+    group_id BLOB PRIMARY KEY,
+    content TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    rejected_at INTEGER NOT NULL,
+    command TEXT
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE __livestore_quarantine (
-    seq         INTEGER NOT NULL,
-    client      INTEGER NOT NULL,
-    name        TEXT NOT NULL,
-    unknown     INTEGER NOT NULL,
-    reason      TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    client INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    unknown INTEGER NOT NULL,
+    reason TEXT NOT NULL,
     PRIMARY KEY (seq, client)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE __livestore_archive (
-    id          INTEGER PRIMARY KEY,
-    backend_id  BLOB NOT NULL,
-    seq         INTEGER NOT NULL,
-    content     TEXT NOT NULL
+    id INTEGER PRIMARY KEY,
+    backend_id BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    content TEXT NOT NULL
 ) STRICT;
 ";
 
@@ -118,6 +122,8 @@ pub(crate) struct Meta {
     pub(crate) state_head: GlobalSeqNum,
     /// Where a rebuild of the state stands, if there is one.
     pub(crate) rebuild: Option<Rebuild>,
+    /// True if pending groups are still to be made anew on the state as it is.
+    pub(crate) revision_due: bool,
     /// How often the pending tail that there is now has been rebased.
     pub(crate) generation: u32,
     /// How many rebases there ever were.
@@ -172,7 +178,7 @@ pub(crate) fn create(connection: &Connection, meta: &Meta) -> Result<(), SqliteE
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}"
     ))?;
     system.execute(
-        "INSERT INTO __livestore_meta VALUES (0, ?, ?, ?, NULL, ?, ?, 0, NULL, NULL, 0, 0, NULL)",
+        "INSERT INTO __livestore_meta VALUES (0, ?, ?, ?, NULL, ?, ?, 0, NULL, NULL, 0, 0, NULL, 0)",
         params![
             meta.store_id.as_str(),
             meta.client_id.as_str(),
@@ -195,6 +201,7 @@ impl Meta {
             head: LogPosition::ROOT,
             state_head: GlobalSeqNum::ROOT,
             rebuild: None,
+            revision_due: false,
             generation: 0,
             rebases: 0,
             synced_at_ms: None,
@@ -204,7 +211,8 @@ impl Meta {
     /// Reads the row; `None` if it is missing or makes no sense.
     pub(crate) fn load(connection: &Connection) -> Result<Option<Self>, SqliteError> {
         let sql = "SELECT store_id, client_id, state_version, backend_id, head, head_hash, \
-                   state_head, rebuild_client, rebuild_ordinal, generation, rebases, synced_at \
+                   state_head, rebuild_client, rebuild_ordinal, generation, rebases, synced_at, \
+                   revision_due \
                    FROM __livestore_meta";
         let read = |row: &Row<'_>| -> rusqlite::Result<Option<Self>> {
             let blob = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_blob_or_null()?);
@@ -235,6 +243,7 @@ impl Meta {
                 generation: row.get(9)?,
                 rebases: row.get(10)?,
                 synced_at_ms: row.get(11)?,
+                revision_due: row.get(12)?,
             };
             Ok(Some(meta).filter(Self::is_possible))
         };
@@ -254,7 +263,7 @@ impl Meta {
         connection.system().execute(
             "UPDATE __livestore_meta SET backend_id = ?, head = ?, head_hash = ?, state_head = ?, \
              rebuild_client = ?, rebuild_ordinal = ?, generation = ?, rebases = ?, \
-             synced_at = ?, state_version = ?",
+             synced_at = ?, state_version = ?, revision_due = ?",
             params![
                 self.backend_id.as_ref().map(BackendId::as_bytes),
                 self.head.seq.0 as i64,
@@ -266,6 +275,7 @@ impl Meta {
                 self.rebases as i64,
                 self.synced_at_ms.map(|at| at as i64),
                 self.state_version,
+                self.revision_due,
             ],
         )?;
         Ok(())

@@ -4,8 +4,8 @@
 //! holds client-only events: `e5.1` is the first that was committed on the state of `e5`.
 
 use livestore_core::{
-    CanonicalJson, ClientId, ConfirmedGroup, Event, EventId, EventName, GlobalSeqNum, Group,
-    GroupId, LogHash, LogPosition, SeqNum, SessionId,
+    CanonicalJson, ClientId, ConfirmedGroup, ContentHash, Event, EventId, EventName, GlobalSeqNum,
+    Group, GroupId, LogHash, LogPosition, SeqNum, SessionId,
 };
 use livestore_sqlite::rusqlite::{self, Params, Row, types::Type};
 use livestore_sqlite::{Bind, Connection, SqliteError, params};
@@ -94,7 +94,7 @@ pub(crate) fn append(
     let last = group.events().len() - 1;
     for (index, event) in group.events().iter().enumerate() {
         connection.system().run(
-            "INSERT INTO __livestore_eventlog VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO __livestore_eventlog VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
             &[
                 Bind::Integer(confirmed.first.plus(index as u64).0 as i64),
                 Bind::Blob(event.id.as_bytes()),
@@ -171,6 +171,30 @@ pub(crate) fn positions(
     connection.system().query_one(sql, [group.as_bytes()], |row| {
         Ok((GlobalSeqNum(row.get(0)?).next(), GlobalSeqNum(row.get(1)?)))
     })
+}
+
+/// Notes that a group of the log was submitted with another content.
+pub(crate) fn note_rewritten(
+    connection: &Connection,
+    group: GroupId,
+    submitted: ContentHash,
+) -> Result<(), SqliteError> {
+    let sql = "UPDATE __livestore_eventlog SET submitted = ? \
+               WHERE group_id = ? AND log_hash IS NOT NULL";
+    connection.system().execute(sql, params![submitted.as_bytes(), group.as_bytes()])?;
+    Ok(())
+}
+
+/// Returns the content that a group of the log was submitted with, if it has another one there.
+pub(crate) fn submitted(
+    connection: &Connection,
+    group: GroupId,
+) -> Result<Option<ContentHash>, SqliteError> {
+    let sql = "SELECT submitted FROM __livestore_eventlog \
+               WHERE group_id = ? AND log_hash IS NOT NULL";
+    let hash: Option<Option<Vec<u8>>> =
+        connection.system().query_one(sql, [group.as_bytes()], |row| row.get(0))?;
+    Ok(hash.flatten().and_then(|hash| ContentHash::from_slice(&hash)))
 }
 
 /// Reads the log's hash at a position; `None` if no confirmed group ends there.

@@ -8,13 +8,16 @@ use std::collections::{HashMap, HashSet};
 
 use livestore_core::merge::merge;
 use livestore_core::mutant::{self, Mutant};
-use livestore_core::{ConfirmedGroup, GlobalSeqNum, GroupId, LogHash, LogPosition, SeqNum};
+use livestore_core::{
+    ConfirmedGroup, ContentHash, GlobalSeqNum, Group, GroupId, LogHash, LogPosition, SeqNum,
+};
 use livestore_sqlite::Preimages;
 
 use super::exceptions::{self, DeadLetter, DeadLetterReason};
 use super::log::SLICE_BYTES;
 use super::materialize::{Authored, Place};
-use super::pending::{self, Found, PendingGroup};
+use super::pending::{self, Found, Origin, PendingGroup};
+use super::revise::Revision;
 use super::step::{Next, events_in};
 use super::{Fate, Replica, ReplicaError, log};
 use crate::event::EventKind;
@@ -32,9 +35,16 @@ pub(super) struct InPlace {
     pub(super) id: GroupId,
     pub(super) ordinals: (i64, i64),
     pub(super) hash: LogHash,
+    /// Its content as it was first, if it has another one now.
+    pub(super) submitted: Option<ContentHash>,
 }
 
 impl InPlace {
+    pub(super) fn new(own: &PendingGroup, hash: LogHash) -> Self {
+        let (id, submitted) = (own.group.id(), own.origin.submitted);
+        Self { id, ordinals: own.ordinals(), hash, submitted }
+    }
+
     /// Returns where the log stands after the group, if it stands after a position.
     pub(super) fn end(&self, after: GlobalSeqNum) -> LogPosition {
         LogPosition { seq: after.plus(events_in(self.ordinals)), hash: self.hash }
@@ -59,10 +69,16 @@ impl InDoubt {
     }
 }
 
+/// The pending groups that the log holds, and from where to where.
+pub(super) type Taken = HashMap<GroupId, (GlobalSeqNum, GlobalSeqNum)>;
+
 /// Where a rebase puts what it finds in the tail.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Redo<'a> {
     pub(super) in_doubt: &'a InDoubt,
+    /// True if it is known of every group what the backend has made of it, so that commands may be
+    /// run again.
+    pub(super) revises: bool,
     pub(super) now_ms: u64,
 }
 
@@ -75,13 +91,14 @@ impl Replica {
     }
 
     fn confirm_one(&self, group: &InPlace, next: &mut Next) -> Result<(), ReplicaError> {
-        let InPlace { id, ordinals, hash } = *group;
+        let InPlace { id, ordinals, hash, submitted } = *group;
         let (first, client_id) = (next.meta.head.seq.next(), &next.meta.client_id);
         pending::confirm(&self.connection, ordinals, first, client_id, hash)?;
         next.tail.remove(false, events_in(ordinals));
         next.meta.head = group.end(next.meta.head.seq);
         next.meta.state_head = next.meta.head.seq;
-        next.fates.push((id, Fate::Confirmed { first, last: next.meta.head.seq }));
+        let last = next.meta.head.seq;
+        next.fates.push((id, self.confirmed(id, (first, last), submitted)?));
         // At once: what comes next in the log was not there yet when they were committed.
         self.settle_client_only(next)
     }
@@ -177,8 +194,7 @@ impl Replica {
             synced
         };
         for (own, (_, hash)) in confirmed_own.iter().zip(&incoming[..confirmed]) {
-            let in_place = InPlace { id: own.group.id(), ordinals: own.ordinals(), hash: *hash };
-            self.confirm_one(&in_place, next)?;
+            self.confirm_one(&InPlace::new(own, *hash), next)?;
         }
         Ok(&incoming[confirmed..])
     }
@@ -202,7 +218,13 @@ impl Replica {
         let from = next.meta.state_head;
         self.apply_backlog(next)?;
         let taken = self.taken_after(from, next)?;
+        next.meta.revision_due &= !redo.revises;
         self.redo_from(i64::MIN, &taken, redo, next)
+    }
+
+    /// Makes the pending groups anew whose turn has not come yet since the state under them changed.
+    pub(super) fn revise_tail(&mut self, redo: Redo<'_>) -> Result<(), ReplicaError> {
+        self.step(|replica, next| replica.rebase(redo, next))
     }
 
     /// Applies what the log has beyond the state.
@@ -221,18 +243,27 @@ impl Replica {
     }
 
     /// Finds the pending groups that the log holds behind a position, and where.
-    fn taken_after(
-        &self,
-        after: GlobalSeqNum,
-        next: &Next,
-    ) -> Result<HashMap<GroupId, Fate>, ReplicaError> {
-        let mut taken = HashMap::new();
+    fn taken_after(&self, after: GlobalSeqNum, next: &Next) -> Result<Taken, ReplicaError> {
+        let mut taken = Taken::new();
         for id in log::pending_groups_after(&self.connection, after, &next.tail)? {
-            if let Some((first, last)) = log::positions(&self.connection, id)? {
-                taken.insert(id, Fate::Confirmed { first, last });
+            if let Some(positions) = log::positions(&self.connection, id)? {
+                taken.insert(id, positions);
             }
         }
         Ok(taken)
+    }
+
+    /// Returns the fate of a group that the log holds; `submitted` is its content as it was first, if
+    /// the log has another one.
+    fn confirmed(
+        &self,
+        id: GroupId,
+        (first, last): (GlobalSeqNum, GlobalSeqNum),
+        submitted: Option<ContentHash>,
+    ) -> Result<Fate, ReplicaError> {
+        let Some(submitted) = submitted else { return Ok(Fate::Confirmed { first, last }) };
+        log::note_rewritten(&self.connection, id, submitted)?;
+        Ok(Fate::Rewritten { first, last })
     }
 
     /// Takes a pending group that the backend will never accept out of the tail.
@@ -259,7 +290,7 @@ impl Replica {
             for own in &one {
                 replica.bury(own, reason.clone(), redo.now_ms, next)?;
             }
-            replica.redo_from(last + 1, &HashMap::new(), redo, next)
+            replica.redo_from(last + 1, &Taken::new(), redo, next)
         })
     }
 
@@ -270,7 +301,7 @@ impl Replica {
                 return Ok(());
             };
             replica.undo_from(first, next)?;
-            replica.redo_from(first, &HashMap::new(), redo, next)
+            replica.redo_from(first, &Taken::new(), redo, next)
         })
     }
 
@@ -293,7 +324,7 @@ impl Replica {
     pub(super) fn redo_from(
         &self,
         mut from: i64,
-        taken: &HashMap<GroupId, Fate>,
+        taken: &Taken,
         redo: Redo<'_>,
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
@@ -312,19 +343,20 @@ impl Replica {
         &self,
         chunk: &[PendingGroup],
         after: SeqNum,
-        taken: &HashMap<GroupId, Fate>,
+        taken: &Taken,
         redo: Redo<'_>,
         next: &mut Next,
     ) -> Result<SeqNum, ReplicaError> {
         // As with confirmed events, most chunks need no savepoint for each group.
         let mut afterwards = next.clone();
         let done = |own: &PendingGroup| match taken.get(&own.group.id()) {
-            Some(fate) => self.leave(own, fate.clone(), &mut afterwards),
+            Some(positions) => self.leave_confirmed(own, *positions, &mut afterwards),
             None => self.redone(own, &mut afterwards),
         };
         let stays = |own: &PendingGroup| !taken.contains_key(&own.group.id());
         let groups = chunk.iter().map(|own| (own, stays(own)));
-        if self.try_together(groups, after, done)? {
+        let is_plain = |own: &PendingGroup| !stays(own) || !self.is_revisable(own);
+        if chunk.iter().all(is_plain) && self.try_together(groups, after, done)? {
             *next = afterwards;
             let staying = chunk.iter().filter(|own| stays(own));
             return Ok(staying.fold(after, |after, own| own.end(after)));
@@ -332,7 +364,7 @@ impl Replica {
         let mut after = after;
         for own in chunk {
             match taken.get(&own.group.id()) {
-                Some(fate) => self.leave(own, fate.clone(), next)?,
+                Some(positions) => self.leave_confirmed(own, *positions, next)?,
                 None => after = self.redo(own, after, redo, next)?,
             }
         }
@@ -368,10 +400,30 @@ impl Replica {
         redo: Redo<'_>,
         next: &mut Next,
     ) -> Result<SeqNum, ReplicaError> {
+        let is_in_doubt = !own.client_only && redo.in_doubt.has(own.group.id());
+        let is_revisable = self.is_revisable(own);
+        let revision = if is_revisable && redo.revises && !is_in_doubt {
+            self.revise(own)?
+        } else {
+            next.meta.revision_due |= is_revisable;
+            Revision::Keep
+        };
+        let rewritten;
+        let own = match revision {
+            Revision::Keep => own,
+            Revision::Rewrite(group) => {
+                rewritten = self.rewrite(own, group, next)?;
+                &rewritten
+            }
+            Revision::GiveUp(reason) => {
+                self.bury(own, reason, redo.now_ms, next)?;
+                return Ok(after);
+            }
+        };
         match self.try_pending(own, after)? {
             Ok(()) => self.redone(own, next)?,
             // The backend may have it; that is settled once everything that it has is here.
-            Err(_) if !own.client_only && redo.in_doubt.has(own.group.id()) => {
+            Err(_) if is_in_doubt => {
                 next.tail.unapplied += u64::from(own.undo.is_some());
                 pending::set_undo(&self.connection, own.first, None)?;
             }
@@ -383,6 +435,25 @@ impl Replica {
         Ok(own.end(after))
     }
 
+    /// Puts another group in the place of one of the tail.
+    fn rewrite(
+        &self,
+        own: &PendingGroup,
+        group: Group,
+        next: &mut Next,
+    ) -> Result<PendingGroup, ReplicaError> {
+        let before = own.origin.submitted.unwrap_or_else(|| own.group.content_hash());
+        let submitted = Some(before).filter(|before| *before != group.content_hash());
+        let origin = Origin { submitted, ..own.origin.clone() };
+        pending::replace(&self.connection, own, &group, &origin)?;
+        next.tail.remove(false, own.group.event_count());
+        next.tail.add(false, group.event_count());
+        // Counted anew when it is applied.
+        next.tail.unapplied += u64::from(own.undo.is_some());
+        next.rewritten = true;
+        Ok(PendingGroup { group, origin, undo: None, ..*own })
+    }
+
     /// Takes note that a group of the tail was applied again.
     fn redone(&self, own: &PendingGroup, next: &mut Next) -> Result<(), ReplicaError> {
         let preimages = self.connection.take_changes();
@@ -391,6 +462,26 @@ impl Replica {
         next.rebased = true;
         pending::set_undo(&self.connection, own.first, Some(&preimages.encode()))?;
         Ok(())
+    }
+
+    /// Takes a group out of the tail that the log holds.
+    fn leave_confirmed(
+        &self,
+        own: &PendingGroup,
+        positions: (GlobalSeqNum, GlobalSeqNum),
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
+        let mut submitted = None;
+        if own.origin != Origin::default() {
+            // What upstream has counts, and that may be an earlier version than the one here.
+            let before = (GlobalSeqNum(positions.0.0 - 1), u32::MAX);
+            let logged = log::next_group(&self.connection, before, &next.meta.client_id)?;
+            let first = own.origin.submitted.unwrap_or_else(|| own.group.content_hash());
+            let is_other = |logged: log::LoggedGroup| logged.group.content_hash() != first;
+            submitted = logged.is_some_and(is_other).then_some(first);
+        }
+        let fate = self.confirmed(own.group.id(), positions, submitted)?;
+        self.leave(own, fate, next)
     }
 
     /// Takes a group out of the tail, since it met its fate elsewhere.
@@ -416,7 +507,9 @@ impl Replica {
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
         let fate = Fate::Rejected { reason: reason.clone() };
-        let letter = DeadLetter { group: own.group.clone(), reason, rejected_at_ms: now_ms };
+        let command = own.origin.command.clone();
+        let group = own.group.clone();
+        let letter = DeadLetter { group, reason, rejected_at_ms: now_ms, command };
         exceptions::bury(&self.connection, &letter)?;
         next.counts.dead_letters += 1;
         self.leave(own, fate, next)

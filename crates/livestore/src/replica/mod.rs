@@ -12,6 +12,7 @@ mod materialize;
 mod merge;
 pub(crate) mod pending;
 mod rebuild;
+mod revise;
 mod status;
 mod step;
 mod upstream;
@@ -21,8 +22,8 @@ use std::time::Duration;
 
 use livestore_core::mutant::{self, Mutant};
 use livestore_core::{
-    BackendId, ClientId, ConfirmedGroup, Event as StoredEvent, GlobalSeqNum, Group, GroupId,
-    IdGenerator, LogPosition, SeqNum, SessionId, StoreId,
+    BackendId, CanonicalJson, ClientId, ConfirmedGroup, Event as StoredEvent, GlobalSeqNum, Group,
+    GroupId, IdGenerator, LogPosition, SeqNum, SessionId, StoreId,
 };
 use livestore_sqlite::{ChangedTables, Connection, Durability, SqliteError, StateHash};
 
@@ -35,16 +36,20 @@ pub use status::{
 };
 pub use upstream::{ConnectionState, StopReason, UpstreamAction};
 
+use crate::command::{NotExecuted, Run};
 use crate::event::EventKind;
 use crate::group::NewEvent;
 use crate::warning::Warnings;
-use crate::{CommitError, LoggedEvent, OpenError, Schema, UnknownEvents, Warning};
+use crate::{
+    CommitError, ExecuteError, LoggedEvent, OpenError, Schema, StoredCommand, UnknownEvents,
+    Warning,
+};
 use barrier::Barriers;
 use exceptions::Counts;
 use format::{FileKind, Meta};
 use log::ClientOnlyPlace;
 use materialize::{Authored, Place, Stops, materialize};
-use pending::{Found, Tail};
+use pending::{Found, Origin, Tail};
 use upstream::Upstream;
 
 /// Events that [`Replica::poll_unknown`] hands out at a time.
@@ -223,22 +228,85 @@ impl Replica {
             let id = self.ids.group_id(now_ms);
             Group::new(id, client_id.clone(), session_id.clone(), events).map(Some)
         };
-        let (synced, client_only, memory) = (group(synced)?, group(client_only)?, group(memory)?);
-        let groups = [&synced, &client_only, &memory];
-        let Some(first) = groups.into_iter().flatten().next() else {
+        let groups = [group(synced)?, group(client_only)?, group(memory)?];
+        self.commit_groups(&groups, &Origin::default(), also)
+    }
+
+    /// Executes a command: its handler makes the events, which are committed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Replica::commit`].
+    pub fn execute(
+        &mut self,
+        name: String,
+        args: CanonicalJson,
+        now_ms: u64,
+    ) -> Result<Committed, ExecuteError<serde_json::Value>> {
+        self.execute_stored(name, args, now_ms).map_err(ExecuteError::of)
+    }
+
+    /// Executes a command as [`Replica::execute`] does, with the handler's error as it was.
+    pub(crate) fn execute_stored(
+        &mut self,
+        name: String,
+        args: CanonicalJson,
+        now_ms: u64,
+    ) -> Result<Committed, NotExecuted> {
+        self.execute_and(name, args, now_ms, |_| Ok(()))
+    }
+
+    /// Executes a command, and does something else in the same transaction.
+    fn execute_and(
+        &mut self,
+        name: String,
+        args: CanonicalJson,
+        now_ms: u64,
+        also: impl FnOnce(&Connection) -> Result<(), SqliteError>,
+    ) -> Result<Committed, NotExecuted> {
+        let Some(handler) = self.schema.commands().handlers.get(&name) else {
+            return Err(NotExecuted::Unknown { name });
+        };
+        let id = self.ids.group_id(now_ms);
+        let run = Run { group_id: id, time_ms: now_ms, is_again: false };
+        let events = match self.schema.run_command(handler, &args, &self.connection, run) {
+            Ok(events) => events,
+            Err(unmade) => return Err(NotExecuted::Unmade(name, unmade)),
+        };
+        let with_id = |(index, NewEvent { name, args })| StoredEvent {
+            id: id.derived_event_id(index),
+            name,
+            args,
+        };
+        let events = events.into_iter().enumerate().map(with_id).collect();
+        let (client_id, session_id) = (self.meta.client_id.clone(), self.session_id.clone());
+        let group = Group::new(id, client_id, session_id, events).map_err(CommitError::from)?;
+        let origin = Origin::command(StoredCommand { name, args, time_ms: now_ms });
+        Ok(self.commit_groups(&[Some(group), None, None], &origin, also)?)
+    }
+
+    /// Commits a group of each kind: synced, client-only, memory. The origin is that of the first.
+    fn commit_groups(
+        &mut self,
+        groups: &[Option<Group>; 3],
+        origin: &Origin,
+        also: impl FnOnce(&Connection) -> Result<(), SqliteError>,
+    ) -> Result<Committed, CommitError> {
+        let Some(first) = groups.iter().flatten().next() else {
             return Err(livestore_core::GroupError::Empty.into());
         };
         let group_id = first.id();
+        let [synced, client_only, memory] = groups;
 
         let (mut tail, mut changed) = (self.tail, ChangedTables::default());
         let done = self.connection.transaction(|| {
-            if let Some(group) = &synced {
-                self.commit_group(group, false, &mut tail, &mut changed)?;
+            if let Some(group) = synced {
+                self.commit_group(group, false, origin, &mut tail, &mut changed)?;
             }
-            if let Some(group) = &client_only {
-                self.commit_group(group, true, &mut tail, &mut changed)?;
+            if let Some(group) = client_only {
+                self.commit_group(group, true, &Origin::default(), &mut tail, &mut changed)?;
             }
-            if let Some(group) = &memory {
+            if let Some(group) = memory {
                 let after = SeqNum::confirmed(self.meta.state_head.plus(tail.events));
                 self.materialize_all(group, EventKind::Memory, after)?;
                 changed.extend(&self.connection.discard_changes());
@@ -280,6 +348,7 @@ impl Replica {
         &self,
         group: &Group,
         client_only: bool,
+        origin: &Origin,
         tail: &mut Tail,
         changed: &mut ChangedTables,
     ) -> Result<(), CommitError> {
@@ -288,7 +357,10 @@ impl Replica {
         let preimages = self.connection.take_changes();
         changed.extend(&preimages.tables());
         let first = tail.last + 1;
-        tail.last += group.event_count() as i64;
+        tail.last = match origin.command {
+            Some(_) => pending::last_of_command(first),
+            None => tail.last + group.event_count() as i64,
+        };
         if client_only && tail.is_empty() {
             // Nothing that could be rebased stands before it.
             let place = ClientOnlyPlace { seq: after.global, client: after.client + 1 };
@@ -297,7 +369,7 @@ impl Replica {
         }
         tail.add(client_only, group.event_count());
         let undo = Some(preimages.encode());
-        pending::append(&self.connection, group, first, client_only, undo.as_deref())?;
+        pending::append(&self.connection, group, first, client_only, origin, undo.as_deref())?;
         Ok(pending::index_newest(&self.connection, tail, self.index_events)?)
     }
 
@@ -400,7 +472,13 @@ impl Replica {
             return Ok(GroupState::Pending);
         }
         if let Some((first, last)) = log::positions(&self.connection, group)? {
-            return Ok(GroupState::Ended(Fate::Confirmed { first, last }));
+            let is_rewritten = log::submitted(&self.connection, group)?.is_some();
+            let fate = if is_rewritten {
+                Fate::Rewritten { first, last }
+            } else {
+                Fate::Confirmed { first, last }
+            };
+            return Ok(GroupState::Ended(fate));
         }
         if let Some(letter) = exceptions::dead_letter(&self.connection, group)? {
             return Ok(GroupState::Ended(Fate::Rejected { reason: letter.reason }));
@@ -425,7 +503,8 @@ impl Replica {
         Ok(Some(Committed { group_id: group, ordinal, synced, stored: true }))
     }
 
-    /// Commits the events of a dead letter again, as a new group, and forgets the letter.
+    /// Commits the events of a dead letter again, as a new group, or executes its command again, and
+    /// forgets the letter.
     ///
     /// # Errors
     ///
@@ -434,17 +513,25 @@ impl Replica {
         &mut self,
         group: GroupId,
         now_ms: u64,
-    ) -> Result<Option<Committed>, CommitError> {
-        let Some(letter) = exceptions::dead_letter(&self.connection, group)? else {
-            return Ok(None);
-        };
+    ) -> Result<Option<Committed>, ExecuteError<serde_json::Value>> {
+        let letter = exceptions::dead_letter(&self.connection, group).map_err(CommitError::from)?;
+        let Some(letter) = letter else { return Ok(None) };
+        let forget = |connection: &Connection| exceptions::exhume(connection, group).map(drop);
         let again = |event: &StoredEvent| {
             let StoredEvent { name, args, .. } = event.clone();
             NewEvent { name, args }
         };
-        let events = letter.group.events().iter().map(again).collect();
-        let forget = |connection: &Connection| exceptions::exhume(connection, group).map(drop);
-        let committed = self.commit_and(events, now_ms, forget)?;
+        let committed = match letter.command {
+            Some(StoredCommand { name, args, .. })
+                if self.schema.commands().handlers.contains_key(&name) =>
+            {
+                self.execute_and(name, args, now_ms, forget).map_err(ExecuteError::of)?
+            }
+            _ => {
+                let events = letter.group.events().iter().map(again).collect();
+                self.commit_and(events, now_ms, forget)?
+            }
+        };
         self.counts.dead_letters -= 1;
         self.dead_letters_changed = true;
         Ok(Some(committed))

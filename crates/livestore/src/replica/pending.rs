@@ -1,21 +1,55 @@
 //! The pending tail on disk: what was committed here and is not settled yet, by ordinal.
 //!
 //! Ordinals grow and never become global numbers, so that a rebase rewrites no row. A group's
-//! undo data stands in its first row.
+//! undo data stands in its first row, and so does where it comes from.
+//!
+//! What is left of a command's group may become longer when the command runs again, so it is given
+//! as many ordinals as a group can have events.
 //!
 //! `__livestore_pending_group` finds groups by id. It lags behind, since it would cost each commit
 //! one more page: the newest groups are found by looking at each, and get into it together.
 
 use livestore_core::merge::PendingGroup as MergeKey;
 use livestore_core::{
-    CanonicalJson, ClientId, Event, GlobalSeqNum, Group, GroupId, LogHash, SeqNum, SessionId,
+    CanonicalJson, ClientId, ContentHash, Event, GlobalSeqNum, Group, GroupId, LogHash, SeqNum,
+    SessionId, limits,
 };
 use livestore_sqlite::rusqlite::{self, Row};
 use livestore_sqlite::{Bind, Connection, SqliteError, params};
+use serde::{Deserialize, Serialize};
 
 use super::log::{ClientOnlyPlace, damaged, event, group_id, session_id};
 use super::materialize::behind;
+use crate::StoredCommand;
 use crate::event::EventKind;
+
+/// Where a group comes from, if it is not just what was committed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// The command that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) command: Option<StoredCommand>,
+    /// Its content as it was first, if it has another one now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) submitted: Option<ContentHash>,
+}
+
+impl Origin {
+    /// Says that a command has made the group.
+    pub(crate) fn command(command: StoredCommand) -> Self {
+        Self { command: Some(command), submitted: None }
+    }
+
+    /// Returns what is stored; nothing for a group like most.
+    fn to_text(&self) -> Result<Option<String>, SqliteError> {
+        if *self == Self::default() {
+            return Ok(None);
+        }
+        // It fails only if the command's form is no JSON any more.
+        let text = serde_json::to_string(self).map_err(|_| damaged(9, "not a command"))?;
+        Ok(Some(text))
+    }
+}
 
 /// A pending group and where it stands in the tail.
 #[derive(Debug, Clone)]
@@ -28,6 +62,8 @@ pub(crate) struct PendingGroup {
     pub(crate) client_only: bool,
     /// How to undo it; `None` if its effects are not in the state.
     pub(crate) undo: Option<Vec<u8>>,
+    /// Where it comes from.
+    pub(crate) origin: Origin,
 }
 
 impl PendingGroup {
@@ -66,6 +102,8 @@ pub(crate) struct Tail {
     pub(crate) last: i64,
     /// Groups up to this ordinal are in the index by id.
     pub(crate) indexed: i64,
+    /// Events of the groups behind it, at most.
+    pub(crate) unindexed: u64,
     /// Client-only events behind the last synced one, as long as that is known.
     pub(crate) at_end: Option<u32>,
 }
@@ -82,6 +120,7 @@ impl Tail {
         let (all_groups, all_events) = self.counts(client_only);
         *all_groups += 1;
         *all_events += events;
+        self.unindexed += events;
         self.at_end =
             if client_only { self.at_end.map(|before| before + events as u32) } else { Some(0) };
     }
@@ -129,13 +168,17 @@ pub(crate) fn tail(connection: &Connection) -> Result<Tail, SqliteError> {
                WHERE event_index = 0 AND undo IS NULL), \
                (SELECT coalesce(min(ordinal), 1) FROM __livestore_pending), \
                (SELECT coalesce(max(ordinal), 0) FROM __livestore_pending), \
-               (SELECT max(ordinal) FROM __livestore_pending_group)";
+               (SELECT max(ordinal) FROM __livestore_pending_group), \
+               (SELECT max(ordinal) FROM __livestore_pending \
+               WHERE event_index = 0 AND origin IS NOT NULL)";
     let extent = system.query_one(sql, [], |row| {
         let (first, last): (i64, i64) = (row.get(1)?, row.get(2)?);
         if first < -MAX_ORDINAL || last > MAX_ORDINAL {
             return Err(damaged(1, "an ordinal that was never given"));
         }
         let indexed = row.get::<_, Option<i64>>(3)?.unwrap_or(first - 1);
+        let with_origin: Option<i64> = row.get(4)?;
+        let last = with_origin.map_or(last, |first| last.max(last_of_command(first)));
         Ok(Tail { unapplied: row.get(0)?, last, indexed, ..Tail::default() })
     })?;
     let extent = extent.unwrap_or_default();
@@ -148,6 +191,7 @@ pub(crate) fn tail(connection: &Connection) -> Result<Tail, SqliteError> {
         events: indexed.events + newest.events,
         client_only_groups: indexed.client_only_groups + newest.client_only_groups,
         client_only_events: indexed.client_only_events + newest.client_only_events,
+        unindexed: newest.events + newest.client_only_events,
         ..extent
     })
 }
@@ -158,15 +202,20 @@ pub(crate) fn index_newest(
     tail: &mut Tail,
     events: u32,
 ) -> Result<(), SqliteError> {
-    if tail.last - tail.indexed < i64::from(events) {
+    if tail.unindexed < u64::from(events) {
         return Ok(());
     }
     let sql = "INSERT INTO __livestore_pending_group \
                SELECT group_id, client_only, events, ordinal FROM __livestore_pending \
                WHERE ordinal > ? AND event_index = 0";
     connection.system().execute(sql, [tail.indexed])?;
-    tail.indexed = tail.last;
+    (tail.indexed, tail.unindexed) = (tail.last, 0);
     Ok(())
+}
+
+/// Returns the last ordinal that the group of a command may ever have.
+pub(crate) fn last_of_command(first: i64) -> i64 {
+    first + limits::MAX_GROUP_EVENTS as i64 - 1
 }
 
 /// Appends a group to the tail.
@@ -175,13 +224,15 @@ pub(crate) fn append(
     group: &Group,
     first: i64,
     client_only: bool,
+    origin: &Origin,
     undo: Option<&[u8]>,
 ) -> Result<(), SqliteError> {
+    let origin = origin.to_text()?;
     for (index, event) in group.events().iter().enumerate() {
         let is_first = index == 0;
-        let undo = undo.filter(|_| is_first);
+        let (origin, undo) = (origin.as_deref().filter(|_| is_first), undo.filter(|_| is_first));
         connection.system().run(
-            "INSERT INTO __livestore_pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO __livestore_pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
                 Bind::Integer(first + index as i64),
                 Bind::Blob(group.id().as_bytes()),
@@ -192,6 +243,7 @@ pub(crate) fn append(
                 Bind::Text(event.name.as_str()),
                 Bind::Text(event.args.as_str()),
                 Bind::Text(group.session_id().as_str()),
+                origin.map_or(Bind::Null, Bind::Text),
                 undo.map_or(Bind::Null, Bind::Blob),
             ],
         )?;
@@ -205,11 +257,29 @@ pub(crate) fn insert(
     group: &Group,
     first: i64,
     client_only: bool,
+    origin: &Origin,
 ) -> Result<(), SqliteError> {
-    append(connection, group, first, client_only, None)?;
+    append(connection, group, first, client_only, origin, None)?;
     let sql = "INSERT INTO __livestore_pending_group VALUES (?, ?, ?, ?)";
     let (id, events) = (group.id(), group.event_count() as i64);
     connection.system().execute(sql, params![id.as_bytes(), client_only, events, first])?;
+    Ok(())
+}
+
+/// Puts a group in the place of one, in the tail and in the index; its effects are not in the state.
+pub(crate) fn replace(
+    connection: &Connection,
+    own: &PendingGroup,
+    group: &Group,
+    origin: &Origin,
+) -> Result<(), SqliteError> {
+    let system = connection.system();
+    let (first, last) = own.ordinals();
+    let sql = "DELETE FROM __livestore_pending WHERE ordinal BETWEEN ? AND ?";
+    system.execute(sql, [first, last])?;
+    append(connection, group, first, own.client_only, origin, None)?;
+    let sql = "UPDATE __livestore_pending_group SET events = ? WHERE group_id = ?";
+    system.execute(sql, params![group.event_count() as i64, group.id().as_bytes()])?;
     Ok(())
 }
 
@@ -268,7 +338,7 @@ pub(crate) fn groups(
     mut enough: impl FnMut(&[PendingGroup]) -> bool,
 ) -> Result<Vec<PendingGroup>, SqliteError> {
     let sql = "SELECT ordinal, group_id, event_index, client_only, event_id, name, args, \
-               session_id, undo, events FROM __livestore_pending WHERE ordinal >= ? ORDER BY ordinal";
+               session_id, undo, events, origin FROM __livestore_pending WHERE ordinal >= ? ORDER BY ordinal";
     let mut groups: Vec<PendingGroup> = Vec::new();
     let mut parts: Option<Parts> = None;
     connection.system().for_each(sql, [from], |row| {
@@ -284,6 +354,7 @@ pub(crate) fn groups(
                 session_id: session_id(row, 7)?,
                 undo: row.get(8)?,
                 event_count: row.get(9)?,
+                origin: origin(row, 10)?,
                 events: Vec::new(),
             });
         }
@@ -303,6 +374,14 @@ pub(crate) fn groups(
     Ok(groups)
 }
 
+/// Reads where a group comes from.
+fn origin(row: &Row<'_>, column: usize) -> rusqlite::Result<Origin> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    text.map_or(Ok(Origin::default()), |text| {
+        serde_json::from_str(text).map_err(|_| damaged(column, "not the origin of a group"))
+    })
+}
+
 /// A group whose rows are still coming in.
 struct Parts {
     first: i64,
@@ -312,6 +391,7 @@ struct Parts {
     undo: Option<Vec<u8>>,
     /// How many events it should have.
     event_count: usize,
+    origin: Origin,
     events: Vec<Event>,
 }
 
@@ -321,13 +401,13 @@ impl Parts {
     }
 
     fn finish(self, client_id: &ClientId) -> rusqlite::Result<PendingGroup> {
-        let Self { first, id, client_only, session_id, undo, event_count, events } = self;
+        let Self { first, id, client_only, session_id, undo, event_count, origin, events } = self;
         if events.len() != event_count {
             return Err(damaged(2, "a group of another size than it says"));
         }
         let group = Group::new(id, client_id.clone(), session_id, events);
         let group = group.map_err(|_| damaged(1, "a group beyond the limits"))?;
-        Ok(PendingGroup { first, group, client_only, undo })
+        Ok(PendingGroup { first, group, client_only, undo, origin })
     }
 }
 
@@ -387,7 +467,7 @@ pub(crate) fn confirm(
     connection.system().execute(
         "INSERT INTO __livestore_eventlog \
          SELECT ? + event_index, event_id, group_id, name, args, ?, session_id, \
-         CASE ordinal WHEN ? THEN ? END \
+         CASE ordinal WHEN ? THEN ? END, NULL \
          FROM __livestore_pending WHERE ordinal BETWEEN ? AND ?",
         params![at.0 as i64, client_id.as_str(), last, log_hash.as_bytes(), first, last],
     )?;

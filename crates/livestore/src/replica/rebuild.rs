@@ -3,7 +3,7 @@
 //! A rebuild resumes: its first transaction empties the state and says so, and each batch says how
 //! far it came, so that at every moment the state is a replay of the log up to the state head.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use livestore_core::mutant::{self, Mutant};
 use livestore_core::{GlobalSeqNum, SeqNum};
@@ -12,10 +12,10 @@ use livestore_sqlite::{Connection, SqliteError, StateHash};
 use super::exceptions::{self, Counts};
 use super::format::{Meta, Rebuild};
 use super::materialize::{Authored, Stops, materialize, try_apply, verdict};
-use super::merge::{InDoubt, LOG_ROWS, Redo};
+use super::merge::{InDoubt, LOG_ROWS, Redo, Taken};
 use super::pending;
 use super::step::Next;
-use super::{Fate, RebuildProgress, Replica, ReplicaError, log};
+use super::{RebuildProgress, Replica, ReplicaError, log};
 use crate::Schema;
 use crate::event::EventKind;
 use crate::warning::Warnings;
@@ -84,7 +84,7 @@ impl Replica {
             let (done, total) = (self.meta.state_head.0, self.meta.head.seq.0);
             progress(RebuildProgress::Derived { done, total });
             let in_doubt = self.doubts();
-            let redo = Redo { in_doubt: &in_doubt, now_ms };
+            let redo = Redo { in_doubt: &in_doubt, revises: false, now_ms };
             self.step(|replica, next| {
                 replica.rebuild_batch(redo, &mut tail_end, next)?;
                 // It may bring in what was pulled and not merged yet.
@@ -120,10 +120,10 @@ impl Replica {
             return Ok(());
         };
         let chunk = self.pending_chunk(ordinal.saturating_add(1), next)?;
-        let mut taken = HashMap::new();
+        let mut taken = Taken::new();
         for id in chunk.iter().map(|own| own.group.id()) {
-            if let Some((first, last)) = log::positions(&self.connection, id)? {
-                taken.insert(id, Fate::Confirmed { first, last });
+            if let Some(positions) = log::positions(&self.connection, id)? {
+                taken.insert(id, positions);
             }
         }
         let after = match *tail_end {

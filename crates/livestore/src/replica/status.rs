@@ -44,6 +44,14 @@ pub enum Fate {
         /// The position of its last event.
         last: GlobalSeqNum,
     },
+    /// The backend ordered it, with other events than it was committed with: its command was run
+    /// again, or the app rewrites such events on a rebase.
+    Rewritten {
+        /// The position of its first event.
+        first: GlobalSeqNum,
+        /// The position of its last event.
+        last: GlobalSeqNum,
+    },
     /// It could not be applied or was refused, and is a dead letter now.
     Rejected {
         /// Why.

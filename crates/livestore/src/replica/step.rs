@@ -22,6 +22,8 @@ pub(super) struct Next {
     pub(super) unknown: Option<Place>,
     /// True if pending groups were undone and done again.
     pub(super) rebased: bool,
+    /// True if pending groups were made anew, so that what is on the disk of them is not safe yet.
+    pub(super) rewritten: bool,
 }
 
 impl Replica {
@@ -38,6 +40,7 @@ impl Replica {
             fates: Vec::new(),
             unknown: None,
             rebased: false,
+            rewritten: false,
         };
         let done = self.connection.transaction(|| {
             run(self, &mut next)?;
@@ -56,7 +59,10 @@ impl Replica {
             return Err(error);
         }
         let letters_before = self.counts.dead_letters;
-        let Next { meta, tail, counts, changed, fates, unknown, .. } = next;
+        let Next { meta, tail, counts, changed, fates, unknown, rewritten, .. } = next;
+        if rewritten {
+            self.barriers.forget();
+        }
         (self.meta, self.tail, self.counts) = (meta, tail, counts);
         self.changes.extend(&changed);
         let is_rejection = |(_, fate): &(_, Fate)| matches!(fate, Fate::Rejected { .. });

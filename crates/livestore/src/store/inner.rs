@@ -196,22 +196,23 @@ impl Inner {
     }
 
     /// Commits what a closure commits; `None` if it finds that it should not.
-    pub(super) fn commit_by(
+    pub(super) fn commit_by<E: From<CommitError>>(
         self: &Arc<Self>,
         durability: Durability,
-        commit: impl FnOnce(&mut Replica, u64) -> Result<Option<Committed>, CommitError>,
-    ) -> Result<Option<CommitReceipt>, CommitError> {
+        commit: impl FnOnce(&mut Replica, u64) -> Result<Option<Committed>, E>,
+    ) -> Result<Option<CommitReceipt>, E> {
         let now_ms = self.clock.now_ms();
         let needs_barrier = durability == Durability::Full;
-        let (committed, has_upstream) = self.write(|replica| {
+        let done = self.write(|replica| {
             let committed = commit(replica, now_ms)?;
             if let Some(committed) = committed
                 && needs_barrier
             {
                 replica.require_full(committed.ordinal);
             }
-            Ok::<_, CommitError>((committed, replica.has_upstream()))
-        })??;
+            Ok::<_, E>((committed, replica.has_upstream()))
+        });
+        let (committed, has_upstream) = done.map_err(CommitError::from)??;
         // Waking the driver for nothing costs about as much as writing a page.
         if has_upstream || needs_barrier {
             self.driver_wake.notify_one();

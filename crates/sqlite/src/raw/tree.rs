@@ -95,7 +95,8 @@ impl Walker<'_> {
         self.walk.is_current &= is_current;
         self.cells(&tree_page, page, bounds, depth, is_current)?;
         if let Some(right) = tree_page.right() {
-            let last = tree_page.cell(tree_page.cells().wrapping_sub(1));
+            // It may be the only child.
+            let last = tree_page.cells().checked_sub(1).and_then(|last| tree_page.cell(last));
             let after = last.and_then(|cell| cell.rowid).or(after);
             self.page(right, (after, up_to), depth + 1)?;
         }

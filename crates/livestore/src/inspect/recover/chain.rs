@@ -8,12 +8,15 @@
 use std::collections::HashSet;
 
 use livestore_core::limits::MAX_GROUP_EVENTS;
-use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, GroupId, LogHash, LogPosition};
+use livestore_core::{
+    ConfirmedGroup, ContentHash, GlobalSeqNum, Group, GroupId, LogHash, LogPosition,
+};
 
 use super::RecoverError;
 use super::survey::{Located, Standing, Survey};
 use super::writer::Writer;
 use crate::inspect::rows::ConfirmedRow;
+use crate::replica::pending::Origin;
 
 /// Rows under one position that are tried; there are several only if the file holds old pages.
 const MAX_VARIANTS: usize = 4;
@@ -30,7 +33,23 @@ pub(super) struct Chain {
 pub(super) struct Behind {
     pub(super) last: GlobalSeqNum,
     pub(super) group: Group,
+    pub(super) submitted: Option<ContentHash>,
     pub(super) standing: Standing,
+}
+
+impl Behind {
+    /// Returns where the group comes from, if it becomes pending again.
+    pub(super) fn origin(&self) -> Origin {
+        Origin { command: None, submitted: self.submitted }
+    }
+}
+
+/// A group of the log, put together from its rows.
+struct Assembled {
+    group: Group,
+    log_hash: LogHash,
+    submitted: Option<ContentHash>,
+    standing: Standing,
 }
 
 impl Survey<'_> {
@@ -46,12 +65,13 @@ impl Survey<'_> {
         }
         let mut chain = Chain { end: LogPosition::ROOT, ids: HashSet::new() };
         let mut unproven = HashSet::new();
-        while let Some((group, log_hash, standing)) = self.group_at(at.seq.next(), hash) {
+        while let Some(assembled) = self.group_at(at.seq.next(), hash) {
+            let Assembled { group, log_hash, submitted, standing } = assembled;
             if !chain.ids.insert(group.id()) {
                 break;
             }
             let confirmed = ConfirmedGroup { first: at.seq.next(), group };
-            writer.confirmed(&confirmed, log_hash)?;
+            writer.confirmed(&confirmed, log_hash, submitted)?;
             at = LogPosition { seq: confirmed.last(), hash: log_hash };
             hash = Some(log_hash);
             unproven.insert(confirmed.group.id());
@@ -73,19 +93,16 @@ impl Survey<'_> {
     }
 
     /// Finds the group that continues the log.
-    fn group_at(
-        &self,
-        first: GlobalSeqNum,
-        hash: Option<LogHash>,
-    ) -> Option<(Group, LogHash, Standing)> {
+    fn group_at(&self, first: GlobalSeqNum, hash: Option<LogHash>) -> Option<Assembled> {
         for variant in 0..MAX_VARIANTS {
             let mut has_more = false;
             let mut pick = |rows: &[Located]| {
                 has_more |= rows.len() > variant + 1;
                 rows.get(variant.min(rows.len().checked_sub(1)?)).copied()
             };
-            let found = self.assemble(first, &mut pick).filter(|(group, log_hash, _)| {
-                hash.is_none_or(|hash| hash.extend(group.content_hash()) == *log_hash)
+            let found = self.assemble(first, &mut pick).filter(|found| {
+                let content = found.group.content_hash();
+                hash.is_none_or(|hash| hash.extend(content) == found.log_hash)
             });
             if found.is_some() || !has_more {
                 return found;
@@ -99,7 +116,7 @@ impl Survey<'_> {
         &self,
         first: GlobalSeqNum,
         pick: &mut dyn FnMut(&[Located]) -> Option<Located>,
-    ) -> Option<(Group, LogHash, Standing)> {
+    ) -> Option<Assembled> {
         let mut begin: Option<ConfirmedRow> = None;
         let (mut events, mut standing) = (Vec::new(), Standing::Current);
         let mut at = first;
@@ -115,7 +132,8 @@ impl Survey<'_> {
             if let Some(log_hash) = row.log_hash {
                 let ConfirmedRow { group_id, client_id, session_id, .. } = begin.clone();
                 let group = Group::new(group_id, client_id, session_id, events).ok()?;
-                return Some((group, log_hash, standing));
+                let submitted = row.submitted;
+                return Some(Assembled { group, log_hash, submitted, standing });
             }
             at = at.next();
         }
@@ -146,10 +164,11 @@ impl Survey<'_> {
             }
             if row.seq > done
                 && let Some(before) = hash
-                && let Some((group, _, standing)) = self.group_at(row.seq, Some(before))
+                && let Some(Assembled { group, submitted, standing, .. }) =
+                    self.group_at(row.seq, Some(before))
             {
                 done = GlobalSeqNum(row.seq.0 + group.event_count() - 1);
-                visit(Behind { last: done, group, standing })?;
+                visit(Behind { last: done, group, submitted, standing })?;
             }
             hash = row.log_hash;
             expected = row.seq.next();

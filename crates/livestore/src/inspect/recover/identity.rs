@@ -56,6 +56,7 @@ impl Identity {
                 generation: u64::from(old.generation).min(old.rebases) as u32,
                 rebases: old.rebases.min(MAX_REBASES),
                 synced_at_ms: old.synced_at,
+                revision_due: old.revision_due,
                 ..new
             },
         }

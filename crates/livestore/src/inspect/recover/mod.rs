@@ -42,6 +42,7 @@ use crate::adapter::{LOCK_EXTENSION, STORE_EXTENSION, store_path};
 use crate::replica::DeadLetter;
 use crate::replica::format::{APPLICATION_ID, FORMAT_VERSION};
 use crate::replica::log::ClientOnlyPlace;
+use crate::replica::pending::Origin;
 use identity::Identity;
 use survey::{Located, Standing, Survey};
 use tail::WholeGroup;
@@ -200,10 +201,10 @@ fn write(
             return Ok(());
         }
         while let Some(own) = moved.pop_if(|own| own.seq < behind.last) {
-            writer.pending(&own.group, true)?;
+            writer.pending(&own.group, true, &Origin::default())?;
         }
         if again.insert(behind.group.id()) && !chain.ids.contains(&behind.group.id()) {
-            writer.pending(&behind.group, false)?;
+            writer.pending(&behind.group, false, &behind.origin())?;
             if behind.standing != Standing::Current {
                 uncertain.push(behind.group.id());
             }
@@ -211,7 +212,7 @@ fn write(
         Ok(())
     })?;
     for own in moved.into_iter().rev() {
-        writer.pending(&own.group, true)?;
+        writer.pending(&own.group, true, &Origin::default())?;
     }
     report.kept.pending_again = again.len() as u64;
     let what = "pending group";
@@ -228,11 +229,11 @@ fn write(
         !chain.ids.contains(&lost.id) && !again.contains(&lost.id)
     }));
     let mut pending: HashSet<GroupId> = again;
-    for WholeGroup { group, client_only, standing } in tail.whole.into_values() {
+    for WholeGroup { group, client_only, origin, standing } in tail.whole.into_values() {
         if chain.ids.contains(&group.id()) || !pending.insert(group.id()) {
             continue;
         }
-        writer.pending(&group, client_only)?;
+        writer.pending(&group, client_only, &origin)?;
         if standing != Standing::Current {
             report.uncertain.push(Uncertain { what, id: group.id() });
         }

@@ -13,12 +13,14 @@ use livestore_core::{ClientId, Event, Group, GroupId};
 use super::report::LostGroup;
 use super::survey::{IndexedGroup, Located, Standing, Survey};
 use crate::inspect::rows::PendingRow;
+use crate::replica::pending::Origin;
 
 /// A pending group that is whole.
 #[derive(Debug)]
 pub(super) struct WholeGroup {
     pub(super) group: Group,
     pub(super) client_only: bool,
+    pub(super) origin: Origin,
     pub(super) standing: Standing,
 }
 
@@ -47,12 +49,12 @@ impl Survey<'_> {
         settled: &HashSet<GroupId>,
     ) -> TailGroups {
         let mut found = TailGroups::default();
-        let mut whole: Vec<(i64, WholeGroup)> = Vec::new();
+        let mut whole: Vec<(i64, Standing, WholeGroup)> = Vec::new();
         for located in &self.pending.rows {
             let Some(row) = self.read(located).filter(PendingRow::is_first) else {
                 continue;
             };
-            let Some((group, standing)) = self.assemble_pending(&row, located, client_id) else {
+            let Some((group, of_rows)) = self.assemble_pending(&row, located, client_id) else {
                 continue;
             };
             let standing = match self.pending_index.groups.get(&group.id()) {
@@ -61,18 +63,20 @@ impl Survey<'_> {
                 _ if self.pending_index.covers(row.ordinal) && !self.pending.is_complete => {
                     continue;
                 }
-                _ => standing,
+                _ => of_rows,
             };
             if standing != Standing::Current && settled.contains(&group.id()) {
                 continue;
             }
-            let client_only = row.client_only;
-            whole.push((row.ordinal, WholeGroup { group, client_only, standing }));
+            let (client_only, origin) = (row.client_only, row.origin.unwrap_or_default());
+            let found = WholeGroup { group, client_only, origin, standing };
+            whole.push((row.ordinal, of_rows, found));
         }
-        // No two groups of one tail share an ordinal or an id, so what is sure goes first.
-        whole.sort_by_key(|(first, whole)| (whole.standing, *first));
+        // No two groups of one tail share an ordinal or an id, so what is sure goes first. The index
+        // does not tell which of several versions of a group is the last; the pages do.
+        whole.sort_by_key(|(first, of_rows, whole)| (whole.standing, *of_rows, *first));
         let mut ids = HashSet::new();
-        for (first, group) in whole {
+        for (first, _, group) in whole {
             let last = first + group.group.event_count() as i64 - 1;
             if is_free(&found.whole, first, last) && ids.insert(group.group.id()) {
                 found.whole.insert(first, group);

@@ -1,6 +1,6 @@
 //! The new file: everything that was saved, and the order to derive the state from it.
 
-use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, LogHash, LogPosition};
+use livestore_core::{ConfirmedGroup, ContentHash, GlobalSeqNum, Group, LogHash, LogPosition};
 use livestore_sqlite::{Connection, SqliteError};
 
 use super::RecoverError;
@@ -10,7 +10,8 @@ use crate::inspect::placing::Draft;
 use crate::inspect::rows::ArchivedRow;
 use crate::replica::format::{self, Meta, Rebuild};
 use crate::replica::log::{self, ClientOnlyPlace};
-use crate::replica::{DeadLetter, exceptions, pending};
+use crate::replica::pending::{self, Origin};
+use crate::replica::{DeadLetter, exceptions};
 
 /// Events that are written in one transaction.
 const BATCH: u64 = 10_000;
@@ -53,8 +54,12 @@ impl<'a> Writer<'a> {
         &mut self,
         confirmed: &ConfirmedGroup,
         log_hash: LogHash,
+        submitted: Option<ContentHash>,
     ) -> Result<(), RecoverError> {
         log::append(&self.connection, confirmed, log_hash)?;
+        if let Some(submitted) = submitted {
+            log::note_rewritten(&self.connection, confirmed.group.id(), submitted)?;
+        }
         self.kept.confirmed_groups += 1;
         self.kept.confirmed_events += confirmed.group.event_count();
         self.written(confirmed.group.event_count())
@@ -82,9 +87,17 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends a group to the tail; it has no undo data, since its effects are in no state.
-    pub(super) fn pending(&mut self, group: &Group, client_only: bool) -> Result<(), RecoverError> {
-        pending::insert(&self.connection, group, self.next_ordinal, client_only)?;
-        self.next_ordinal += group.event_count() as i64;
+    pub(super) fn pending(
+        &mut self,
+        group: &Group,
+        client_only: bool,
+        origin: &Origin,
+    ) -> Result<(), RecoverError> {
+        pending::insert(&self.connection, group, self.next_ordinal, client_only, origin)?;
+        self.next_ordinal = match origin.command {
+            Some(_) => pending::last_of_command(self.next_ordinal) + 1,
+            None => self.next_ordinal + group.event_count() as i64,
+        };
         self.kept.pending_groups += 1;
         self.kept.pending_events += group.event_count();
         self.written(group.event_count())

@@ -100,7 +100,7 @@ impl Checker<'_> {
     }
 
     fn continue_group(&mut self, reading: &mut Reading, row: ConfirmedRow) {
-        let ConfirmedRow { seq, event, group_id, client_id, session_id, log_hash } = row;
+        let ConfirmedRow { seq, event, group_id, client_id, session_id, log_hash, .. } = row;
         if let Some(open) = reading.open.take_if(|open| open.id != group_id) {
             let what = format!("group {} has no end: the log hash is missing", open.id);
             self.add(Check::Log, open.first.to_string(), what);

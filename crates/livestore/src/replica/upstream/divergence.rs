@@ -11,7 +11,7 @@ use livestore_core::{BackendId, ConfirmedGroup, GlobalSeqNum, LogPosition};
 use super::receive::{Trouble, violation};
 use super::{Phase, Replica, StopReason};
 use crate::replica::merge::{InDoubt, Redo};
-use crate::replica::pending;
+use crate::replica::pending::{self, Origin};
 use crate::replica::step::Next;
 use crate::replica::{Divergence, HistoryAnswer, ReplicaError, exceptions, log};
 
@@ -124,7 +124,7 @@ impl Replica {
 
     fn go_back(&mut self, to: Divergence, now_ms: u64) -> Result<(), ReplicaError> {
         // Whatever was pushed to the other history is not known to be in this one.
-        let redo = Redo { in_doubt: &InDoubt::All, now_ms };
+        let redo = Redo { in_doubt: &InDoubt::All, revises: false, now_ms };
         let common = log::group_end(&self.connection, to.common)?;
         self.step(|replica, next| {
             let from = next.meta.backend_id.unwrap_or(to.backend_id);
@@ -155,8 +155,12 @@ impl Replica {
             if client_only || group.group.client_id() == &own_id {
                 // A group that was pulled but not merged yet is still pending.
                 if pending::find(&self.connection, &next.tail, group.group.id())?.is_none() {
-                    let events = group.group.event_count();
-                    pending::insert(&self.connection, &group.group, ordinal, client_only)?;
+                    let (id, events) = (group.group.id(), group.group.event_count());
+                    let submitted = log::submitted(&self.connection, id)?;
+                    // What was confirmed is a fact: it is not made anew by the command it came from.
+                    let origin = Origin { command: None, submitted };
+                    let group = &group.group;
+                    pending::insert(&self.connection, group, ordinal, client_only, &origin)?;
                     next.tail.add(client_only, events);
                     next.tail.unapplied += 1;
                     ordinal += events as i64;

@@ -364,7 +364,7 @@ impl Replica {
             return;
         }
         let in_doubt = self.doubts();
-        if let Err(error) = self.catch_up(Redo { in_doubt: &in_doubt, now_ms }) {
+        if let Err(error) = self.catch_up(Redo { in_doubt: &in_doubt, revises: false, now_ms }) {
             self.upstream.fail(&error);
         }
     }

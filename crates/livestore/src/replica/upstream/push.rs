@@ -33,6 +33,7 @@ impl Replica {
             && self.upstream.in_flight.is_none()
             && self.tail.groups > 0
             && self.tail.unapplied == 0
+            && !self.meta.revision_due
             && !self.has_backlog()
             && self.upstream.backend_head <= Some(self.head().seq)
             && self.upstream.accepted.is_empty()
@@ -56,7 +57,7 @@ impl Replica {
         let mut groups = Vec::with_capacity(tail.len());
         for own in &tail {
             hash = hash.extend(own.group.content_hash());
-            groups.push(InPlace { id: own.group.id(), ordinals: own.ordinals(), hash });
+            groups.push(InPlace::new(own, hash));
         }
         let request = self.upstream.next_request;
         self.upstream.next_request += 1;

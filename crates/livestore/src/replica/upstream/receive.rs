@@ -74,7 +74,7 @@ impl Replica {
                 Ok(())
             }
         };
-        match taken {
+        match taken.and_then(|()| self.revise_if_due(now_ms)) {
             Ok(()) => {
                 self.upstream.waiting_since_ms = match self.upstream.in_flight {
                     // Pages that the backend has announced are owed from now on.
@@ -152,9 +152,31 @@ impl Replica {
         self.upstream.accepted = ahead.map(|group| group.id).collect();
         if self.has_backlog() && !self.is_catching_up() {
             let in_doubt = self.known_doubts()?;
-            self.catch_up(Redo { in_doubt: &in_doubt, now_ms })?;
+            self.catch_up(self.as_known(&in_doubt, now_ms))?;
         }
         self.settle_doubts(now_ms)
+    }
+
+    /// Tells whether it is known of every pending group what the backend has made of it.
+    fn knows_outcomes(&self) -> bool {
+        matches!(self.upstream.phase, Phase::Live)
+            && self.upstream.in_flight.is_none()
+            && self.upstream.accepted.is_empty()
+            && self.has_all_pages()
+    }
+
+    /// Says how the tail is to be done again with what is known now.
+    fn as_known<'a>(&self, in_doubt: &'a InDoubt, now_ms: u64) -> Redo<'a> {
+        Redo { in_doubt, revises: self.knows_outcomes(), now_ms }
+    }
+
+    /// Makes pending groups anew whose turn could not come before.
+    fn revise_if_due(&mut self, now_ms: u64) -> Result<(), Trouble> {
+        if !self.meta.revision_due || !self.knows_outcomes() || self.has_backlog() {
+            return Ok(());
+        }
+        let in_doubt = self.known_doubts()?;
+        Ok(self.revise_tail(self.as_known(&in_doubt, now_ms))?)
     }
 
     /// Tells whether pages are still missing that the backend is known to have.
@@ -175,7 +197,7 @@ impl Replica {
         }
         if mutant::is_active(Mutant::PageMergedEarly) {
             let in_doubt = InDoubt::These(HashSet::new());
-            return Ok(self.try_unapplied(Redo { in_doubt: &in_doubt, now_ms })?);
+            return Ok(self.try_unapplied(self.as_known(&in_doubt, now_ms))?);
         }
         if self.is_catching_up() {
             return Ok(());
@@ -183,7 +205,7 @@ impl Replica {
         let unapplied = pending::unapplied_ids(&self.connection)?;
         if unapplied.iter().any(|id| !self.upstream.accepted.contains(id)) {
             let in_doubt = self.known_doubts()?;
-            self.try_unapplied(Redo { in_doubt: &in_doubt, now_ms })?;
+            self.try_unapplied(self.as_known(&in_doubt, now_ms))?;
         }
         Ok(())
     }
@@ -206,8 +228,9 @@ impl Replica {
         }
         let merge = |replica: &mut Self| {
             let in_doubt = replica.known_doubts()?;
-            replica.catch_up(Redo { in_doubt: &in_doubt, now_ms })?;
-            replica.settle_doubts(now_ms)
+            replica.catch_up(replica.as_known(&in_doubt, now_ms))?;
+            replica.settle_doubts(now_ms)?;
+            replica.revise_if_due(now_ms)
         };
         match merge(self) {
             // The pages are all here; an answer to a push may still be owed.
@@ -261,7 +284,11 @@ impl Replica {
         } else {
             self.known_doubts()?
         };
-        let redo = Redo { in_doubt: &in_doubt, now_ms };
+        // The page may bring the rest of what the backend has.
+        let is_here = |id: &GroupId| incoming.iter().any(|(group, _)| group.group.id() == *id);
+        let all_here = is_last && self.upstream.accepted.iter().all(is_here);
+        let revises = all_here && self.upstream.in_flight.is_none();
+        let redo = Redo { in_doubt: &in_doubt, revises, now_ms };
         if let Err(error) = self.take_in_whole(&incoming, more_to_come, redo) {
             return Err(match self.repeated_group(&incoming)? {
                 Some(id) => violation(format!("the log holds group {id} a second time")),
@@ -355,7 +382,7 @@ impl Replica {
             // Pages have brought some of the groups, and are not merged yet; the others stand behind.
             let incoming = self.as_confirmed(rest, at.seq)?;
             let in_doubt = self.known_doubts()?;
-            self.take_in(&incoming, false, Redo { in_doubt: &in_doubt, now_ms })?;
+            self.take_in(&incoming, false, self.as_known(&in_doubt, now_ms))?;
         } else {
             self.confirm_in_place(rest)?;
         }
@@ -420,7 +447,7 @@ impl Replica {
         }
         let reason = DeadLetterReason::RefusedByBackend { reason: rejected.reason };
         let in_doubt = self.known_doubts()?;
-        self.reject(rejected.group, reason, Redo { in_doubt: &in_doubt, now_ms })?;
+        self.reject(rejected.group, reason, self.as_known(&in_doubt, now_ms))?;
         Ok(())
     }
 

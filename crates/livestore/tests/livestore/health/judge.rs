@@ -37,10 +37,10 @@ impl Known {
         let raw = RawDatabase::open(&files.write(folder.path())).unwrap();
         let mut known = HashMap::new();
         for (table, kind, columns, wanted, id) in [
-            ("eventlog", TreeKind::Table, 8, 8, 2),
+            ("eventlog", TreeKind::Table, 9, 9, 2),
             ("client_log", TreeKind::Index, 7, 7, 3),
-            ("pending", TreeKind::Table, 10, 9, 1),
-            ("dead_letter", TreeKind::Index, 4, 4, 0),
+            ("pending", TreeKind::Table, 11, 10, 1),
+            ("dead_letter", TreeKind::Index, 5, 5, 0),
         ] {
             let name = format!("__livestore_{table}");
             let schema = raw.schema();

@@ -271,7 +271,7 @@ fn frames_of_lost_transactions_behind_newer_ones_replace_nothing() {
         let files = after_a_hole(&sample.files, hole, |connection| {
             let sql = "INSERT INTO __livestore_pending SELECT coalesce(max(ordinal), 0) + 1, \
                        ?1, 0, 1, 0, ?1, 'v1.TodoCreated', '{\"id\":\"new\",\"text\":\"new\"}', \
-                       'session', NULL FROM __livestore_pending";
+                       'session', NULL, NULL FROM __livestore_pending";
             connection.execute(sql, [new.as_bytes()]).unwrap();
         });
         let sqlite = as_sqlite_reads(&files).expect("SQLite has written it");

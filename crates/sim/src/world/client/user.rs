@@ -1,6 +1,5 @@
 //! What the user of a client does.
 
-use livestore::CommitError;
 use livestore::replica::Committed;
 use livestore_core::GroupId;
 
@@ -41,7 +40,7 @@ impl World {
     fn committed(
         &mut self,
         at: usize,
-        committed: Result<Option<Committed>, CommitError>,
+        committed: Result<Option<Committed>, impl std::fmt::Display>,
         facts: &[Fact],
         letter: Option<GroupId>,
     ) -> Result<(), Violation> {

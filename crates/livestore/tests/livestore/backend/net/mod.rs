@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use livestore::protocol::{ClientMessage, Push};
 use livestore::replica::{Barrier, Committed, RebuildProgress, ReplicaConfig};
 use livestore::{
-    ClientId, ConnectionState, Durability, Fate, GroupId, HistoryAnswer, IntoGroup, PoisonAnswer,
-    Replica, Schema, SessionId, StoreId, SyncStatus,
+    CanonicalJson, ClientId, Command, ConnectionState, Durability, ExecuteError, Fate, GroupId,
+    HistoryAnswer, IntoGroup, PoisonAnswer, Replica, Schema, SessionId, StoreId, SyncStatus,
 };
 use livestore_core::{Group, IdGenerator};
 use livestore_sqlite::Connection;
@@ -170,6 +170,23 @@ impl Net {
     ) -> Result<Committed, livestore::CommitError> {
         let client = &mut self.clients[at];
         let committed = client.replica.commit(events.into_events()?, self.now_ms)?;
+        client.committed.push(committed);
+        Ok(committed)
+    }
+
+    /// Executes a command; fails the test if that fails.
+    pub fn execute<C: Command>(&mut self, at: usize, command: &C) -> Committed {
+        self.try_execute(at, command).expect("the command is possible on the client's own state")
+    }
+
+    pub fn try_execute<C: Command>(
+        &mut self,
+        at: usize,
+        command: &C,
+    ) -> Result<Committed, ExecuteError<serde_json::Value>> {
+        let args = CanonicalJson::encode(command).unwrap();
+        let client = &mut self.clients[at];
+        let committed = client.replica.execute(C::NAME.into(), args, self.now_ms)?;
         client.committed.push(committed);
         Ok(committed)
     }
