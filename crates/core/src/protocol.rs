@@ -198,26 +198,62 @@ pub struct GroupRejected {
 pub enum RejectReason {
     /// The log holds another group under this id.
     EventIdConflict,
-    /// The server's own rules forbid it.
-    Refused {
-        /// In words, for the app's developer.
-        message: String,
-    },
+    /// The rules of the server's operator forbid it.
+    Refused(Refusal),
+}
+
+/// What a rule of the server's operator has against a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// For programs, such as `overdrawn`; none if the rule gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// In words, for people.
+    pub message: String,
+    /// What else a program wants to know, in any form that the rule and the app agree on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<serde_json::Value>,
+}
+
+impl Refusal {
+    /// Makes a refusal of a text.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { code: None, message: message.into(), details: None }
+    }
+
+    /// Adds a code, by which programs tell refusals apart.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// Adds what else a program wants to know.
+    #[must_use]
+    pub fn with_details(mut self, details: serde_json::Value) -> Self {
+        self.details = Some(details);
+        self
+    }
 }
 
 /// What a reason is read as: `serde` lets unknown members of a unit variant pass.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", tag = "kind")]
+#[serde(rename_all = "camelCase", tag = "kind")]
 enum ReasonFields {
-    EventIdConflict {},
-    Refused { message: String },
+    EventIdConflict(NoFields),
+    Refused(Refusal),
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoFields {}
 
 impl From<ReasonFields> for RejectReason {
     fn from(fields: ReasonFields) -> Self {
         match fields {
-            ReasonFields::EventIdConflict {} => Self::EventIdConflict,
-            ReasonFields::Refused { message } => Self::Refused { message },
+            ReasonFields::EventIdConflict(NoFields {}) => Self::EventIdConflict,
+            ReasonFields::Refused(refusal) => Self::Refused(refusal),
         }
     }
 }

@@ -126,6 +126,8 @@ pub mod prelude {
 /// The guide, whose code runs as tests.
 #[cfg(doctest)]
 mod guide {
+    #[doc = include_str!("../../../docs/guide/conflicts.md")]
+    struct Conflicts;
     #[doc = include_str!("../../../docs/guide/events.md")]
     struct Events;
     #[doc = include_str!("../../../docs/guide/evolution.md")]

@@ -1,11 +1,15 @@
 //! What an operator can choose.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::rules::{NoRules, Rules};
+
 /// How to run a server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ServerConfig {
     /// Where the database lies; made if it is missing.
@@ -14,8 +18,22 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Most conversations at a time; further ones are refused with HTTP 503.
     pub max_connections: u32,
+    /// Which groups the logs take; all, by default.
+    pub rules: Arc<dyn Rules>,
     /// How long to wait for what.
     pub timing: Timing,
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { data_dir, listen, max_connections, timing, rules: _ } = self;
+        f.debug_struct("ServerConfig")
+            .field("data_dir", data_dir)
+            .field("listen", listen)
+            .field("max_connections", max_connections)
+            .field("timing", timing)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ServerConfig {
@@ -25,6 +43,7 @@ impl ServerConfig {
             data_dir: data_dir.into(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7433)),
             max_connections: 10_000,
+            rules: Arc::new(NoRules),
             timing: Timing::default(),
         }
     }

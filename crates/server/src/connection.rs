@@ -217,7 +217,7 @@ impl Conversation<'_> {
     async fn answer(&mut self, decided: Decided) -> Result<(), End> {
         let Decided { request, outcome, permit } = decided;
         let outcome = outcome.map_err(|WriteFailed| session::storage_failed())?;
-        match self.session.answer(request, outcome) {
+        match self.session.answer(request, outcome)? {
             Answer::Send(message) => {
                 drop(permit);
                 self.wire.send(message.encode()).await

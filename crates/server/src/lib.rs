@@ -22,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+mod auth;
 #[cfg(feature = "net")]
 mod config;
 #[cfg(feature = "net")]
@@ -33,6 +34,7 @@ mod http;
 mod memory_storage;
 #[cfg(feature = "net")]
 mod readers;
+mod rules;
 #[cfg(feature = "net")]
 mod seat;
 #[cfg(feature = "net")]
@@ -49,9 +51,11 @@ mod wire;
 #[cfg(feature = "net")]
 mod writer;
 
+pub use auth::Principal;
 #[cfg(feature = "net")]
 pub use config::{ServerConfig, Timing};
 pub use memory_storage::MemoryStorage;
+pub use rules::{NoRules, Proposal, ReadPage, Rules, judge};
 #[cfg(feature = "net")]
 pub use server::{RunningServer, Server, ServerError};
 pub use sqlite_storage::SqliteStorage;

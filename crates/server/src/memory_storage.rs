@@ -9,6 +9,7 @@ use livestore_core::{
     BackendId, ConfirmedGroup, GlobalSeqNum, GroupId, LogHash, LogPosition, StoreId,
 };
 
+use crate::rules::{Rules, judge};
 use crate::storage::{AppendOutcome, AppendRequest, LogReader, LogStorage, LogView, StorageError};
 
 /// The logs of many stores in memory.
@@ -42,10 +43,14 @@ impl LogStorage for MemoryStorage {
         self.backend_id
     }
 
-    fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError> {
+    fn append(
+        &mut self,
+        batch: &[AppendRequest],
+        rules: &dyn Rules,
+    ) -> Result<Vec<AppendOutcome>, StorageError> {
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
         let decide = |request: &AppendRequest| {
-            logs.entry(request.store_id.clone()).or_default().append(request)
+            logs.entry(request.store_id.clone()).or_default().append(request, rules)
         };
         Ok(batch.iter().map(decide).collect())
     }
@@ -64,7 +69,7 @@ impl Log {
         self.by_id.get(&id).map(|at| &self.groups[*at])
     }
 
-    fn append(&mut self, request: &AppendRequest) -> AppendOutcome {
+    fn append(&mut self, request: &AppendRequest, rules: &dyn Rules) -> AppendOutcome {
         let (mut seen, mut known) = (HashSet::new(), Vec::new());
         if let Some(group) = request.groups.iter().find(|group| !seen.insert(group.id())) {
             return AppendOutcome::Conflict { group: group.id() };
@@ -84,6 +89,10 @@ impl Log {
         let head = self.end().seq;
         if head != request.base {
             return AppendOutcome::ServerAhead { head };
+        }
+        let read = |after| Ok(self.page(after));
+        if let Some(refused) = judge(rules, request, self.end(), &read) {
+            return refused;
         }
         for group in &request.groups {
             let LogPosition { seq, hash } = self.end();

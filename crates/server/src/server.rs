@@ -64,14 +64,14 @@ impl Server {
         config: ServerConfig,
         storage: Box<dyn LogStorage>,
     ) -> Result<RunningServer, ServerError> {
-        let ServerConfig { listen: addr, max_connections, timing, .. } = config;
+        let ServerConfig { listen: addr, max_connections, timing, rules, .. } = config;
         let listener =
             TcpListener::bind(addr).await.map_err(|source| ServerError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServerError::Listen { addr, source })?;
         let backend_id = storage.backend_id();
         let readers = Readers::open(storage.as_ref())?;
         let stores = Arc::new(Stores::default());
-        let (writer, writer_thread) = Writer::start(storage, Arc::clone(&stores))
+        let (writer, writer_thread) = Writer::start(storage, Arc::clone(&stores), rules)
             .map_err(|source| ServerError::Thread { source })?;
         let (shutdown_sender, shutdown) = watch::channel(false);
         let shared = Arc::new(Shared {

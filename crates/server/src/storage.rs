@@ -6,9 +6,13 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use livestore_core::protocol::{GroupPosition, Page};
+use livestore_core::protocol::{GroupPosition, Page, Refusal};
 use livestore_core::{BackendId, GlobalSeqNum, Group, GroupId, LogHash, LogPosition, StoreId};
+
+use crate::auth::Principal;
+use crate::rules::Rules;
 
 /// The logs of many stores, with the right to append to them.
 pub trait LogStorage: Send {
@@ -23,7 +27,9 @@ pub trait LogStorage: Send {
     ///    [`AppendOutcome::Conflict`].
     /// 2. If the log holds any of the groups: [`AppendOutcome::AlreadyAccepted`].
     /// 3. If the log does not end at `base`: [`AppendOutcome::ServerAhead`].
-    /// 4. Else all groups are appended: [`AppendOutcome::Appended`].
+    /// 4. If the rules refuse one of the groups, as [`judge`](crate::judge) tells:
+    ///    [`AppendOutcome::Refused`], or [`AppendOutcome::RuleFailed`].
+    /// 5. Else all groups are appended: [`AppendOutcome::Appended`].
     ///
     /// Returns one outcome for each request, after everything that they say is on disk.
     ///
@@ -35,7 +41,11 @@ pub trait LogStorage: Send {
     /// After [`StorageError::Unsettled`] a crash may bring it back, until a later call has
     /// succeeded, if only one with an empty batch. No reader is shown any of it before it is
     /// durable.
-    fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError>;
+    fn append(
+        &mut self,
+        batch: &[AppendRequest],
+        rules: &dyn Rules,
+    ) -> Result<Vec<AppendOutcome>, StorageError>;
 
     /// Opens one more reader.
     fn reader(&self) -> Result<Box<dyn LogReader>, StorageError>;
@@ -75,6 +85,8 @@ pub struct AppendRequest {
     pub base: GlobalSeqNum,
     /// The groups, in order; at least one.
     pub groups: Vec<Group>,
+    /// Who pushes them; none if the server asks nobody who they are.
+    pub principal: Option<Arc<Principal>>,
 }
 
 /// What became of an [`AppendRequest`].
@@ -102,6 +114,15 @@ pub enum AppendOutcome {
         /// Where it ends.
         head: GlobalSeqNum,
     },
+    /// A rule has something against a group; nothing was taken.
+    Refused {
+        /// The group.
+        group: GroupId,
+        /// What it has against it.
+        refusal: Refusal,
+    },
+    /// A rule failed, so nothing is decided and nothing was taken.
+    RuleFailed,
 }
 
 /// A consistent look at one log. A store that nobody has written to has the empty log.

@@ -4,6 +4,7 @@
 //! the cost of a sync is shared by everybody who waits for it.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use std::thread::JoinHandle;
 use livestore_core::{GlobalSeqNum, Group};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::rules::Rules;
 use crate::seat::Hold;
 use crate::storage::{AppendOutcome, AppendRequest, LogStorage, StorageError};
 use crate::stores::Stores;
@@ -54,13 +56,14 @@ impl Writer {
     pub(crate) fn start(
         storage: Box<dyn LogStorage>,
         stores: Arc<Stores>,
+        rules: Arc<dyn Rules>,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel(QUEUED_PUSHES);
         let failing = Arc::new(AtomicBool::new(false));
         let writer = Self { jobs, failing: Arc::clone(&failing) };
         let thread = std::thread::Builder::new()
             .name("livestore-writer".into())
-            .spawn(move || run(storage, queue, &stores, &failing))?;
+            .spawn(move || run(storage, queue, &stores, &*rules, &failing))?;
         Ok((writer, thread))
     }
 
@@ -135,6 +138,7 @@ fn run(
     mut storage: Box<dyn LogStorage>,
     mut queue: mpsc::Receiver<Job>,
     stores: &Stores,
+    rules: &dyn Rules,
     failing: &AtomicBool,
 ) {
     // The seats of those whose pushes have failed, and may come back until another transaction has
@@ -150,7 +154,7 @@ fn run(
         }
         let is_last = batch.is_last;
         if !batch.requests.is_empty() || batch.settles && !unsettled.is_empty() {
-            let outcomes = append(storage.as_mut(), &batch.requests);
+            let outcomes = append(storage.as_mut(), &batch.requests, rules);
             failing.store(outcomes.is_err(), Ordering::Relaxed);
             match outcomes {
                 Ok(_) => unsettled.clear(),
@@ -168,8 +172,9 @@ fn run(
 fn append(
     storage: &mut dyn LogStorage,
     requests: &[AppendRequest],
+    rules: &dyn Rules,
 ) -> Result<Vec<AppendOutcome>, StorageError> {
-    let outcomes = storage.append(requests).and_then(|outcomes| {
+    let outcomes = storage.append(requests, rules).and_then(|outcomes| {
         if outcomes.len() == requests.len() {
             return Ok(outcomes);
         }
@@ -178,6 +183,8 @@ fn append(
     });
     outcomes.inspect_err(|error| {
         tracing::error!(%error, pushes = requests.len(), "a transaction failed");
+        // A rule that panics here has nothing left to decide.
+        _ = catch_unwind(AssertUnwindSafe(|| rules.rolled_back()));
     })
 }
 

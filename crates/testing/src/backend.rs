@@ -13,7 +13,7 @@ use livestore::{
 use livestore_core::{ConfirmedGroup, Event, Group, IdGenerator};
 use livestore_server::session::Question;
 use livestore_server::{
-    AppendOutcome, AppendRequest, LogStorage, LogView, MemoryStorage, StorageError,
+    AppendOutcome, AppendRequest, LogStorage, LogView, MemoryStorage, NoRules, Rules, StorageError,
 };
 use tokio::sync::watch;
 
@@ -59,6 +59,7 @@ pub(crate) struct Shared {
 struct State {
     storage: MemoryStorage,
     rule: Option<Rule>,
+    rules: Arc<dyn Rules>,
     clients: Vec<Weak<Client>>,
     /// The newest conversation of each client with each store.
     newest: HashMap<(StoreId, ClientId), u64>,
@@ -105,7 +106,15 @@ impl TestBackend {
         let id = ids.backend_id(NOW_MS);
         let (storage, clients) = (MemoryStorage::new(id), Vec::new());
         let newest = HashMap::new();
-        let state = State { storage, rule: None, clients, newest, opened: 0, ids };
+        let state = State {
+            storage,
+            rule: None,
+            rules: Arc::new(NoRules),
+            clients,
+            newest,
+            opened: 0,
+            ids,
+        };
         Self(Arc::new(Shared { id, state: Mutex::new(state), growth: watch::Sender::new(0) }))
     }
 
@@ -179,7 +188,13 @@ impl TestBackend {
         self.0.lock().rule = Some(Arc::new(rule));
     }
 
-    /// Refuses nothing any more.
+    /// Takes the rules of the app's server; unlike that of [`Self::refuse`], they must not call the
+    /// backend.
+    pub fn set_rules(&self, rules: impl Rules) {
+        self.0.lock().rules = Arc::new(rules);
+    }
+
+    /// Refuses nothing any more, but for the rules of the server.
     pub fn refuse_nothing(&self) {
         self.0.lock().rule = None;
     }
@@ -213,7 +228,9 @@ impl TestBackend {
         let events = events.iter().map(&mut event).collect();
         let groups = vec![Group::new(group_id, client_id, session_id, events)?];
         let base = head(&state, &store_id)?;
-        state.storage.append(&[AppendRequest { store_id, base, groups }])?;
+        state
+            .storage
+            .append(&[AppendRequest { store_id, base, groups, principal: None }], &NoRules)?;
         drop(state);
         self.0.has_grown();
         Ok(())
@@ -389,7 +406,8 @@ impl Shared {
         if !state.is_newest(conversation) {
             return Ok(None);
         }
-        let mut outcomes = state.storage.append(&[request])?;
+        let rules = Arc::clone(&state.rules);
+        let mut outcomes = state.storage.append(&[request], &*rules)?;
         drop(state);
         self.has_grown();
         let missing = || StorageError::Database { source: "no outcome for a request".into() };

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use livestore::protocol::{ClientMessage, Goodbye, GroupRejected, RejectReason, ServerMessage};
+use livestore::protocol::{
+    ClientMessage, Goodbye, GroupRejected, Refusal, RejectReason, ServerMessage,
+};
 use livestore::sync_provider::{BoxFuture, Delivery, Link, LinkClosed, Outgoing};
 use livestore::{SyncError, SyncProvider};
 use livestore_server::session::{
@@ -173,11 +175,11 @@ impl TestSync {
         let store_id = conversation.store_id();
         let append: AppendRequest = session.push(store_id, push)?;
         if let Some((group, message)) = self.backend.refusal(&append)? {
-            let reason = RejectReason::Refused { message };
+            let reason = RejectReason::Refused(Refusal::new(message));
             return Ok(ServerMessage::GroupRejected(GroupRejected { request, group, reason }));
         }
         let outcome = self.backend.append(conversation, append)?.ok_or_else(superseded)?;
-        Ok(match session.answer(request, outcome) {
+        Ok(match session.answer(request, outcome)? {
             Answer::Send(message) => message,
             Answer::Ahead => {
                 let after = session.wants_page();

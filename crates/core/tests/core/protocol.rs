@@ -1,7 +1,7 @@
 use livestore_core::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS};
 use livestore_core::protocol::{
     AlreadyAccepted, ClientMessage, Goodbye, GoodbyeReason, GroupPosition, GroupRejected, Hello,
-    Locate, Located, Page, ProtocolError, Push, PushAccepted, RejectReason, ServerAhead,
+    Locate, Located, Page, ProtocolError, Push, PushAccepted, Refusal, RejectReason, ServerAhead,
     ServerMessage, Welcome,
 };
 use livestore_core::{
@@ -106,7 +106,7 @@ pub(crate) fn server_messages() -> Vec<ServerMessage> {
         ServerMessage::ServerAhead(ServerAhead { request: 7, missing: None }),
         ServerMessage::ServerAhead(ServerAhead { request: 7, missing: Some(page()) }),
         ServerMessage::GroupRejected(rejected(RejectReason::EventIdConflict)),
-        ServerMessage::GroupRejected(rejected(RejectReason::Refused { message: "no".into() })),
+        ServerMessage::GroupRejected(rejected(RejectReason::Refused(Refusal::new("no")))),
     ];
     let reasons = [
         GoodbyeReason::UnsupportedVersion,

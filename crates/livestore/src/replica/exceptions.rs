@@ -1,6 +1,6 @@
 //! What did not work: dead letters, quarantined events, and what another history left behind.
 
-use livestore_core::protocol::RejectReason;
+use livestore_core::protocol::{Refusal, RejectReason};
 use livestore_core::{
     BackendId, ConfirmedGroup, Event, EventName, GlobalSeqNum, Group, GroupId, SeqNum,
 };
@@ -82,7 +82,7 @@ impl std::fmt::Display for DeadLetterReason {
             Self::RefusedByBackend { reason: RejectReason::EventIdConflict } => {
                 f.write_str("the backend holds another group under its id")
             }
-            Self::RefusedByBackend { reason: RejectReason::Refused { message } } => {
+            Self::RefusedByBackend { reason: RejectReason::Refused(Refusal { message, .. }) } => {
                 write!(f, "the backend refused it: {message}")
             }
             Self::RefusedByBackend { .. } => f.write_str("the backend refused it"),

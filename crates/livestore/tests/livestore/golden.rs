@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use livestore::prelude::*;
-use livestore::protocol::{RejectReason, ServerMessage};
+use livestore::protocol::{Refusal, RejectReason, ServerMessage};
 use livestore::replica::{RebuildProgress, ReplicaConfig};
 use livestore::{
     ClientId, ConnectionState, DeadLetterReason, Durability, HistoryAnswer, LoggedEvent,
@@ -210,8 +210,8 @@ fn check_content(store: &Store) {
     let names = |letter: &livestore::DeadLetter| letter.group.events()[0].args.to_string();
     let args = [r#"{"id":"refused","text":"on a Sunday"}"#, r#"{"by":"me","seat":1}"#];
     assert_eq!(letters.iter().map(names).collect::<Vec<_>>(), args);
-    let message = "not on a Sunday".into();
-    let reason = RejectReason::Refused { message };
+    let message = "not on a Sunday";
+    let reason = RejectReason::Refused(Refusal::new(message));
     assert_eq!(letters[0].reason, DeadLetterReason::RefusedByBackend { reason });
     assert!(matches!(
         &letters[1].reason,

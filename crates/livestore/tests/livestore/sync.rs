@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use livestore::prelude::*;
-use livestore::protocol::{RejectReason, ServerMessage};
+use livestore::protocol::{Refusal, RejectReason, ServerMessage};
 use livestore::replica::GroupState;
 use livestore::{
     CanonicalJson, ConnectionState, DeadLetterReason, Fate, GlobalSeqNum, GroupId, SchemaBuilder,
@@ -363,7 +363,7 @@ fn a_group_that_the_backend_refuses_becomes_a_dead_letter() {
     let three = net.commit(0, todo("three"));
     net.backend.refused.insert(refused.group_id);
     net.settle();
-    let reason = RejectReason::Refused { message: "not on a Sunday".into() };
+    let reason = RejectReason::Refused(Refusal::new("not on a Sunday"));
     let reason = DeadLetterReason::RefusedByBackend { reason };
     let letters = net.replica(0).dead_letters().unwrap();
     assert_eq!((letters.len(), &letters[0].reason), (1, &reason));

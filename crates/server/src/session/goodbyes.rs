@@ -20,6 +20,13 @@ pub fn shutting_down() -> Goodbye {
     Goodbye { reason: GoodbyeReason::ShuttingDown, message: message.into() }
 }
 
+/// Ends a conversation because a rule of the operator has failed; a push stays without an answer.
+pub fn rule_failed() -> Goodbye {
+    let message = "a rule of the server failed, so nothing was decided; connect again in a moment, \
+                   and ask its operator to look at its log output if this goes on";
+    Goodbye { reason: GoodbyeReason::Internal, message: message.into() }
+}
+
 /// Ends a conversation because the storage has failed; a push without an answer stays without.
 pub fn storage_failed() -> Goodbye {
     let message = "the server failed to read or write its log; connect again in a moment, \

@@ -33,7 +33,7 @@ use livestore_core::protocol::{
 };
 use livestore_core::{BackendId, Cursor, GlobalSeqNum, GroupId, LogPosition, StoreId};
 
-pub use self::goodbyes::{protocol_error, shutting_down, storage_failed, superseded};
+pub use self::goodbyes::{protocol_error, rule_failed, shutting_down, storage_failed, superseded};
 pub(crate) use self::introduction::check_versions;
 pub use self::introduction::{Introduction, Opening};
 use crate::storage::{AppendOutcome, AppendRequest, LogView};
@@ -127,12 +127,21 @@ impl Session {
                 expected: "at most 256",
             }));
         }
-        Ok(AppendRequest { store_id: store_id.clone(), base: push.base, groups: push.groups })
+        Ok(AppendRequest {
+            store_id: store_id.clone(),
+            base: push.base,
+            groups: push.groups,
+            principal: None,
+        })
     }
 
     /// Turns the storage's decision on a push into the answer to it.
-    pub fn answer(&mut self, request: u64, outcome: AppendOutcome) -> Answer {
-        Answer::Send(match outcome {
+    ///
+    /// # Errors
+    ///
+    /// The goodbye if nothing was decided, since a rule failed.
+    pub fn answer(&mut self, request: u64, outcome: AppendOutcome) -> Result<Answer, Goodbye> {
+        Ok(Answer::Send(match outcome {
             AppendOutcome::Appended { first, end } => {
                 // If own groups were sent in a page already, the pages go on from there.
                 if first == self.sent.next() {
@@ -149,9 +158,14 @@ impl Session {
             }
             AppendOutcome::ServerAhead { head } => {
                 self.grown(head);
-                return Answer::Ahead;
+                return Ok(Answer::Ahead);
             }
-        })
+            AppendOutcome::Refused { group, refusal } => {
+                let reason = RejectReason::Refused(refusal);
+                ServerMessage::GroupRejected(GroupRejected { request, group, reason })
+            }
+            AppendOutcome::RuleFailed => return Err(rule_failed()),
+        }))
     }
 
     /// Tells a client that its push came too late, with the page that it needs next.

@@ -241,7 +241,7 @@ fn own_groups_that_continue_what_the_client_has_count_as_sent() {
     let outcome = log.append(&session.push(&store_id(), push(2, [3, 4])).unwrap());
     let (first, end) = (seq(3), log.position(4));
     let accepted = ServerMessage::PushAccepted(PushAccepted { request: 7, first, end });
-    assert_eq!(session.answer(7, outcome), Answer::Send(accepted));
+    assert_eq!(session.answer(7, outcome).unwrap(), Answer::Send(accepted));
     session.grown(seq(4));
     assert_eq!(session.wants_page(), None);
 }
@@ -254,7 +254,10 @@ fn own_groups_that_a_page_brought_first_are_not_sent_again() {
     session.grown(seq(3));
     let page = log.page(session.wants_page().unwrap());
     assert_eq!(session.page(page.clone()), ServerMessage::Page(page));
-    assert!(matches!(session.answer(7, outcome), Answer::Send(ServerMessage::PushAccepted(_))));
+    assert!(matches!(
+        session.answer(7, outcome).unwrap(),
+        Answer::Send(ServerMessage::PushAccepted(_))
+    ));
     assert_eq!(session.wants_page(), Some(seq(2)));
 }
 
@@ -264,7 +267,7 @@ fn a_late_push_is_answered_with_the_page_that_comes_next() {
     let mut session = session_at(&log, 1);
     session.sent_through(log.position(2));
     let outcome = log.append(&session.push(&store_id(), push(1, [9])).unwrap());
-    assert_eq!(session.answer(7, outcome), Answer::Ahead);
+    assert_eq!(session.answer(7, outcome).unwrap(), Answer::Ahead);
     let missing = log.page(session.wants_page().unwrap());
     assert_eq!(missing.groups[0].first, seq(3));
     let ahead = ServerAhead { request: 7, missing: Some(missing.clone()) };
@@ -278,7 +281,7 @@ fn a_push_that_crossed_the_last_page_misses_nothing() {
     let mut session = session_at(&log, 0);
     session.page(log.page(seq(0)));
     let outcome = log.append(&session.push(&store_id(), push(0, [9])).unwrap());
-    assert_eq!(session.answer(7, outcome), Answer::Ahead);
+    assert_eq!(session.answer(7, outcome).unwrap(), Answer::Ahead);
     assert_eq!(session.wants_page(), None);
     let ahead = ServerAhead { request: 7, missing: None };
     assert_eq!(session.ahead(7, None), ServerMessage::ServerAhead(ahead));
@@ -291,9 +294,9 @@ fn repeats_and_conflicts_move_nothing() {
     let mut session = before;
     let groups = vec![GroupPosition { id: group_id(1), first: seq(1) }];
     let already = AlreadyAccepted { request: 7, groups: groups.clone() };
-    let answer = session.answer(7, AppendOutcome::AlreadyAccepted { groups });
+    let answer = session.answer(7, AppendOutcome::AlreadyAccepted { groups }).unwrap();
     assert_eq!(answer, Answer::Send(ServerMessage::AlreadyAccepted(already)));
-    let answer = session.answer(7, AppendOutcome::Conflict { group: group_id(1) });
+    let answer = session.answer(7, AppendOutcome::Conflict { group: group_id(1) }).unwrap();
     let reason = RejectReason::EventIdConflict;
     let rejected = GroupRejected { request: 7, group: group_id(1), reason };
     assert_eq!(answer, Answer::Send(ServerMessage::GroupRejected(rejected)));
@@ -364,7 +367,7 @@ impl Both {
             Step::Decide(_) => {}
             Step::Answer => {
                 let Some(outcome) = self.decided.take() else { return };
-                let message = match self.session.answer(7, outcome) {
+                let message = match self.session.answer(7, outcome).unwrap() {
                     Answer::Send(message) => message,
                     Answer::Ahead => {
                         let page = self.session.wants_page().map(|after| self.log.page(after));

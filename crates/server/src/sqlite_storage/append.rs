@@ -6,13 +6,16 @@ use livestore_core::protocol::GroupPosition;
 use livestore_core::{ContentHash, GlobalSeqNum, Group, GroupId, LogHash, LogPosition, StoreId};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::read::page;
 use super::{corrupt, seq_from_sql, sql_seq};
+use crate::rules::{Rules, judge};
 use crate::storage::{AppendOutcome, AppendRequest, StorageError};
 
 /// Decides on one request and executes the decision.
 pub(super) fn append(
     tx: &Connection,
     request: &AppendRequest,
+    rules: &dyn Rules,
 ) -> Result<AppendOutcome, StorageError> {
     if let Some(group) = repeated_id(&request.groups) {
         return Ok(AppendOutcome::Conflict { group });
@@ -37,6 +40,10 @@ pub(super) fn append(
     let head = store.map_or(LogPosition::ROOT, |(_, head)| head);
     if head.seq != request.base {
         return Ok(AppendOutcome::ServerAhead { head: head.seq });
+    }
+    let read = |after| page(tx, &request.store_id, after);
+    if let Some(refused) = judge(rules, request, head, &read) {
+        return Ok(refused);
     }
     let store = match store {
         Some((store, _)) => store,

@@ -20,6 +20,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use self::checkpoint::Checkpoints;
 use self::open::FORMAT_VERSION;
+use crate::rules::Rules;
 use crate::storage::{AppendOutcome, AppendRequest, LogReader, LogStorage, StorageError};
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -110,12 +111,16 @@ impl LogStorage for SqliteStorage {
         self.backend_id
     }
 
-    fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError> {
+    fn append(
+        &mut self,
+        batch: &[AppendRequest],
+        rules: &dyn Rules,
+    ) -> Result<Vec<AppendOutcome>, StorageError> {
         self.overwrite_failed_commit()?;
         // Dropping the transaction on an error rolls it back.
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let outcomes =
-            batch.iter().map(|request| append::append(&tx, request)).collect::<Result<_, _>>()?;
+        let decide = |request| append::append(&tx, request, rules);
+        let outcomes = batch.iter().map(decide).collect::<Result<_, _>>()?;
         if let Err(error) = tx.commit() {
             self.may_come_back = true;
             return Err(match self.overwrite_failed_commit() {

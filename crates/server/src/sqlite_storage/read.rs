@@ -51,32 +51,41 @@ impl LogReader for SqliteReader {
         after: GlobalSeqNum,
     ) -> Result<Option<Page>, StorageError> {
         let tx = self.connection.transaction()?;
-        let Some((store, head)) = find_store(&tx, store_id)? else {
-            return Ok(None);
-        };
-        let mut headers = tx.prepare_cached(
-            "SELECT first_seq, last_seq, group_id, client_id, session_id, size_bytes, log_hash \
-             FROM log_group WHERE store = ?1 AND last_seq > ?2 ORDER BY last_seq",
-        )?;
-        let mut rows = headers.query(params![store, sql_seq(after)])?;
-        let mut groups = Vec::new();
-        let mut end = None;
-        let (mut bytes, mut events) = (0, 0);
-        while let Some(row) = rows.next()? {
-            let (first, last) = (seq_from_sql(row.get(0)?)?, seq_from_sql(row.get(1)?)?);
-            let group = read_group(&tx, store, first, last, row)?;
-            events += group.events().len();
-            bytes += row.get::<_, i64>(5)? as usize;
-            let hash = LogHash::from_slice(row.get_ref(6)?.as_blob()?)
-                .ok_or_else(|| corrupt("log_group.log_hash"))?;
-            end = Some(LogPosition { seq: last, hash });
-            groups.push(ConfirmedGroup { first, group });
-            if bytes >= PAGE_BYTES || events >= PAGE_EVENTS {
-                break;
-            }
-        }
-        Ok(end.map(|end| Page { groups, end, head: head.seq }))
+        page(&tx, store_id, after)
     }
+}
+
+/// Reads the groups of a log that follow a position.
+pub(super) fn page(
+    connection: &Connection,
+    store_id: &StoreId,
+    after: GlobalSeqNum,
+) -> Result<Option<Page>, StorageError> {
+    let Some((store, head)) = find_store(connection, store_id)? else {
+        return Ok(None);
+    };
+    let mut headers = connection.prepare_cached(
+        "SELECT first_seq, last_seq, group_id, client_id, session_id, size_bytes, log_hash \
+         FROM log_group WHERE store = ?1 AND last_seq > ?2 ORDER BY last_seq",
+    )?;
+    let mut rows = headers.query(params![store, sql_seq(after)])?;
+    let mut groups = Vec::new();
+    let mut end = None;
+    let (mut bytes, mut events) = (0, 0);
+    while let Some(row) = rows.next()? {
+        let (first, last) = (seq_from_sql(row.get(0)?)?, seq_from_sql(row.get(1)?)?);
+        let group = read_group(connection, store, first, last, row)?;
+        events += group.events().len();
+        bytes += row.get::<_, i64>(5)? as usize;
+        let hash = LogHash::from_slice(row.get_ref(6)?.as_blob()?)
+            .ok_or_else(|| corrupt("log_group.log_hash"))?;
+        end = Some(LogPosition { seq: last, hash });
+        groups.push(ConfirmedGroup { first, group });
+        if bytes >= PAGE_BYTES || events >= PAGE_EVENTS {
+            break;
+        }
+    }
+    Ok(end.map(|end| Page { groups, end, head: head.seq }))
 }
 
 /// Returns the hash at the root or at the end of a group; a log without a store is empty.

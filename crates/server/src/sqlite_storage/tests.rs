@@ -10,6 +10,7 @@ use livestore_core::{
 use rusqlite::ffi;
 
 use super::*;
+use crate::rules::NoRules;
 
 fn store_id() -> StoreId {
     StoreId::new("notes").unwrap()
@@ -24,7 +25,12 @@ fn request(base: u64, number: u8, payload_bytes: usize) -> AppendRequest {
     };
     let (client, session) = (ClientId::new("c").unwrap(), SessionId::new("s").unwrap());
     let group = Group::new(GroupId::from_bytes([number; 16]), client, session, vec![event]);
-    AppendRequest { store_id: store_id(), base: GlobalSeqNum(base), groups: vec![group.unwrap()] }
+    AppendRequest {
+        store_id: store_id(),
+        base: GlobalSeqNum(base),
+        groups: vec![group.unwrap()],
+        principal: None,
+    }
 }
 
 fn append(
@@ -33,7 +39,7 @@ fn append(
     number: u8,
     payload_bytes: usize,
 ) -> Result<Vec<AppendOutcome>, StorageError> {
-    storage.append(&[request(base, number, payload_bytes)])
+    storage.append(&[request(base, number, payload_bytes)], &NoRules)
 }
 
 fn append_ok(storage: &mut SqliteStorage, base: u64, number: u8, payload_bytes: usize) {
@@ -100,10 +106,10 @@ fn a_commit_that_fails_takes_nothing_of_its_batch_and_breaks_nothing() {
     storage.connection.commit_hook(Some(|| true)).unwrap();
     let batch = [request(1, 2, 10), request(2, 3, 100_000)];
     // What takes the place of the failed commit fails as well, so the disk may have it.
-    let error = storage.append(&batch).unwrap_err();
+    let error = storage.append(&batch, &NoRules).unwrap_err();
     assert!(matches!(error, StorageError::Unsettled { .. }), "{error}");
     // As long as that is so, nothing is written on top of it.
-    let error = storage.append(&batch).unwrap_err();
+    let error = storage.append(&batch, &NoRules).unwrap_err();
     assert!(matches!(error, StorageError::Database { .. }), "{error}");
     assert_eq!(first_page(&storage), before);
     storage.connection.commit_hook(None::<fn() -> bool>).unwrap();
@@ -118,7 +124,7 @@ fn a_batch_that_fails_in_the_middle_takes_nothing() {
     let mut storage = SqliteStorage::open(dir.path()).unwrap();
     // The second request meets a table that is gone for a moment.
     storage.connection.execute_batch("ALTER TABLE event RENAME TO away").unwrap();
-    storage.append(&[request(9, 1, 10), request(0, 2, 10)]).unwrap_err();
+    storage.append(&[request(9, 1, 10), request(0, 2, 10)], &NoRules).unwrap_err();
     storage.connection.execute_batch("ALTER TABLE away RENAME TO event").unwrap();
     assert_eq!(head(&storage), 0);
     append_ok(&mut storage, 0, 2, 10);
@@ -131,10 +137,10 @@ fn taking_a_failed_commit_back_changes_the_log_on_disk_and_nothing_else() {
     append_ok(&mut storage, 0, 1, 10);
     let log = || fs::read(dir.path().join("livestore-server.db-wal")).unwrap();
     let before = log();
-    assert_eq!(storage.append(&[]).unwrap(), []);
+    assert_eq!(storage.append(&[], &NoRules).unwrap(), []);
     assert!(log() == before, "something was written");
     storage.may_come_back = true;
-    assert_eq!(storage.append(&[]).unwrap(), []);
+    assert_eq!(storage.append(&[], &NoRules).unwrap(), []);
     assert!(log() != before, "nothing was written");
     assert_eq!(head(&storage), 1);
     drop(storage);

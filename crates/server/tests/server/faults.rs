@@ -8,7 +8,7 @@ use std::time::Duration;
 use livestore_core::protocol::{GoodbyeReason, Page, ServerMessage};
 use livestore_core::{BackendId, GlobalSeqNum, GroupId, StoreId};
 use livestore_server::{
-    AppendOutcome, AppendRequest, LogReader, LogStorage, LogView, RunningServer, Server,
+    AppendOutcome, AppendRequest, LogReader, LogStorage, LogView, Rules, RunningServer, Server,
     SqliteStorage, StorageError, Timing,
 };
 
@@ -52,7 +52,11 @@ impl LogStorage for FaultyStorage {
         self.inner.backend_id()
     }
 
-    fn append(&mut self, batch: &[AppendRequest]) -> Result<Vec<AppendOutcome>, StorageError> {
+    fn append(
+        &mut self,
+        batch: &[AppendRequest],
+        rules: &dyn Rules,
+    ) -> Result<Vec<AppendOutcome>, StorageError> {
         if self.faults.is_failing.load(Ordering::SeqCst) {
             return Err(StorageError::Database { source: "database or disk is full".into() });
         }
@@ -63,7 +67,7 @@ impl LogStorage for FaultyStorage {
         while self.faults.holds_commits.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let outcomes = self.inner.append(batch);
+        let outcomes = self.inner.append(batch, rules);
         self.faults.commits.fetch_add(1, Ordering::SeqCst);
         while self.faults.holds_answers.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(5));

@@ -10,7 +10,7 @@ use livestore_core::{
     CanonicalJson, ClientId, Event, EventId, EventName, GlobalSeqNum, Group, SessionId,
 };
 use livestore_golden::{Fixtures, dump_of};
-use livestore_server::{AppendOutcome, AppendRequest, LogStorage, SqliteStorage};
+use livestore_server::{AppendOutcome, AppendRequest, LogStorage, NoRules, SqliteStorage};
 
 use crate::support::{group_id, group_of, store};
 
@@ -48,6 +48,7 @@ fn odd_group() -> Group {
 
 fn requests() -> [AppendRequest; 3] {
     let request = |name, base, groups| AppendRequest {
+        principal: None,
         store_id: store(name),
         base: GlobalSeqNum(base),
         groups,
@@ -65,7 +66,7 @@ fn make_database() -> Vec<u8> {
     let vfs = if cfg!(windows) { "win32" } else { "unix" };
     let storage = SqliteStorage::open_in_vfs(path.to_str().unwrap(), vfs, [7; 32], 1_000_000);
     let mut storage = storage.unwrap();
-    for outcome in storage.append(&requests()).unwrap() {
+    for outcome in storage.append(&requests(), &NoRules).unwrap() {
         assert!(matches!(outcome, AppendOutcome::Appended { .. }), "{outcome:?}");
     }
     drop(storage);
@@ -113,7 +114,7 @@ fn today_s_code_finds_everything_in_the_golden_database() {
     let [again, ..] = requests();
     let new = AppendRequest { base: GlobalSeqNum(6), groups: vec![group_of(4, 1, "new")], ..again };
     let [again, ..] = requests();
-    let outcomes = storage.append(&[again, new]).unwrap();
+    let outcomes = storage.append(&[again, new], &NoRules).unwrap();
     assert!(matches!(&outcomes[0], AppendOutcome::AlreadyAccepted { groups } if groups.len() == 2));
     assert!(matches!(&outcomes[1], AppendOutcome::Appended { first: GlobalSeqNum(7), .. }));
 }

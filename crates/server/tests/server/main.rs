@@ -6,6 +6,7 @@ mod golden;
 mod http;
 mod locate;
 mod refusals;
+mod rules;
 mod seats;
 mod spec;
 mod storage;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use livestore_core::{GlobalSeqNum, GroupId};
 use livestore_server::{
-    AppendRequest, LogStorage, MemoryStorage, Server, ServerError, SqliteStorage, StorageError,
+    AppendRequest, LogStorage, MemoryStorage, NoRules, Server, ServerError, SqliteStorage,
+    StorageError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -99,8 +100,13 @@ fn a_damaged_log_is_reported_and_not_served() {
     let dir = tempfile::tempdir().unwrap();
     let mut storage = SqliteStorage::open(dir.path()).unwrap();
     let groups = vec![group_of(1, 3, "x")];
-    let request = AppendRequest { store_id: store("notes"), base: GlobalSeqNum::ROOT, groups };
-    storage.append(&[request]).unwrap();
+    let request = AppendRequest {
+        store_id: store("notes"),
+        base: GlobalSeqNum::ROOT,
+        groups,
+        principal: None,
+    };
+    storage.append(&[request], &NoRules).unwrap();
     let path = dir.path().join("livestore-server.db");
     let database = rusqlite::Connection::open(path).unwrap();
     database.execute("DELETE FROM event WHERE seq = 2", []).unwrap();
@@ -113,8 +119,13 @@ fn a_damaged_payload_is_reported_and_not_served() {
     let dir = tempfile::tempdir().unwrap();
     let mut storage = SqliteStorage::open(dir.path()).unwrap();
     let groups = vec![group_of(1, 1, "x")];
-    let request = AppendRequest { store_id: store("notes"), base: GlobalSeqNum::ROOT, groups };
-    storage.append(&[request]).unwrap();
+    let request = AppendRequest {
+        store_id: store("notes"),
+        base: GlobalSeqNum::ROOT,
+        groups,
+        principal: None,
+    };
+    storage.append(&[request], &NoRules).unwrap();
     let database = rusqlite::Connection::open(dir.path().join("livestore-server.db")).unwrap();
     database.execute("UPDATE event SET args = '{\"at\":'", []).unwrap();
     let page = storage.reader().unwrap().page(&store("notes"), GlobalSeqNum::ROOT);
@@ -167,11 +178,11 @@ proptest! {
                     group_of(*number, *count, if *is_other { "other" } else { "same" })
                 };
                 let groups = step.groups.iter().map(group).collect();
-                let request = AppendRequest { store_id, base, groups };
-                expected.extend(in_memory.append(std::slice::from_ref(&request)).unwrap());
+                let request = AppendRequest { store_id, base, groups, principal: None };
+                expected.extend(in_memory.append(std::slice::from_ref(&request), &NoRules).unwrap());
                 requests.push(request);
             }
-            prop_assert_eq!(storage.append(&requests).unwrap(), expected);
+            prop_assert_eq!(storage.append(&requests, &NoRules).unwrap(), expected);
         }
         let ids: Vec<GroupId> = (0..40).map(group_id).collect();
         for store in &stores {

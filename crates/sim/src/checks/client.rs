@@ -251,7 +251,7 @@ fn check_rejection(
                 return Ok(());
             }
             DeadLetterReason::MaterializeFailed { .. } => "this event applies",
-            DeadLetterReason::RefusedByBackend { reason: RejectReason::Refused { .. } }
+            DeadLetterReason::RefusedByBackend { reason: RejectReason::Refused(_) }
                 if own.is_forbidden() =>
             {
                 return Ok(());

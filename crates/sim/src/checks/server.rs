@@ -70,8 +70,10 @@ pub(crate) fn outcome(
         AppendOutcome::ServerAhead { head } => {
             known.is_empty() && append.base != log.end().seq && *head == log.end().seq
         }
-        // Every group here has its own id, and keeps its content.
-        AppendOutcome::Conflict { .. } => false,
+        // Every group here has its own id, and keeps its content; what is refused is refused before.
+        AppendOutcome::Conflict { .. }
+        | AppendOutcome::Refused { .. }
+        | AppendOutcome::RuleFailed => false,
     };
     if is_right {
         return Ok(());

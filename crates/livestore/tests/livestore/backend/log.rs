@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use livestore::protocol::{
-    Goodbye, GoodbyeReason, GroupPosition, Hello, Page, Push, RejectReason, Welcome,
+    Goodbye, GoodbyeReason, GroupPosition, Hello, Page, Push, Refusal, RejectReason, Welcome,
 };
 use livestore::{BackendId, GlobalSeqNum, GroupId};
 use livestore_core::{ConfirmedGroup, Group, LogPosition};
@@ -114,8 +114,11 @@ impl Backend {
                 return Decision::Rejected(group.id(), RejectReason::EventIdConflict);
             }
             if self.refused.contains(&group.id()) {
-                let message = "not on a Sunday".into();
-                return Decision::Rejected(group.id(), RejectReason::Refused { message });
+                let message = "not on a Sunday";
+                return Decision::Rejected(
+                    group.id(),
+                    RejectReason::Refused(Refusal::new(message)),
+                );
             }
         }
         let known: Vec<_> = push.groups.iter().filter_map(|g| self.position_of(g.id())).collect();

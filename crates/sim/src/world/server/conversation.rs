@@ -3,7 +3,7 @@
 use livestore_core::ClientId;
 use livestore_core::protocol::{ClientMessage, Goodbye, ServerMessage};
 use livestore_server::session::{self, Introduction, Opening, Session};
-use livestore_server::{AppendRequest, LogStorage};
+use livestore_server::{AppendRequest, LogStorage, NoRules};
 
 use super::pushes::Pushing;
 use crate::action::Way;
@@ -149,7 +149,7 @@ impl World {
             return true;
         }
         let process = self.server.process.as_mut().expect("it is running");
-        let is_settled = process.storage.append(&[]).is_ok();
+        let is_settled = process.storage.append(&[], &NoRules).is_ok();
         if !self.bury_server() && is_settled {
             self.server.doubtful = None;
         }

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use livestore_core::protocol::{GroupRejected, RejectReason, ServerMessage};
+use livestore_core::protocol::{GroupRejected, Refusal, RejectReason, ServerMessage};
 use livestore_core::{Group, GroupId};
 use livestore_server::session::{self, Answer};
-use livestore_server::{AppendOutcome, AppendRequest, LogStorage, StorageError};
+use livestore_server::{AppendOutcome, AppendRequest, LogStorage, NoRules, StorageError};
 
 use super::Server;
 use crate::checks::{self, Violation, violation};
@@ -97,7 +97,7 @@ impl World {
             return Ok(());
         }
         let process = self.server.process.as_mut().expect("it is running");
-        let decided = process.storage.append(std::slice::from_ref(&append));
+        let decided = process.storage.append(std::slice::from_ref(&append), &NoRules);
         if self.bury_server() {
             self.server.doubtful = Some(append);
             return Ok(());
@@ -143,9 +143,12 @@ impl World {
         let mut session = session;
         let mut is_late = false;
         let answer = match decision.expect("it is decided") {
-            Decision::Stored(outcome) => session.answer(request, outcome),
+            Decision::Stored(outcome) => match session.answer(request, outcome) {
+                Ok(answer) => answer,
+                Err(goodbye) => return violation("rules", None, goodbye.message),
+            },
             Decision::Refused(group) => {
-                let reason = RejectReason::Refused { message: "not this one".into() };
+                let reason = RejectReason::Refused(Refusal::new("not this one"));
                 let rejected = GroupRejected { request, group, reason };
                 Answer::Send(ServerMessage::GroupRejected(rejected))
             }
