@@ -1,10 +1,12 @@
 //! `livestore serve`
 
+use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use livestore_server::{Server, ServerConfig};
+use livestore_server::{Server, ServerConfig, TokenList};
 use tracing_subscriber::EnvFilter;
 
 use crate::output::{Outcome, json_line};
@@ -20,6 +22,11 @@ pub(crate) struct Args {
     /// Most clients at a time
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     max_connections: u32,
+    /// File with the tokens that clients have to show: a line for each, with the token, the id of
+    /// whom it was given to, and the stores that they may use (all, if none is named). Without it,
+    /// whoever reaches the server may read and write all of its stores
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
     /// Print the start message as one JSON object
     #[arg(long)]
     json: bool,
@@ -42,6 +49,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut config = ServerConfig::new(&args.data);
     config.listen = args.listen;
     config.max_connections = args.max_connections;
+    if let Some(path) = &args.tokens {
+        let shown = path.display();
+        let text =
+            fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+        let list = TokenList::parse(&text).map_err(|error| format!("{shown}: {error}"))?;
+        config.authenticator = Some(Arc::new(list));
+    }
     tokio::runtime::Runtime::new()?.block_on(serve(config, args.json))
 }
 

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use livestore::ConnectionState;
 use livestore::prelude::*;
 use livestore_sync_ws::WsSync;
 use serde::{Deserialize, Serialize};
@@ -180,8 +181,13 @@ struct Server {
 
 impl Server {
     fn start(data: &Path, listen: &str) -> Self {
+        Self::start_with(data, listen, &[])
+    }
+
+    fn start_with(data: &Path, listen: &str, more: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_livestore"))
             .args(["serve", "--json", "--listen", listen, "--data", data.to_str().unwrap()])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -234,6 +240,65 @@ fn serve_syncs_stores_and_keeps_the_log_over_a_kill() {
     let path = folder.path().join("b");
     let output = text(&livestore(&["log", path.to_str().unwrap()]).stdout);
     assert!(output.contains("e1           confirmed v1.TodoCreated"), "{output}");
+}
+
+#[test]
+fn serve_lets_in_who_is_in_the_list_of_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, "# one of them\na-token-of-someone someone shared\n").unwrap();
+    let tokens = tokens.to_str().unwrap();
+    let data = folder.path().join("server");
+    let server = Server::start_with(&data, "127.0.0.1:0", &["--tokens", tokens]);
+    let open = |name: &str, token: &'static str| {
+        let sync =
+            WsSync::new(&server.url).with_tokens(move |_| std::future::ready(Ok(token.to_owned())));
+        Store::open(schema(), name, MemoryAdapter::new().sync(sync)).unwrap()
+    };
+    let known = open("shared", "a-token-of-someone");
+    known.commit(TodoCreated { id: "1".into(), text: "one".into() }).unwrap();
+    wait_until_synced(&known);
+    for (store, token, why) in [
+        ("shared", "a-token-of-nobody", "the token is unknown"),
+        ("other", "a-token-of-someone", "someone may not use other"),
+    ] {
+        let store = open(store, token);
+        let start = Instant::now();
+        let error = loop {
+            let status = store.sync_status().unwrap();
+            if let ConnectionState::Stopped(reason) = status.connection {
+                break reason.to_string();
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "not stopped: {status:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert_eq!(error, format!("the backend does not let us in: {why}"));
+    }
+}
+
+#[test]
+fn a_list_of_tokens_with_a_mistake_keeps_the_server_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("server");
+    let serve = |tokens: &str| {
+        let data = data.to_str().unwrap();
+        let listen = ["--listen", "127.0.0.1:0"];
+        let args = [&["serve", "--data", data, "--tokens", tokens], &listen[..]].concat();
+        let output = livestore(&args);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        text(&output.stderr)
+    };
+    let missing = folder.path().join("missing");
+    let error = serve(missing.to_str().unwrap());
+    assert!(error.starts_with("error: cannot read"), "{error}");
+    let bad = folder.path().join("bad");
+    std::fs::write(&bad, "\nshort someone\n").unwrap();
+    let error = serve(bad.to_str().unwrap());
+    assert!(
+        error.contains("bad: line 2 of the list of tokens: the token is easy to guess"),
+        "{error}"
+    );
+    assert!(!error.contains("short"), "{error}");
 }
 
 #[test]

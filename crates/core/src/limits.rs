@@ -44,3 +44,6 @@ pub const MAX_EVENT_NAME_BYTES: usize = 128;
 
 /// Longest store, client or session id, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
+
+/// Longest token that a client shows, in bytes (16 KiB).
+pub const MAX_TOKEN_BYTES: usize = 16 << 10;

@@ -4,10 +4,12 @@
 //! are embedded byte for byte. Decoding checks every bound and the canonical form, so that what
 //! comes out of [`ClientMessage::decode`] or [`ServerMessage::decode`] can be used as it is.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS};
+use crate::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS, MAX_TOKEN_BYTES};
 use crate::{BackendId, ClientId, ConfirmedGroup, Cursor, GlobalSeqNum, Group, GroupId};
 use crate::{LogPosition, StoreId};
 
@@ -18,12 +20,53 @@ pub const PROTOCOL_VERSION: u32 = 0;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ClientMessage {
+    /// Says who talks; the first message if there is one.
+    Authenticate(Authenticate),
     /// Asks, before the hello, how much of a log the client and the server have in common.
     Locate(Locate),
     /// Opens the conversation; the first message but for [`Locate`], sent once.
     Hello(Hello),
     /// Offers groups to the log.
     Push(Push),
+}
+
+/// What shows the server who talks to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authenticate {
+    /// What the app was given to show; only the server knows what it means.
+    pub token: Token,
+}
+
+/// A secret that is shown to a server; it is not shown in logs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(String);
+
+impl Token {
+    /// Takes a text for a token.
+    ///
+    /// # Errors
+    ///
+    /// It is longer than [`MAX_TOKEN_BYTES`].
+    pub fn new(text: impl Into<String>) -> Result<Self, ProtocolError> {
+        let text = text.into();
+        if text.len() > MAX_TOKEN_BYTES {
+            return Err(ProtocolError::TokenTooLong { bytes: text.len() });
+        }
+        Ok(Self(text))
+    }
+
+    /// Returns the secret.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 /// Positions of the client's own log, to find out which of them the server's log shares.
@@ -281,6 +324,12 @@ pub enum GoodbyeReason {
     ProtocolError,
     /// The client has begun another conversation.
     Superseded,
+    /// The server wants to know who talks, and no token, or none that it knows, was shown.
+    Unauthenticated,
+    /// The token held for a time that is over; come back with another one.
+    AuthExpired,
+    /// The server knows who talks, who may not use this store.
+    Forbidden,
     /// The server is going down; come back later.
     ShuttingDown,
     /// The server failed; come back later.
@@ -294,6 +343,12 @@ pub enum ProtocolError {
     /// The frame is over [`MAX_FRAME_BYTES`].
     #[error("a frame of {bytes} bytes is over the limit of {MAX_FRAME_BYTES}")]
     FrameTooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// A token is over [`MAX_TOKEN_BYTES`].
+    #[error("a token of {bytes} bytes is over the limit of {MAX_TOKEN_BYTES}")]
+    TokenTooLong {
         /// Its size.
         bytes: usize,
     },
@@ -363,6 +418,11 @@ impl ClientMessage {
     pub fn decode(frame: &str) -> Result<Self, ProtocolError> {
         let message = decode(frame)?;
         match &message {
+            Self::Authenticate(Authenticate { token: Token(token) })
+                if token.len() > MAX_TOKEN_BYTES =>
+            {
+                Err(ProtocolError::TokenTooLong { bytes: token.len() })
+            }
             Self::Locate(locate) => locate.check().and(Ok(message)),
             Self::Hello(hello) if hello.attempted.len() > MAX_ATTEMPTED_GROUPS => {
                 Err(ProtocolError::WrongCount {

@@ -18,6 +18,7 @@ pub(crate) fn run(input: &[u8]) -> Outcome {
                 push.groups.iter().for_each(check_group);
             }
             Outcome::Accepted(match message {
+                ClientMessage::Authenticate(_) => "authenticate",
                 ClientMessage::Locate(_) => "locate",
                 ClientMessage::Hello(_) => "hello",
                 ClientMessage::Push(_) => "push",

@@ -67,7 +67,7 @@ impl Backend {
 
     fn answer(&mut self, message: ClientMessage) -> Option<ServerMessage> {
         match message {
-            ClientMessage::Locate(_) => None,
+            ClientMessage::Authenticate(_) | ClientMessage::Locate(_) => None,
             ClientMessage::Hello(hello) => {
                 let backend_id = BackendId::from_bytes([1; 16]);
                 let (backend_id, end) = hello

@@ -231,11 +231,19 @@ impl Run {
                 })
             }
             None => {
-                let reason = match self.conversation.take() {
+                let ended = match self.conversation.take() {
                     Some(conversation) => how_it_ended(conversation).await,
-                    None => "disconnected".into(),
+                    None => Ended::Other("disconnected".into()),
                 };
-                return self.hang_up(&store, &reason);
+                return match ended {
+                    Ended::Other(reason) => self.hang_up(&store, &reason),
+                    Ended::SignedOut(reason) => store
+                        .write(|replica| {
+                            replica.upstream_unauthorized(reason.clone());
+                            replica.upstream_disconnected(now_ms, &reason);
+                        })
+                        .map_err(|_| Closed),
+                };
             }
         };
         match taken.map_err(|_| Closed)? {
@@ -265,16 +273,24 @@ async fn finished(syncing: &mut Option<(Barrier, Syncing)>) -> (Barrier, io::Res
     done
 }
 
-async fn how_it_ended(conversation: Conversation) -> String {
+/// How a conversation came to its end.
+enum Ended {
+    /// There is no token until somebody signs in.
+    SignedOut(String),
+    Other(String),
+}
+
+async fn how_it_ended(conversation: Conversation) -> Ended {
     let Conversation { end, mut provider } = conversation;
     drop(end);
-    match timeout(FAREWELL, &mut provider).await {
+    Ended::Other(match timeout(FAREWELL, &mut provider).await {
         Ok(Ok(Ok(()))) => "the backend closed the connection".into(),
+        Ok(Ok(Err(SyncError::SignedOut { reason }))) => return Ended::SignedOut(reason),
         Ok(Ok(Err(error))) => error.to_string(),
         Ok(Err(error)) => format!("the sync provider failed: {error}"),
         Err(_) => {
             provider.abort();
             "the sync provider has let go of its link without an end".into()
         }
-    }
+    })
 }

@@ -472,7 +472,9 @@ impl Store {
         self.0.inner.read(Replica::replay_hash)?.map_err(replica_error)
     }
 
-    /// Tries to reach the backend at once, instead of after the present pause.
+    /// Tries to reach the backend at once, instead of after the present pause; also if syncing has
+    /// stopped for a reason that somebody may have done something about, such as
+    /// [`StopReason::NotAuthorized`](crate::StopReason::NotAuthorized).
     pub fn retry_now(&self) -> Result<(), Unavailable> {
         self.0.inner.write(Replica::retry_now)?;
         self.0.inner.driver_wake.notify_one();

@@ -32,6 +32,52 @@ pub trait SyncProvider: Send + Sync + 'static {
     fn describe(&self) -> String;
 }
 
+/// Gives the tokens that a provider shows to its backend.
+///
+/// A function from [`TokenRequest`] to a future is one already.
+pub trait TokenSource: Send + Sync + 'static {
+    /// Returns a token for a conversation that is about to begin.
+    fn token(&self, request: TokenRequest) -> BoxFuture<'_, Result<String, TokenError>>;
+}
+
+impl<F, R> TokenSource for F
+where
+    F: Fn(TokenRequest) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<String, TokenError>> + Send + 'static,
+{
+    fn token(&self, request: TokenRequest) -> BoxFuture<'_, Result<String, TokenError>> {
+        Box::pin(self(request))
+    }
+}
+
+/// Why a token is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenRequest {
+    /// To connect; the last token may do, if there was one.
+    Connect,
+    /// The backend takes the last token for expired, or does not know it; another one is needed.
+    Renew,
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// There is none now, but there may be one in a while: whoever makes them cannot be reached.
+    #[error("there is no token now: {reason}")]
+    Unavailable {
+        /// What hinders it.
+        reason: String,
+    },
+    /// There will be none until the user does something, such as signing in.
+    #[error("{reason}")]
+    SignedOut {
+        /// What the app is told.
+        reason: String,
+    },
+}
+
 /// Why a conversation ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -51,6 +97,20 @@ pub enum SyncError {
         backend: String,
         /// What was wrong with its message.
         source: ProtocolError,
+    },
+    /// There is no token to show now; it is asked for again, after a pause.
+    #[error("{backend} wants a token, and {reason}")]
+    TokenUnavailable {
+        /// The backend.
+        backend: String,
+        /// Why not.
+        reason: String,
+    },
+    /// There is no token to show until somebody signs in; syncing stops.
+    #[error("{reason}")]
+    SignedOut {
+        /// What the app is told.
+        reason: String,
     },
     /// The backend's address cannot be used.
     #[error("{address:?} is not a usable address: {reason}")]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::Authenticator;
 use crate::rules::{NoRules, Rules};
 
 /// How to run a server.
@@ -20,18 +21,22 @@ pub struct ServerConfig {
     pub max_connections: u32,
     /// Which groups the logs take; all, by default.
     pub rules: Arc<dyn Rules>,
+    /// Finds out who talks to the server. With none, which is the default, whoever reaches the server
+    /// may read and write all of its stores.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
     /// How long to wait for what.
     pub timing: Timing,
 }
 
 impl fmt::Debug for ServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data_dir, listen, max_connections, timing, rules: _ } = self;
+        let Self { data_dir, listen, max_connections, timing, rules: _, authenticator } = self;
         f.debug_struct("ServerConfig")
             .field("data_dir", data_dir)
             .field("listen", listen)
             .field("max_connections", max_connections)
             .field("timing", timing)
+            .field("authenticates", &authenticator.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -44,6 +49,7 @@ impl ServerConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7433)),
             max_connections: 10_000,
             rules: Arc::new(NoRules),
+            authenticator: None,
             timing: Timing::default(),
         }
     }

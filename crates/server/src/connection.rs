@@ -10,8 +10,9 @@ use std::sync::Arc;
 use axum::extract::ws::{Utf8Bytes, WebSocket};
 use livestore_core::protocol::{GoodbyeReason, Hello, Page, ServerMessage};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
+use crate::auth::{self, Principal};
 use crate::handshake;
 use crate::seat::Hold;
 use crate::server::Shared;
@@ -36,7 +37,9 @@ pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>) {
         End::Goodbye(goodbye) => {
             // The message may quote the client's data, so it is not logged.
             match goodbye.reason {
-                reason @ (GoodbyeReason::ShuttingDown | GoodbyeReason::Superseded) => {
+                reason @ (GoodbyeReason::ShuttingDown
+                | GoodbyeReason::Superseded
+                | GoodbyeReason::AuthExpired) => {
                     tracing::debug!(?reason, "a connection was ended");
                 }
                 reason => tracing::warn!(?reason, "a connection was ended"),
@@ -47,8 +50,8 @@ pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>) {
 }
 
 async fn converse(wire: &mut Wire, shared: &Arc<Shared>) -> End {
-    let hello = match handshake::receive_hello(wire, shared).await {
-        Ok(hello) => hello,
+    let (hello, principal) = match handshake::receive_hello(wire, shared).await {
+        Ok(known) => known,
         Err(end) => return end,
     };
     let span = tracing::Span::current();
@@ -64,14 +67,30 @@ async fn converse(wire: &mut Wire, shared: &Arc<Shared>) -> End {
         Err(_) => return session::storage_failed().into(),
     };
     let hold = seat.hold();
+    let expiry = expired(principal.clone());
     tokio::select! {
         biased;
         () = seat.superseded() => session::superseded().into(),
-        end = converse_seated(wire, shared, hello, hold) => end,
+        () = expiry => auth::expired().into(),
+        end = converse_seated(wire, shared, hello, hold, principal) => end,
     }
 }
 
-async fn converse_seated(wire: &mut Wire, shared: &Arc<Shared>, hello: Hello, hold: Hold) -> End {
+/// Waits until a client has to show another token.
+async fn expired(principal: Option<Arc<Principal>>) {
+    match principal.and_then(|principal| principal.validity()) {
+        Some(validity) => sleep(validity).await,
+        None => pending().await,
+    }
+}
+
+async fn converse_seated(
+    wire: &mut Wire,
+    shared: &Arc<Shared>,
+    hello: Hello,
+    hold: Hold,
+    principal: Option<Arc<Principal>>,
+) -> End {
     let store = shared.stores.open(&hello.store_id);
     // Before the first look at the log, so that nothing is written unnoticed in between.
     let tail = store.follow();
@@ -87,6 +106,7 @@ async fn converse_seated(wire: &mut Wire, shared: &Arc<Shared>, hello: Hello, ho
         store,
         tail,
         session,
+        principal,
         hold,
         turn,
         pushing: None,
@@ -101,6 +121,7 @@ struct Conversation<'a> {
     store: Arc<LiveStore>,
     tail: watch::Receiver<Tail>,
     session: Session,
+    principal: Option<Arc<Principal>>,
     hold: Hold,
     turn: Turn,
     /// The push that is under way.
@@ -191,7 +212,9 @@ impl Conversation<'_> {
     async fn hear(&mut self, frame: Utf8Bytes) -> Result<(), End> {
         let push = self.session.hear(wire::decode(frame).await?)?;
         let number = push.request;
-        let request = Request { number, append: self.session.push(&self.store.id, push)? };
+        let append = self.session.push(&self.store.id, push)?;
+        let append = AppendRequest { principal: self.principal.clone(), ..append };
+        let request = Request { number, append };
         if self.pushing.is_some() {
             self.next_push = Some(request);
         } else {

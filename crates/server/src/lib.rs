@@ -51,7 +51,9 @@ mod wire;
 #[cfg(feature = "net")]
 mod writer;
 
-pub use auth::Principal;
+pub use auth::{
+    Attempt, AuthError, Authenticating, Authenticator, Principal, TokenList, TokenListError,
+};
 #[cfg(feature = "net")]
 pub use config::{ServerConfig, Timing};
 pub use memory_storage::MemoryStorage;

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::auth::Authenticator;
 use crate::config::{ServerConfig, Timing};
 use crate::http;
 use crate::readers::Readers;
@@ -64,7 +65,8 @@ impl Server {
         config: ServerConfig,
         storage: Box<dyn LogStorage>,
     ) -> Result<RunningServer, ServerError> {
-        let ServerConfig { listen: addr, max_connections, timing, rules, .. } = config;
+        let ServerConfig { listen: addr, max_connections, timing, rules, authenticator, .. } =
+            config;
         let listener =
             TcpListener::bind(addr).await.map_err(|source| ServerError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServerError::Listen { addr, source })?;
@@ -81,6 +83,7 @@ impl Server {
             stores,
             seats: Seats::default(),
             timing,
+            authenticator,
             max_connections,
             connections: Arc::new(Semaphore::new(max_connections as usize)),
             shutdown,
@@ -99,6 +102,7 @@ pub(crate) struct Shared {
     pub(crate) stores: Arc<Stores>,
     pub(crate) seats: Seats,
     pub(crate) timing: Timing,
+    pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) max_connections: u32,
     /// One permit for each further conversation.
     pub(crate) connections: Arc<Semaphore>,

@@ -10,12 +10,21 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+/// The guide to authentication, as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/auth.md")]
+struct Auth;
+
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use livestore::protocol::ServerMessage;
-use livestore::sync_provider::{BoxFuture, Link, Outgoing};
+use livestore::protocol::{
+    Authenticate, ClientMessage, Goodbye, GoodbyeReason, ServerMessage, Token,
+};
+use livestore::sync_provider::{BoxFuture, Link, Outgoing, TokenError, TokenRequest, TokenSource};
 use livestore::{SyncError, SyncProvider};
 use livestore_core::limits::MAX_FRAME_BYTES;
 use tokio::net::TcpStream;
@@ -25,6 +34,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the app may take for a token.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one frame may take to leave.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the server is pinged.
@@ -38,6 +49,9 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 #[derive(Clone)]
 pub struct WsSync {
     url: String,
+    tokens: Option<Arc<dyn TokenSource>>,
+    /// True if the server did not want the last token.
+    needs_other_token: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for WsSync {
@@ -58,7 +72,52 @@ impl WsSync {
         if !url[end..].starts_with('/') {
             url.insert_str(end, "/sync");
         }
-        Self { url }
+        Self { url, tokens: None, needs_other_token: Arc::default() }
+    }
+
+    /// Shows the server a token at the beginning of each conversation.
+    ///
+    /// The source is asked whenever the store connects, and is told if the server did not want the last
+    /// token any more. It may take up to 30 seconds.
+    ///
+    /// ```
+    /// use livestore::sync_provider::{TokenError, TokenRequest};
+    /// use livestore_sync_ws::WsSync;
+    ///
+    /// # async fn sign_in_anew() -> Option<String> { None }
+    /// let sync = WsSync::new("ws://127.0.0.1:7433").with_tokens(|request| async move {
+    ///     match request {
+    ///         TokenRequest::Renew => sign_in_anew().await.ok_or_else(|| TokenError::SignedOut {
+    ///             reason: "sign in again to sync".into(),
+    ///         }),
+    ///         _ => Ok("the token that the app has kept".into()),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: impl TokenSource) -> Self {
+        self.tokens = Some(Arc::new(tokens));
+        self
+    }
+
+    /// Asks for the token to show, if one is to be shown.
+    async fn token(&self) -> Result<Option<Token>, SyncError> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
+        let unavailable =
+            |reason: String| SyncError::TokenUnavailable { backend: self.describe(), reason };
+        let request = if self.needs_other_token.load(Ordering::Relaxed) {
+            TokenRequest::Renew
+        } else {
+            TokenRequest::Connect
+        };
+        match timeout(TOKEN_TIMEOUT, tokens.token(request)).await {
+            Ok(Ok(token)) => {
+                Token::new(token).map(Some).map_err(|error| unavailable(error.to_string()))
+            }
+            Ok(Err(TokenError::SignedOut { reason })) => Err(SyncError::SignedOut { reason }),
+            Ok(Err(error)) => Err(unavailable(error.to_string())),
+            Err(_) => Err(unavailable(format!("there was none within {TOKEN_TIMEOUT:?}"))),
+        }
     }
 
     fn offline(&self, reason: impl std::fmt::Display) -> SyncError {
@@ -96,7 +155,12 @@ impl WsSync {
 
     async fn converse(&self, link: Link) -> Result<(), SyncError> {
         let (mut outgoing, delivery): (Outgoing, _) = link.split();
+        let token = self.token().await?;
         let mut socket = self.open().await?;
+        if let Some(token) = token {
+            let message = ClientMessage::Authenticate(Authenticate { token });
+            self.send(&mut socket, Message::text(message.encode())).await?;
+        }
         if delivery.opened().await.is_err() {
             return Ok(());
         }
@@ -129,6 +193,16 @@ impl WsSync {
                     let message = ServerMessage::decode(text).map_err(|source| {
                         SyncError::Protocol { backend: self.describe(), source }
                     })?;
+                    match &message {
+                        ServerMessage::Welcome(_) => {
+                            self.needs_other_token.store(false, Ordering::Relaxed);
+                        }
+                        ServerMessage::Goodbye(Goodbye {
+                            reason: GoodbyeReason::AuthExpired | GoodbyeReason::Unauthenticated,
+                            ..
+                        }) => self.needs_other_token.store(true, Ordering::Relaxed),
+                        _ => {}
+                    }
                     if delivery.deliver(message).await.is_err() {
                         return Ok(());
                     }

@@ -5,15 +5,20 @@
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use livestore::prelude::*;
-use livestore::sync_provider::{BoxFuture, Link, SyncError, SyncProvider};
-use livestore::{ConnectionState, GlobalSeqNum, SyncStatus};
-use livestore_server::{RunningServer, Server, ServerConfig};
+use livestore::sync_provider::{
+    BoxFuture, Link, SyncError, SyncProvider, TokenError, TokenRequest,
+};
+use livestore::{ConnectionState, GlobalSeqNum, StopReason, SyncStatus};
+use livestore_server::{
+    Attempt, AuthError, Authenticating, Authenticator, Principal, RunningServer, Server,
+    ServerConfig,
+};
 use livestore_sync_ws::WsSync;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -561,6 +566,191 @@ fn a_long_tail_drains_while_others_commit_a_hundred_events_a_second() {
         println!("{tail} groups beside {others} others: {:?}", start.elapsed());
         assert!(others > 10, "there was no race");
         in_step(&[&late, &busy], tail + others).await;
+        server.shutdown().await;
+    });
+}
+
+// With tokens
+
+/// Lets in whoever shows a token that counts now, each for so long.
+struct Doorman {
+    valid: Mutex<String>,
+    lasts: Duration,
+}
+
+impl Doorman {
+    fn new(valid: &str, lasts: Duration) -> Arc<Self> {
+        Arc::new(Self { valid: Mutex::new(valid.into()), lasts })
+    }
+}
+
+/// What a server has of a doorman.
+struct Door(Arc<Doorman>);
+
+impl Authenticator for Door {
+    fn authenticate<'a>(&'a self, attempt: Attempt<'a>) -> Authenticating<'a> {
+        let valid = self.0.valid.lock().unwrap().clone();
+        let shown = attempt.token.map(|token| token.secret().to_owned());
+        let answer = if shown == Some(valid) {
+            Ok(Principal::new("ann").valid_for(self.0.lasts))
+        } else {
+            Err(AuthError::Unauthenticated { message: "nobody knows this token".into() })
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+async fn start_guarded(dir: &Path, doorman: &Arc<Doorman>) -> RunningServer {
+    let mut config = ServerConfig::new(dir);
+    config.listen = any_port();
+    config.authenticator = Some(Arc::new(Door(Arc::clone(doorman))));
+    Server::start(config).await.unwrap()
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+fn is_shut_out(status: &SyncStatus) -> bool {
+    matches!(status.connection, ConnectionState::Stopped(StopReason::NotAuthorized { .. }))
+}
+
+#[test]
+fn a_store_that_is_not_let_in_stops_and_goes_on_once_it_has_another_token() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let doorman = Doorman::new("the right one", LONG);
+        let server = start_guarded(dir.path(), &doorman).await;
+        let requests: Arc<Mutex<Vec<TokenRequest>>> = Arc::default();
+        let asked = Arc::clone(&requests);
+        let sync = WsSync::new(format!("ws://{}", server.local_addr())).with_tokens(
+            move |request: TokenRequest| {
+                asked.lock().unwrap().push(request);
+                let is_first = asked.lock().unwrap().len() == 1;
+                let token = if is_first { "a secret that is wrong" } else { "the right one" };
+                std::future::ready(Ok(token.into()))
+            },
+        );
+        let store = open(sync);
+        let receipt = store.commit(note("offline")).unwrap();
+        let status = timeout(PATIENCE, async {
+            loop {
+                let status = store.sync_status().unwrap();
+                if is_shut_out(&status) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let status = status.await.expect("it stops");
+        let error = status.last_error.unwrap();
+        assert_eq!(error, "the backend does not let us in: nobody knows this token");
+        assert_eq!(status.pending_events, 1);
+        // Nothing is tried again in silence.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(*requests.lock().unwrap(), [TokenRequest::Connect]);
+        assert!(is_shut_out(&store.sync_status().unwrap()));
+
+        store.retry_now().unwrap();
+        confirmed(&receipt).await;
+        assert_eq!(*requests.lock().unwrap(), [TokenRequest::Connect, TokenRequest::Renew]);
+        server.shutdown().await;
+    });
+}
+
+#[test]
+fn a_token_that_expires_is_renewed_while_the_store_is_open_and_nothing_is_lost() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let doorman = Doorman::new("token 0", Duration::from_millis(1_200));
+        let server = start_guarded(dir.path(), &doorman).await;
+        let renewals = Arc::new(AtomicUsize::new(0));
+        let (door, renewed) = (Arc::clone(&doorman), Arc::clone(&renewals));
+        let sync = WsSync::new(format!("ws://{}", server.local_addr())).with_tokens(
+            move |request: TokenRequest| {
+                if request == TokenRequest::Renew {
+                    let number = renewed.fetch_add(1, Ordering::SeqCst) + 1;
+                    *door.valid.lock().unwrap() = format!("token {number}");
+                }
+                std::future::ready(Ok(door.valid.lock().unwrap().clone()))
+            },
+        );
+        let store = open(sync);
+        let start = Instant::now();
+        let mut receipts = Vec::new();
+        while renewals.load(Ordering::SeqCst) < 2 {
+            assert!(start.elapsed() < PATIENCE, "{:?}", store.sync_status());
+            receipts.push(store.commit(note(format!("{}", receipts.len()))).unwrap());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for receipt in &receipts {
+            confirmed(receipt).await;
+        }
+        assert_eq!(count(&store), receipts.len() as u64);
+        assert!(store.sync_status().unwrap().is_synced());
+        server.shutdown().await;
+    });
+}
+
+#[test]
+fn without_a_user_who_is_signed_in_syncing_stops_until_there_is_one() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let server = start_guarded(dir.path(), &Doorman::new("ann's", LONG)).await;
+        let user: Arc<Mutex<Option<String>>> = Arc::default();
+        let asked = Arc::clone(&user);
+        let sync = WsSync::new(format!("ws://{}", server.local_addr())).with_tokens(move |_| {
+            let token = asked.lock().unwrap().clone();
+            std::future::ready(
+                token.ok_or(TokenError::SignedOut { reason: "please sign in".into() }),
+            )
+        });
+        let store = open(sync);
+        let receipt = store.commit(note("offline")).unwrap();
+        let start = Instant::now();
+        while !is_shut_out(&store.sync_status().unwrap()) {
+            assert!(start.elapsed() < PATIENCE, "{:?}", store.sync_status());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let error = store.sync_status().unwrap().last_error.unwrap();
+        assert_eq!(error, "the backend does not let us in: please sign in");
+        *user.lock().unwrap() = Some("ann's".into());
+        store.retry_now().unwrap();
+        confirmed(&receipt).await;
+        server.shutdown().await;
+    });
+}
+
+#[test]
+fn a_token_that_cannot_be_had_now_is_asked_for_again_and_the_reason_shown() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let server = start_guarded(dir.path(), &Doorman::new("ann's", LONG)).await;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let times = Arc::clone(&asked);
+        let sync = WsSync::new(format!("ws://{}", server.local_addr())).with_tokens(move |_| {
+            let answer = match times.fetch_add(1, Ordering::SeqCst) {
+                0 | 1 => Err(TokenError::Unavailable { reason: "the issuer is down".into() }),
+                _ => Ok("ann's".into()),
+            };
+            std::future::ready(answer)
+        });
+        let shown = format!("{sync:?}");
+        assert!(!shown.contains("ann"), "{shown}");
+        let store = open(sync);
+        let seen = timeout(PATIENCE, async {
+            loop {
+                let status = store.sync_status().unwrap();
+                if let Some(error) = status.last_error {
+                    return error;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let seen = seen.await.expect("the reason is shown");
+        assert!(
+            seen.contains("wants a token, and there is no token now: the issuer is down"),
+            "{seen}"
+        );
+        until(&store, SyncStatus::is_synced).await;
         server.shutdown().await;
     });
 }

@@ -1,14 +1,15 @@
 use livestore_core::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS};
 use livestore_core::protocol::{
-    AlreadyAccepted, ClientMessage, Goodbye, GoodbyeReason, GroupPosition, GroupRejected, Hello,
-    Locate, Located, Page, ProtocolError, Push, PushAccepted, Refusal, RejectReason, ServerAhead,
-    ServerMessage, Welcome,
+    AlreadyAccepted, Authenticate, ClientMessage, Goodbye, GoodbyeReason, GroupPosition,
+    GroupRejected, Hello, Locate, Located, Page, ProtocolError, Push, PushAccepted, Refusal,
+    RejectReason, ServerAhead, ServerMessage, Token, Welcome,
 };
 use livestore_core::{
     BackendId, Cursor, Event, EventName, GlobalSeqNum, Group, LogHash, LogPosition, StoreId,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::support::{
     any_group, cases, client, confirmed, event_id, group, group_id, json, session,
@@ -58,6 +59,7 @@ pub(crate) fn client_messages() -> Vec<ClientMessage> {
     let backend_id = BackendId::from_bytes([0xbb; 16]);
     let cursor = Some(Cursor { backend_id, position: position(3) });
     vec![
+        ClientMessage::Authenticate(Authenticate { token: Token::new("sé\"cret").unwrap() }),
         ClientMessage::Locate(locate([0, 3, GlobalSeqNum::MAX.0])),
         ClientMessage::Locate(locate(1..=MAX_LOCATE_POSITIONS as u64)),
         ClientMessage::Hello(hello()),
@@ -107,12 +109,18 @@ pub(crate) fn server_messages() -> Vec<ServerMessage> {
         ServerMessage::ServerAhead(ServerAhead { request: 7, missing: Some(page()) }),
         ServerMessage::GroupRejected(rejected(RejectReason::EventIdConflict)),
         ServerMessage::GroupRejected(rejected(RejectReason::Refused(Refusal::new("no")))),
+        ServerMessage::GroupRejected(rejected(RejectReason::Refused(
+            Refusal::new("no").with_code("overdrawn").with_details(json!([1, null, "x"])),
+        ))),
     ];
     let reasons = [
         GoodbyeReason::UnsupportedVersion,
         GoodbyeReason::HistoryDiverged,
         GoodbyeReason::ProtocolError,
         GoodbyeReason::Superseded,
+        GoodbyeReason::Unauthenticated,
+        GoodbyeReason::AuthExpired,
+        GoodbyeReason::Forbidden,
         GoodbyeReason::ShuttingDown,
         GoodbyeReason::Internal,
     ];
@@ -213,4 +221,20 @@ proptest! {
         let page = ServerMessage::Page(Page { groups, head: end.seq.plus(behind), end });
         prop_assert_eq!(ServerMessage::decode(&page.encode()).unwrap(), page);
     }
+}
+
+#[test]
+fn a_token_is_bounded_and_not_shown() {
+    let token = Token::new("a secret").unwrap();
+    let message = ClientMessage::Authenticate(Authenticate { token: token.clone() });
+    assert_eq!(token.secret(), "a secret");
+    assert!(!format!("{token:?} {message:?}").contains("secret"));
+
+    let long = "x".repeat(16 << 10);
+    let message = ClientMessage::Authenticate(Authenticate { token: Token::new(&*long).unwrap() });
+    assert_eq!(ClientMessage::decode(&message.encode()).unwrap(), message);
+    let too_long = ProtocolError::TokenTooLong { bytes: (16 << 10) + 1 };
+    assert_eq!(Token::new(format!("{long}x")), Err(too_long.clone()));
+    let frame = message.encode().replace(&long, &format!("{long}x"));
+    assert_eq!(ClientMessage::decode(&frame), Err(too_long));
 }

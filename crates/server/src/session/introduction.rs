@@ -2,7 +2,8 @@
 
 use livestore_core::limits::MAX_LOCATES;
 use livestore_core::protocol::{
-    ClientMessage, Goodbye, GoodbyeReason, Hello, Locate, Located, PROTOCOL_VERSION,
+    Authenticate, ClientMessage, Goodbye, GoodbyeReason, Hello, Locate, Located, PROTOCOL_VERSION,
+    Token,
 };
 use livestore_core::{BackendId, GlobalSeqNum};
 
@@ -13,11 +14,14 @@ use crate::storage::LogView;
 #[derive(Debug, Default)]
 pub struct Introduction {
     locates: usize,
+    has_begun: bool,
 }
 
 /// A message that may come before or as the hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
+    /// What shows who the client is; it concerns whatever the client asks for from now on.
+    Authenticate(Token),
     /// A question about the common history; [`Introduction::locate`] answers it.
     Locate(Locate),
     /// The end of the introduction; [`Session::open`](super::Session::open) decides on it.
@@ -31,7 +35,14 @@ impl Introduction {
     ///
     /// The goodbye of a client that pushes before its hello, or asks too often.
     pub fn hear(&mut self, message: ClientMessage) -> Result<Opening, Goodbye> {
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
         match message {
+            ClientMessage::Authenticate(Authenticate { token }) if is_first => {
+                Ok(Opening::Authenticate(token))
+            }
+            ClientMessage::Authenticate(_) => {
+                Err(protocol_error("an authenticate message that is not the first one"))
+            }
             ClientMessage::Hello(hello) => Ok(Opening::Hello(hello)),
             ClientMessage::Locate(locate) if self.locates < MAX_LOCATES => {
                 self.locates += 1;

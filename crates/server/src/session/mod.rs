@@ -7,7 +7,8 @@
 //! To drive one conversation:
 //!
 //! 1. Show each message to [`Introduction::hear`] until it is the hello. Answer a locate with
-//!    [`Introduction::locate`], which needs a view of the log.
+//!    [`Introduction::locate`], which needs a view of the log. If clients have to show who they are,
+//!    decide on that before either is answered.
 //! 2. End the earlier conversations of the same client with the same store: none of their pushes
 //!    is taken from now on. Say [`superseded`] there.
 //! 3. Begin to watch the log for growth, then look up [`Session::question`] and call
@@ -107,6 +108,9 @@ impl Session {
         match message {
             ClientMessage::Push(push) => Ok(push),
             ClientMessage::Hello(_) => Err(protocol_error("a second hello message")),
+            ClientMessage::Authenticate(_) => {
+                Err(protocol_error("an authenticate message after the hello message"))
+            }
             ClientMessage::Locate(_) => {
                 Err(protocol_error("a locate message after the hello message"))
             }

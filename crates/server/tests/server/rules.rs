@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use livestore_core::GlobalSeqNum;
 use livestore_core::protocol::{
     GoodbyeReason, GroupRejected, Refusal, RejectReason, ServerMessage,
 };
+use livestore_core::{GlobalSeqNum, Group};
 use livestore_server::{Proposal, Rules, RunningServer, Server};
 use serde_json::json;
 
@@ -63,7 +63,7 @@ impl Rules for Quota {
             at = page.end.seq;
         }
         assert_eq!(at, proposal.head().seq);
-        count += proposal.earlier().iter().map(|group| group.event_count()).sum::<u64>();
+        count += proposal.earlier().iter().map(Group::event_count).sum::<u64>();
         if count + proposal.group().event_count() > self.events {
             return Err(Refusal::new(format!("{} is full", proposal.store_id())));
         }

@@ -175,7 +175,12 @@ impl Client {
             panic!("expected a welcome");
         };
         assert_eq!(welcome.backend_id, server.backend_id());
-        Self { wire, welcome, log: Vec::new(), end, requests: 0 }
+        Self { end, ..Self::of(wire, welcome) }
+    }
+
+    /// A client that was welcomed, and has nothing of the log.
+    pub(crate) fn of(wire: Wire, welcome: Welcome) -> Self {
+        Self { wire, welcome, log: Vec::new(), end: LogPosition::ROOT, requests: 0 }
     }
 
     pub(crate) fn cursor(&self) -> Cursor {

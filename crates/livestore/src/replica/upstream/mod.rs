@@ -24,6 +24,8 @@ use push::InFlight;
 const FIRST_PAUSE_MS: u64 = 250;
 /// The longest pause before connecting again, in milliseconds.
 const MAX_PAUSE_MS: u64 = 30_000;
+/// How long a token has to hold if another one is to be shown without a pause, in milliseconds.
+const MIN_TOKEN_MS: u64 = 1_000;
 /// How long the backend may take for an answer, or for a page that it has announced.
 const ANSWER_MS: u64 = 30_000;
 
@@ -68,6 +70,14 @@ pub enum StopReason {
         /// What the backend said.
         message: String,
     },
+    /// The backend does not let us in: it wants to know who we are and is shown nothing that it knows,
+    /// or we may not use the store.
+    ///
+    /// Once that has changed, [`Store::retry_now`](crate::Store::retry_now) goes on.
+    NotAuthorized {
+        /// What the backend said, or why there is no token.
+        message: String,
+    },
     /// A materializer panicked on an event; pulling on needs fixed code.
     MaterializerPanicked {
         /// The event and the panic.
@@ -99,6 +109,9 @@ impl std::fmt::Display for StopReason {
             Self::HistoryDiverged(divergence) => divergence.fmt(f),
             Self::UnsupportedVersion { message } => {
                 write!(f, "the backend speaks another protocol version: {message}")
+            }
+            Self::NotAuthorized { message } => {
+                write!(f, "the backend does not let us in: {message}")
             }
             Self::DiskFailed { message } => {
                 write!(f, "the disk failed ({message}); open the store again")
@@ -142,6 +155,8 @@ pub(super) struct Upstream {
     /// Looks for the end of what both logs have in common, once the backend refused our cursor.
     search: Option<Search>,
     failures: u32,
+    /// True if another token is all that is missing.
+    token_expired: bool,
     last_error: Option<String>,
 }
 
@@ -162,6 +177,7 @@ impl Upstream {
             accepted: HashSet::new(),
             search: None,
             failures: 0,
+            token_expired: false,
             last_error: None,
         }
     }
@@ -352,7 +368,13 @@ impl Replica {
         let ceiling = ceiling(upstream.failures);
         upstream.failures += 1;
         // Half of the pause is left to chance, so that clients of one server do not come in step.
-        let pause_ms = ceiling / 2 + self.ids.random() % (ceiling / 2 + 1);
+        let mut pause_ms = ceiling / 2 + self.ids.random() % (ceiling / 2 + 1);
+        // Another token is shown at once; unless the last one did not hold for a moment.
+        if std::mem::take(&mut upstream.token_expired)
+            && welcomed_at_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) >= MIN_TOKEN_MS)
+        {
+            pause_ms = 0;
+        }
         upstream.phase = Phase::Offline { retry_at_ms: now_ms + pause_ms };
         upstream.last_error = Some(reason.into());
         self.show_backlog(now_ms);
@@ -369,10 +391,20 @@ impl Replica {
         }
     }
 
-    /// Tries to connect at once instead of after the pause.
+    /// Tries to connect at once instead of after the pause; also if syncing has stopped for a reason
+    /// that somebody may have done something about, such as [`StopReason::NotAuthorized`].
     pub fn retry_now(&mut self) {
-        if let Phase::Offline { retry_at_ms } = &mut self.upstream.phase {
-            *retry_at_ms = 0;
+        match &self.upstream.phase {
+            Phase::Offline { .. }
+            | Phase::Stopped(
+                StopReason::NotAuthorized { .. } | StopReason::UnsupportedVersion { .. },
+            ) => self.upstream.phase = Phase::Offline { retry_at_ms: 0 },
+            _ => {}
         }
+    }
+
+    /// Gives up syncing, since there is nothing to show the backend who we are.
+    pub fn upstream_unauthorized(&mut self, message: String) {
+        self.upstream.stop(StopReason::NotAuthorized { message });
     }
 }

@@ -462,7 +462,11 @@ impl Replica {
             GoodbyeReason::UnsupportedVersion => {
                 self.upstream.stop(StopReason::UnsupportedVersion { message });
             }
+            GoodbyeReason::Unauthenticated | GoodbyeReason::Forbidden => {
+                self.upstream.stop(StopReason::NotAuthorized { message });
+            }
             _ => {
+                self.upstream.token_expired = reason == GoodbyeReason::AuthExpired;
                 if reason == GoodbyeReason::Superseded {
                     // Two stores with one client id end each other's conversations: that one has
                     // lasted for as long as the other has paused says nothing good of it.

@@ -25,6 +25,7 @@ impl Line {
     /// The backend takes one message; an answer to a push waits for [`Self::answer`].
     pub fn take(&mut self, backend: &mut Backend, message: ClientMessage) {
         match message {
+            ClientMessage::Authenticate(_) => panic!("a replica has no token"),
             ClientMessage::Locate(locate) => {
                 let common = locate.positions.iter().rfind(|at| backend.has(**at));
                 self.down.push_back(ServerMessage::Located(Located {

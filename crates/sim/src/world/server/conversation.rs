@@ -82,6 +82,8 @@ impl World {
         opening: &Opening,
     ) -> Result<Result<(), Goodbye>, Violation> {
         let question = match opening {
+            // Nobody is asked who they are here.
+            Opening::Authenticate(_) => return Ok(Ok(())),
             Opening::Locate(locate) => Introduction::question(locate),
             Opening::Hello(hello) => {
                 self.supersede_others(id)?;
@@ -103,6 +105,7 @@ impl World {
         };
         let backend_id = self.server.process.as_ref().expect("it is running").storage.backend_id();
         let message = match opening {
+            Opening::Authenticate(_) => return Ok(Ok(())),
             Opening::Locate(locate) => match Introduction::locate(locate, backend_id, &view) {
                 Ok(located) => ServerMessage::Located(located),
                 Err(goodbye) => return Ok(Err(goodbye)),

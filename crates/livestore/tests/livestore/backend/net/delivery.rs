@@ -122,7 +122,9 @@ impl Net {
             let pushes = line.into_iter().flat_map(|line| line.up);
             self.late.extend(pushes.filter_map(|message| match message {
                 ClientMessage::Push(push) => Some(push),
-                ClientMessage::Locate(_) | ClientMessage::Hello(_) => None,
+                ClientMessage::Authenticate(_)
+                | ClientMessage::Locate(_)
+                | ClientMessage::Hello(_) => None,
             }));
         }
     }

@@ -209,7 +209,9 @@ impl Net {
         let Some(line) = &self.clients[at].line else { return };
         let pushed = line.up.iter().find_map(|message| match message {
             ClientMessage::Push(push) => push.groups.get(nth),
-            ClientMessage::Locate(_) | ClientMessage::Hello(_) => None,
+            ClientMessage::Authenticate(_) | ClientMessage::Locate(_) | ClientMessage::Hello(_) => {
+                None
+            }
         });
         if let Some(group) = pushed
             && self.backend.position_of(group.id()).is_none()

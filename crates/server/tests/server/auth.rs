@@ -1,0 +1,187 @@
+//! Who may talk to the server: tokens at the beginning, and for how long they hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use livestore_core::protocol::{
+    Authenticate, ClientMessage, Goodbye, GoodbyeReason, Locate, PROTOCOL_VERSION, ServerMessage,
+    Token,
+};
+use livestore_core::{ClientId, LogHash, LogPosition};
+use livestore_server::{
+    Attempt, AuthError, Authenticating, Authenticator, Principal, Proposal, RunningServer, Server,
+    ServerConfig, TokenList,
+};
+
+use crate::support::{Client, Wire, config, group, hello, store};
+
+const ANN: &str = "the-token-of-ann";
+
+async fn start(set: impl FnOnce(&mut ServerConfig)) -> (tempfile::TempDir, RunningServer) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    let list = TokenList::parse(&format!("{ANN} ann notes\nthe-token-of-bob bob")).unwrap();
+    config.authenticator = Some(Arc::new(list));
+    set(&mut config);
+    let server = Server::start(config).await.unwrap();
+    (dir, server)
+}
+
+fn authenticate(token: &str) -> ClientMessage {
+    ClientMessage::Authenticate(Authenticate { token: Token::new(token).unwrap() })
+}
+
+/// Begins a conversation and reads what the server says to the hello.
+async fn begin(
+    server: &RunningServer,
+    token: Option<&str>,
+    store_id: &str,
+) -> (Wire, ServerMessage) {
+    let mut wire = Wire::open(server.local_addr()).await;
+    if let Some(token) = token {
+        wire.send(authenticate(token)).await;
+    }
+    wire.send(ClientMessage::Hello(hello(store_id))).await;
+    let answer = wire.receive().await;
+    (wire, answer)
+}
+
+async fn refusal(server: &RunningServer, token: Option<&str>, store_id: &str) -> Goodbye {
+    match begin(server, token, store_id).await.1 {
+        ServerMessage::Goodbye(goodbye) => goodbye,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn only_those_with_a_token_that_is_known_are_welcome() {
+    let (_dir, server) = start(|_| ()).await;
+    let (_wire, answer) = begin(&server, Some(ANN), "notes").await;
+    assert!(matches!(answer, ServerMessage::Welcome(_)), "{answer:?}");
+    let goodbye = refusal(&server, None, "notes").await;
+    assert_eq!(goodbye.reason, GoodbyeReason::Unauthenticated);
+    assert_eq!(goodbye.message, "this server asks for a token");
+    let goodbye = refusal(&server, Some("the-token-of-eve"), "notes").await;
+    assert_eq!(goodbye.reason, GoodbyeReason::Unauthenticated);
+    assert_eq!(goodbye.message, "the token is unknown");
+}
+
+#[tokio::test]
+async fn whoever_may_not_use_a_store_is_told_so() {
+    let (_dir, server) = start(|_| ()).await;
+    let goodbye = refusal(&server, Some(ANN), "money").await;
+    assert_eq!(goodbye.reason, GoodbyeReason::Forbidden);
+    assert_eq!(goodbye.message, "ann may not use money");
+    let (_wire, answer) = begin(&server, Some("the-token-of-bob"), "money").await;
+    assert!(matches!(answer, ServerMessage::Welcome(_)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn positions_are_looked_up_for_those_who_may_use_the_store() {
+    let (_dir, server) = start(|_| ()).await;
+    let position = LogPosition { seq: livestore_core::GlobalSeqNum(1), hash: LogHash::EMPTY };
+    let locate = ClientMessage::Locate(Locate {
+        versions: vec![PROTOCOL_VERSION],
+        store_id: store("notes"),
+        client_id: ClientId::new("client").unwrap(),
+        positions: vec![position],
+    });
+    let mut wire = Wire::open(server.local_addr()).await;
+    wire.send(locate.clone()).await;
+    assert_eq!(wire.goodbye().await.reason, GoodbyeReason::Unauthenticated);
+    let mut wire = Wire::open(server.local_addr()).await;
+    wire.send(authenticate(ANN)).await;
+    wire.send(locate).await;
+    assert!(matches!(wire.receive().await, ServerMessage::Located(_)));
+}
+
+#[tokio::test]
+async fn a_token_is_shown_once_and_first() {
+    let (_dir, server) = start(|_| ()).await;
+    for before in [authenticate(ANN), ClientMessage::Hello(hello("notes"))] {
+        let mut wire = Wire::open(server.local_addr()).await;
+        if matches!(before, ClientMessage::Hello(_)) {
+            wire.send(authenticate(ANN)).await;
+        }
+        wire.send(before).await;
+        wire.send(authenticate(ANN)).await;
+        assert_eq!(wire.goodbye().await.reason, GoodbyeReason::ProtocolError);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_nobody_takes_a_token_and_forgets_it() {
+    let (_dir, server) = start(|config| config.authenticator = None).await;
+    let (_wire, answer) = begin(&server, Some("whatever"), "notes").await;
+    assert!(matches!(answer, ServerMessage::Welcome(_)), "{answer:?}");
+}
+
+/// Lets everybody in for a moment, or nobody at all.
+struct Moody(fn() -> Result<Principal, AuthError>);
+
+impl Authenticator for Moody {
+    fn authenticate<'a>(&'a self, _attempt: Attempt<'a>) -> Authenticating<'a> {
+        Box::pin(std::future::ready((self.0)()))
+    }
+}
+
+fn moody(answer: fn() -> Result<Principal, AuthError>) -> Arc<dyn Authenticator> {
+    Arc::new(Moody(answer))
+}
+
+#[tokio::test]
+async fn a_conversation_ends_when_its_token_expires() {
+    let in_a_moment = || Ok(Principal::new("ann").valid_for(Duration::from_millis(300)));
+    let (_dir, server) = start(|config| config.authenticator = Some(moody(in_a_moment))).await;
+    let mut client = Client::connect(&server, "notes").await;
+    client.push_ok(&[group(1, "in time")]).await;
+    let goodbye = client.wire.goodbye().await;
+    assert_eq!(goodbye.reason, GoodbyeReason::AuthExpired);
+    assert_eq!(goodbye.message, "the token has expired; connect again with another one");
+}
+
+#[tokio::test]
+async fn an_authenticator_that_fails_lets_nobody_in_and_tells_nobody_why() {
+    let fails = || Err(AuthError::Unavailable { message: "the secret host is down".into() });
+    let (_dir, server) = start(|config| config.authenticator = Some(moody(fails))).await;
+    let goodbye = refusal(&server, Some(ANN), "notes").await;
+    assert_eq!(goodbye.reason, GoodbyeReason::Internal);
+    assert!(!goodbye.message.contains("secret"), "{}", goodbye.message);
+    let expired = || Err(AuthError::Expired);
+    let (_dir, server) = start(|config| config.authenticator = Some(moody(expired))).await;
+    assert_eq!(refusal(&server, Some(ANN), "notes").await.reason, GoodbyeReason::AuthExpired);
+}
+
+#[tokio::test]
+async fn an_authenticator_that_hangs_is_not_waited_for() {
+    struct Hangs;
+    impl Authenticator for Hangs {
+        fn authenticate<'a>(&'a self, _attempt: Attempt<'a>) -> Authenticating<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+    let (_dir, server) = start(|config| {
+        config.authenticator = Some(Arc::new(Hangs));
+        config.timing.hello = Duration::from_millis(200);
+    })
+    .await;
+    assert_eq!(refusal(&server, Some(ANN), "notes").await.reason, GoodbyeReason::Internal);
+}
+
+#[tokio::test]
+async fn rules_know_who_pushes() {
+    use livestore_core::protocol::Refusal;
+    let read_only = |proposal: &Proposal<'_>| match proposal.principal() {
+        Some(principal) if principal.id() == "ann" => Ok(()),
+        other => Err(Refusal::new(format!("not by {:?}", other.map(Principal::id)))),
+    };
+    let (_dir, server) = start(|config| config.rules = Arc::new(read_only)).await;
+    let (wire, answer) = begin(&server, Some(ANN), "notes").await;
+    let ServerMessage::Welcome(welcome) = answer else { panic!("{answer:?}") };
+    Client::of(wire, welcome).push_ok(&[group(1, "hi")]).await;
+    let (wire, answer) = begin(&server, Some("the-token-of-bob"), "other").await;
+    let ServerMessage::Welcome(welcome) = answer else { panic!("{answer:?}") };
+    let answer = Client::of(wire, welcome).push(&[group(2, "hi")]).await;
+    let ServerMessage::GroupRejected(rejected) = answer else { panic!("{answer:?}") };
+    assert!(format!("{:?}", rejected.reason).contains("not by Some"), "{:?}", rejected.reason);
+}
