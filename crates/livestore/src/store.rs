@@ -30,8 +30,8 @@ use crate::live::LiveQuery;
 use crate::options::StoreOptions;
 use crate::receipt::CommitReceipt;
 use crate::replica::{
-    Committed, ConnectionState, DeadLetter, Quarantined, RebuildProgress, Replica, ReplicaConfig,
-    ReplicaError, SyncStatus,
+    Committed, ConnectionState, DeadLetter, HistoryAnswer, Quarantined, RebuildProgress, Replica,
+    ReplicaConfig, ReplicaError, SyncStatus,
 };
 use crate::{
     CommitError, OpenError, QueryError, Schema, Unavailable, Warning, clock, materializer,
@@ -445,18 +445,21 @@ impl Store {
         Ok(self.0.inner.read(Replica::quarantined)??)
     }
 
-    /// Follows the backend's new history, if that is what syncing has stopped for.
-    ///
-    /// The store goes back to the last common position: own groups above it become pending again,
-    /// under their old ids, those of others leave the state and are archived. What that means in
-    /// numbers is in [`StopReason::HistoryDiverged`](crate::StopReason::HistoryDiverged). Returns
+    /// Goes on with a backend that has another history, if that is what syncing has stopped for; returns
     /// whether there was anything to do.
-    pub fn rebase_pending(&self) -> Result<bool, QueryError> {
+    ///
+    /// What each answer means in numbers is in
+    /// [`StopReason::HistoryDiverged`](crate::StopReason::HistoryDiverged).
+    ///
+    /// # Errors
+    ///
+    /// Nothing has changed then; so it is with [`HistoryAnswer::Republish`] if the backend is not empty.
+    pub fn answer_divergence(&self, answer: HistoryAnswer) -> Result<bool, QueryError> {
         let now_ms = self.0.inner.clock.now_ms();
-        let went_back = self.0.inner.write(|replica| replica.rebase_pending(now_ms))?;
-        let went_back = went_back.map_err(replica_error)?;
+        let went_on = self.0.inner.write(|replica| replica.answer_divergence(answer, now_ms))?;
+        let went_on = went_on.map_err(replica_error)?;
         self.0.inner.driver_wake.notify_one();
-        Ok(went_back)
+        Ok(went_on)
     }
 
     /// Hashes the state; equal for equal states of one schema, on every machine.

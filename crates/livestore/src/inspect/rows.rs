@@ -166,6 +166,7 @@ pub(super) struct MetaRow {
     pub(super) rebases: u64,
     pub(super) synced_at: Option<u64>,
     pub(super) revision_due: bool,
+    pub(super) republished: Option<GlobalSeqNum>,
 }
 
 impl StoredRow for MetaRow {
@@ -185,6 +186,7 @@ impl StoredRow for MetaRow {
         "rebases",
         "synced_at",
         "revision_due",
+        "republished",
     ];
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, Flaw> {
@@ -203,6 +205,7 @@ impl StoredRow for MetaRow {
             rebases: fields.number()?,
             synced_at: fields.optional(Fields::number)?,
             revision_due: fields.flag()?,
+            republished: fields.optional(Fields::seq)?,
         })
     }
 }

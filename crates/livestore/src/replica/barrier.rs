@@ -68,7 +68,8 @@ impl Replica {
     /// Hands out a barrier that somebody, or the next push, waits for.
     pub fn poll_barrier(&mut self) -> Option<Barrier> {
         let Barriers { durable, wanted, epoch, is_under_way, has_failed } = self.barriers;
-        let is_wanted = wanted > durable || self.may_push() && !self.is_durable(self.tail.last);
+        let pushes = self.may_push() || self.may_republish();
+        let is_wanted = wanted > durable || pushes && !self.is_durable(self.tail.last);
         if self.durability == Durability::Memory || is_under_way || has_failed || !is_wanted {
             return None;
         }

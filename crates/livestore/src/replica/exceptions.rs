@@ -57,6 +57,8 @@ pub enum DeadLetterReason {
         /// What happened.
         failure: CommandFailure,
     },
+    /// It was pending when the app discarded what the backend's other history does not have.
+    HistoryDiscarded,
     /// The backend refused it.
     RefusedByBackend {
         /// The backend's answer.
@@ -78,6 +80,9 @@ impl std::fmt::Display for DeadLetterReason {
             }
             Self::OnRebaseFailed { event_index, failure } => {
                 write!(f, "what to do with event {event_index} on a rebase is not known: {failure}")
+            }
+            Self::HistoryDiscarded => {
+                f.write_str("it was pending when another history of the backend was followed")
             }
             Self::RefusedByBackend { reason: RejectReason::EventIdConflict } => {
                 f.write_str("the backend holds another group under its id")

@@ -32,7 +32,8 @@ CREATE TABLE __livestore_meta (
     generation INTEGER NOT NULL,
     rebases INTEGER NOT NULL,
     synced_at INTEGER,
-    revision_due INTEGER NOT NULL
+    revision_due INTEGER NOT NULL,
+    republished INTEGER
 ) STRICT;
 
 CREATE TABLE __livestore_eventlog (
@@ -124,6 +125,8 @@ pub(crate) struct Meta {
     pub(crate) rebuild: Option<Rebuild>,
     /// True if pending groups are still to be made anew on the state as it is.
     pub(crate) revision_due: bool,
+    /// Up to where the backend has this log, while it is published there anew.
+    pub(crate) republished: Option<GlobalSeqNum>,
     /// How often the pending tail that there is now has been rebased.
     pub(crate) generation: u32,
     /// How many rebases there ever were.
@@ -178,7 +181,7 @@ pub(crate) fn create(connection: &Connection, meta: &Meta) -> Result<(), SqliteE
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}"
     ))?;
     system.execute(
-        "INSERT INTO __livestore_meta VALUES (0, ?, ?, ?, NULL, ?, ?, 0, NULL, NULL, 0, 0, NULL, 0)",
+        "INSERT INTO __livestore_meta VALUES (0, ?, ?, ?, NULL, ?, ?, 0, NULL, NULL, 0, 0, NULL, 0, NULL)",
         params![
             meta.store_id.as_str(),
             meta.client_id.as_str(),
@@ -202,6 +205,7 @@ impl Meta {
             state_head: GlobalSeqNum::ROOT,
             rebuild: None,
             revision_due: false,
+            republished: None,
             generation: 0,
             rebases: 0,
             synced_at_ms: None,
@@ -212,7 +216,7 @@ impl Meta {
     pub(crate) fn load(connection: &Connection) -> Result<Option<Self>, SqliteError> {
         let sql = "SELECT store_id, client_id, state_version, backend_id, head, head_hash, \
                    state_head, rebuild_client, rebuild_ordinal, generation, rebases, synced_at, \
-                   revision_due \
+                   revision_due, republished \
                    FROM __livestore_meta";
         let read = |row: &Row<'_>| -> rusqlite::Result<Option<Self>> {
             let blob = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_blob_or_null()?);
@@ -244,6 +248,7 @@ impl Meta {
                 rebases: row.get(10)?,
                 synced_at_ms: row.get(11)?,
                 revision_due: row.get(12)?,
+                republished: row.get::<_, Option<u64>>(13)?.map(GlobalSeqNum),
             };
             Ok(Some(meta).filter(Self::is_possible))
         };
@@ -254,6 +259,7 @@ impl Meta {
     fn is_possible(&self) -> bool {
         self.head.seq <= GlobalSeqNum::MAX
             && self.state_head <= self.head.seq
+            && self.republished <= Some(self.head.seq)
             && u64::from(self.generation) <= self.rebases
             && self.rebases <= MAX_REBASES
     }
@@ -263,7 +269,7 @@ impl Meta {
         connection.system().execute(
             "UPDATE __livestore_meta SET backend_id = ?, head = ?, head_hash = ?, state_head = ?, \
              rebuild_client = ?, rebuild_ordinal = ?, generation = ?, rebases = ?, \
-             synced_at = ?, state_version = ?, revision_due = ?",
+             synced_at = ?, state_version = ?, revision_due = ?, republished = ?",
             params![
                 self.backend_id.as_ref().map(BackendId::as_bytes),
                 self.head.seq.0 as i64,
@@ -276,6 +282,7 @@ impl Meta {
                 self.synced_at_ms.map(|at| at as i64),
                 self.state_version,
                 self.revision_due,
+                self.republished.map(|seq| seq.0 as i64),
             ],
         )?;
         Ok(())

@@ -593,6 +593,7 @@ impl Replica {
             confirmed_head: self.meta.state_head,
             pulled_head: self.meta.head.seq,
             backend_head: self.upstream.backend_head(),
+            republished: self.meta.republished,
             pending_groups: groups,
             pending_events: events,
             groups_in_doubt: self.tail.unapplied,

@@ -71,6 +71,8 @@ pub struct SyncStatus {
     pub pulled_head: GlobalSeqNum,
     /// The end of the backend's log, as far as we know; `None` before the first contact.
     pub backend_head: Option<GlobalSeqNum>,
+    /// Up to where the backend has this log, while that is published to it anew.
+    pub republished: Option<GlobalSeqNum>,
     /// Groups that the backend has not confirmed.
     pub pending_groups: u64,
     /// Events that the backend has not confirmed.
@@ -100,6 +102,7 @@ impl SyncStatus {
     pub fn is_synced(&self) -> bool {
         self.connection == ConnectionState::Connected
             && self.pending_events == 0
+            && self.republished.is_none()
             && self.backend_head == Some(self.confirmed_head)
     }
 }
@@ -118,17 +121,33 @@ pub struct Divergence {
     pub own_groups: u64,
     /// Events of other clients above it: they would leave the state and be archived.
     pub others_events: u64,
+    /// Own groups that are pending.
+    pub pending_groups: u64,
+}
+
+impl Divergence {
+    /// Tells whether the backend has nothing, so that the log can be published to it anew.
+    pub fn allows_republishing(&self) -> bool {
+        self.backend_head == GlobalSeqNum::ROOT
+    }
 }
 
 impl std::fmt::Display for Divergence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { backend_id, backend_head, common, own_groups, others_events } = self;
+        let Self { backend_id, backend_head, common, own_groups, others_events, pending_groups } =
+            self;
         write!(
             f,
             "backend {backend_id} has another history from {common} on (its log ends at \
-             {backend_head}); RebasePending would push {own_groups} confirmed groups of this \
-             client again and take {others_events} events of other clients out of the state"
-        )
+             {backend_head}). RebasePending would push {own_groups} confirmed groups of this \
+             client again and take {others_events} events of other clients out of the state; \
+             Discard would take both out of the state, and make {pending_groups} pending groups \
+             dead letters"
+        )?;
+        if self.allows_republishing() {
+            f.write_str("; Republish would push the whole log, as the backend is empty")?;
+        }
+        Ok(())
     }
 }
 
@@ -142,6 +161,11 @@ pub enum HistoryAnswer {
     /// Go back to the last common position, make own groups above it pending again under their
     /// old ids, and archive those of others.
     RebasePending,
+    /// Push the whole log, under its old ids, to a backend that is empty; stop if it is not.
+    Republish,
+    /// Go back to the last common position, archive everything above it, and make what is pending
+    /// dead letters.
+    Discard,
 }
 
 /// What to do with a confirmed event that cannot be materialized.
@@ -173,6 +197,17 @@ pub enum ReplicaError {
         message: String,
         /// True if the materializer panicked, so that trying again is no use.
         panicked: bool,
+    },
+    /// The log cannot be published anew to a backend that has one.
+    #[error(
+        "backend {backend_id} is not empty (its log ends at {head}), so this log cannot be \
+         published to it; rebase what is pending, or discard what it does not have"
+    )]
+    BackendNotEmpty {
+        /// The backend.
+        backend_id: BackendId,
+        /// The end of its log.
+        head: GlobalSeqNum,
     },
     /// The schema does not know a confirmed event, and says to stop then.
     #[error("the schema does not know event {name} ({id}) at {seq}; use a release that does")]

@@ -57,6 +57,7 @@ impl Identity {
                 rebases: old.rebases.min(MAX_REBASES),
                 synced_at_ms: old.synced_at,
                 revision_due: old.revision_due,
+                republished: old.republished,
                 ..new
             },
         }

@@ -120,7 +120,9 @@ impl<'a> Writer<'a> {
         let Self { connection, meta, kept, .. } = self;
         let generation = if kept.pending_groups == 0 { 0 } else { meta.generation };
         let synced_at_ms = meta.synced_at_ms.filter(|_| is_in_step);
-        Meta { head, generation, synced_at_ms, ..meta }.save(&connection)?;
+        // A backend that has more than what is left here has all of it.
+        let republished = meta.republished.filter(|seq| *seq < head.seq);
+        Meta { head, republished, generation, synced_at_ms, ..meta }.save(&connection)?;
         connection.system().execute_batch("COMMIT")?;
         connection.checkpoint()?;
         Ok(kept)

@@ -31,6 +31,11 @@ impl Checker<'_> {
         if state_head > head {
             add(format!("the state's head {state_head} is beyond the log's head {head}"));
         }
+        if let Some(republished) = meta.republished
+            && republished >= head
+        {
+            add(format!("the log is published anew up to {republished}, and ends at {head}"));
+        }
         if u64::from(meta.generation) > meta.rebases || meta.rebases > MAX_REBASES {
             let MetaRow { generation, rebases, .. } = meta;
             add(format!("generation {generation} after {rebases} rebases is not possible"));

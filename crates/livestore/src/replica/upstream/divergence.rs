@@ -10,6 +10,7 @@ use livestore_core::{BackendId, ConfirmedGroup, GlobalSeqNum, LogPosition};
 
 use super::receive::{Trouble, violation};
 use super::{Phase, Replica, StopReason};
+use crate::replica::exceptions::DeadLetterReason;
 use crate::replica::merge::{InDoubt, Redo};
 use crate::replica::pending::{self, Origin};
 use crate::replica::step::Next;
@@ -80,8 +81,11 @@ impl Replica {
         let divergence = self.divergence(low.seq, located)?;
         match self.on_history_diverged {
             HistoryAnswer::Stop => self.upstream.stop(StopReason::HistoryDiverged(divergence)),
-            HistoryAnswer::RebasePending => {
-                self.go_back(divergence, now_ms)?;
+            HistoryAnswer::Republish if !divergence.allows_republishing() => {
+                self.upstream.stop(StopReason::HistoryDiverged(divergence));
+            }
+            answer => {
+                self.follow(answer, divergence, now_ms)?;
                 self.say_hello()?;
             }
         }
@@ -101,47 +105,104 @@ impl Replica {
             common,
             own_groups,
             others_events,
+            pending_groups: self.tail.groups,
         })
     }
 
-    /// Follows the backend's new history, if that is what syncing has stopped for.
-    ///
-    /// Own groups above the common position become pending again under their old ids, those of
-    /// others are archived, and the state is derived anew. Returns whether there was anything to
-    /// do.
+    /// Goes on with a backend that has another history, if that is what syncing has stopped for;
+    /// returns whether there was anything to do.
     ///
     /// # Errors
     ///
-    /// Nothing has changed then.
-    pub fn rebase_pending(&mut self, now_ms: u64) -> Result<bool, ReplicaError> {
+    /// Nothing has changed then. [`ReplicaError::BackendNotEmpty`] if the log was to be published anew
+    /// to a backend that has one.
+    pub fn answer_divergence(
+        &mut self,
+        answer: HistoryAnswer,
+        now_ms: u64,
+    ) -> Result<bool, ReplicaError> {
         let Phase::Stopped(StopReason::HistoryDiverged(divergence)) = self.upstream.phase else {
             return Ok(false);
         };
-        self.go_back(divergence, now_ms)?;
+        if answer == HistoryAnswer::Stop {
+            return Ok(false);
+        }
+        if answer == HistoryAnswer::Republish && !divergence.allows_republishing() {
+            let Divergence { backend_id, backend_head: head, .. } = divergence;
+            return Err(ReplicaError::BackendNotEmpty { backend_id, head });
+        }
+        self.follow(answer, divergence, now_ms)?;
         self.upstream.phase = Phase::Offline { retry_at_ms: 0 };
         Ok(true)
     }
 
-    fn go_back(&mut self, to: Divergence, now_ms: u64) -> Result<(), ReplicaError> {
+    /// Does what was answered.
+    fn follow(
+        &mut self,
+        answer: HistoryAnswer,
+        divergence: Divergence,
+        now_ms: u64,
+    ) -> Result<(), ReplicaError> {
+        match answer {
+            HistoryAnswer::Stop => Ok(()),
+            HistoryAnswer::RebasePending => self.go_back(divergence, true, now_ms),
+            HistoryAnswer::Discard => self.go_back(divergence, false, now_ms),
+            HistoryAnswer::Republish => {
+                let mut meta = self.meta.clone();
+                meta.backend_id = Some(divergence.backend_id);
+                meta.republished = Some(GlobalSeqNum::ROOT).filter(|root| *root < meta.head.seq);
+                meta.save(&self.connection)?;
+                self.meta = meta;
+                self.barriers.forget();
+                Ok(())
+            }
+        }
+    }
+
+    fn go_back(
+        &mut self,
+        to: Divergence,
+        keeps_own: bool,
+        now_ms: u64,
+    ) -> Result<(), ReplicaError> {
         // Whatever was pushed to the other history is not known to be in this one.
         let redo = Redo { in_doubt: &InDoubt::All, revises: false, now_ms };
         let common = log::group_end(&self.connection, to.common)?;
         self.step(|replica, next| {
             let from = next.meta.backend_id.unwrap_or(to.backend_id);
-            replica.take_back(common.seq, from, next)?;
+            if !keeps_own {
+                replica.discard_pending(now_ms, next)?;
+            }
+            replica.take_back(common.seq, from, keeps_own, next)?;
             next.meta.head = common;
             next.meta.backend_id = Some(to.backend_id);
+            next.meta.republished = None;
             replica.rederive(redo, next)
         })?;
         self.barriers.forget();
         Ok(())
     }
 
-    /// Empties the log above a position: own groups become pending, others' are archived.
+    /// Makes dead letters of the pending groups that the backend was to get.
+    fn discard_pending(&self, now_ms: u64, next: &mut Next) -> Result<(), ReplicaError> {
+        let mut from = i64::MIN;
+        loop {
+            let chunk = self.pending_chunk(from, next)?;
+            let Some(last) = chunk.last() else { return Ok(()) };
+            from = last.last() + 1;
+            for own in chunk.iter().filter(|own| !own.client_only) {
+                self.bury(own, DeadLetterReason::HistoryDiscarded, now_ms, next)?;
+            }
+        }
+    }
+
+    /// Empties the log above a position: own groups become pending if they are kept, and all others are
+    /// archived.
     fn take_back(
         &self,
         common: GlobalSeqNum,
         from: BackendId,
+        keeps_own: bool,
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
         let own_id = next.meta.client_id.clone();
@@ -152,7 +213,7 @@ impl Replica {
         let mut after = (common, u32::MAX);
         while let Some(group) = log::next_group(&self.connection, after, &own_id)? {
             let (first, client_only) = (group.first, group.client_only);
-            if client_only || group.group.client_id() == &own_id {
+            if client_only || keeps_own && group.group.client_id() == &own_id {
                 // A group that was pulled but not merged yet is still pending.
                 if pending::find(&self.connection, &next.tail, group.group.id())?.is_none() {
                     let (id, events) = (group.group.id(), group.group.event_count());

@@ -7,13 +7,14 @@
 mod divergence;
 mod push;
 mod receive;
+mod republish;
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use livestore_core::limits::MAX_ATTEMPTED_GROUPS;
 use livestore_core::protocol::{ClientMessage, Hello, PROTOCOL_VERSION};
-use livestore_core::{Cursor, GlobalSeqNum, GroupId};
+use livestore_core::{Cursor, GlobalSeqNum, GroupId, LogPosition};
 
 use super::merge::Redo;
 use super::{Divergence, Replica, ReplicaError, pending};
@@ -63,7 +64,7 @@ pub enum ConnectionState {
 pub enum StopReason {
     /// The backend's log is another history than ours: it was re-created or restored.
     ///
-    /// Nothing was changed; [`Store::rebase_pending`](crate::Store::rebase_pending) goes on.
+    /// Nothing was changed; [`Store::answer_divergence`](crate::Store::answer_divergence) goes on.
     HistoryDiverged(Divergence),
     /// The backend speaks no version of the protocol that we speak.
     UnsupportedVersion {
@@ -76,6 +77,11 @@ pub enum StopReason {
     /// Once that has changed, [`Store::retry_now`](crate::Store::retry_now) goes on.
     NotAuthorized {
         /// What the backend said, or why there is no token.
+        message: String,
+    },
+    /// The backend does not take the log that was to be published to it anew.
+    NotRepublished {
+        /// What it has against it.
         message: String,
     },
     /// A materializer panicked on an event; pulling on needs fixed code.
@@ -109,6 +115,9 @@ impl std::fmt::Display for StopReason {
             Self::HistoryDiverged(divergence) => divergence.fmt(f),
             Self::UnsupportedVersion { message } => {
                 write!(f, "the backend speaks another protocol version: {message}")
+            }
+            Self::NotRepublished { message } => {
+                write!(f, "the backend does not take the log that is published to it: {message}")
             }
             Self::NotAuthorized { message } => {
                 write!(f, "the backend does not let us in: {message}")
@@ -146,6 +155,8 @@ pub(super) struct Upstream {
     /// Messages have come that the driver has not handed over yet.
     more_waits: bool,
     in_flight: Option<InFlight>,
+    /// Where the backend stands if it accepts the piece of the log that is pushed to it anew.
+    republished_end: LogPosition,
     next_request: u64,
     backend_head: Option<GlobalSeqNum>,
     /// When the backend welcomed us.
@@ -171,6 +182,7 @@ impl Upstream {
             waiting_since_ms: None,
             more_waits: false,
             in_flight: None,
+            republished_end: LogPosition::ROOT,
             next_request: 1,
             backend_head: None,
             welcomed_at_ms: None,
@@ -267,6 +279,10 @@ impl Replica {
         }
         let message = match self.upstream.outbox.pop_front() {
             Some(message) => message,
+            None if self.may_republish() => match self.next_republished()? {
+                Some(push) => ClientMessage::Push(push),
+                None => return Ok(None),
+            },
             None if self.may_push() => match self.next_push()? {
                 Some(push) => ClientMessage::Push(push),
                 None => return Ok(None),
@@ -332,7 +348,7 @@ impl Replica {
         // Only one push is ever under way, so only the beginning of the tail can be known to the
         // backend without our knowing.
         let attempted = pending::first_ids(&self.connection, MAX_ATTEMPTED_GROUPS)?;
-        let position = self.head();
+        let position = self.position_at_backend()?;
         let cursor = self.meta.backend_id.map(|backend_id| Cursor { backend_id, position });
         self.upstream.outbox.push_back(ClientMessage::Hello(Hello {
             versions: vec![PROTOCOL_VERSION],

@@ -34,6 +34,7 @@ impl Replica {
             && self.tail.groups > 0
             && self.tail.unapplied == 0
             && !self.meta.revision_due
+            && !self.is_republishing()
             && !self.has_backlog()
             && self.upstream.backend_head <= Some(self.head().seq)
             && self.upstream.accepted.is_empty()

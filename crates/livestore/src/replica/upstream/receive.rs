@@ -62,6 +62,15 @@ impl Replica {
     ) -> Result<(), ReplicaError> {
         let was_waiting = self.upstream.waiting_since_ms.take();
         let taken = match message {
+            ServerMessage::Page(_)
+            | ServerMessage::PushAccepted(_)
+            | ServerMessage::AlreadyAccepted(_)
+            | ServerMessage::ServerAhead(_)
+            | ServerMessage::GroupRejected(_)
+                if self.is_republishing() && matches!(self.upstream.phase, Phase::Live) =>
+            {
+                self.receive_while_republishing(message, now_ms)
+            }
             ServerMessage::Located(located) => self.receive_located(&located, now_ms),
             ServerMessage::Welcome(welcome) => self.receive_welcome(welcome, now_ms),
             ServerMessage::Page(page) => self.receive_page(page, now_ms),
@@ -122,7 +131,8 @@ impl Replica {
         if self.meta.backend_id.is_some_and(|known| known != welcome.backend_id) {
             return Err(violation("a welcome from another backend to our cursor"));
         }
-        if welcome.head < self.head().seq {
+        let at_backend = self.position_at_backend()?.seq;
+        if welcome.head < at_backend {
             return Err(violation("a log that is shorter than our cursor"));
         }
         if !welcome.accepted.is_empty() {
@@ -244,7 +254,7 @@ impl Replica {
         }
     }
 
-    fn receive_page(&mut self, page: Page, now_ms: u64) -> Result<(), Trouble> {
+    pub(super) fn receive_page(&mut self, page: Page, now_ms: u64) -> Result<(), Trouble> {
         if !matches!(self.upstream.phase, Phase::Live) {
             return Err(violation("a page before the welcome"));
         }
@@ -351,7 +361,7 @@ impl Replica {
         self.take_in(incoming, more_to_come, redo)
     }
 
-    fn learn_backend_head(&mut self, head: GlobalSeqNum) {
+    pub(super) fn learn_backend_head(&mut self, head: GlobalSeqNum) {
         self.upstream.backend_head = self.upstream.backend_head.max(Some(head));
     }
 
@@ -478,7 +488,7 @@ impl Replica {
         }
     }
 
-    fn answered(&mut self, request: u64) -> Result<InFlight, Trouble> {
+    pub(super) fn answered(&mut self, request: u64) -> Result<InFlight, Trouble> {
         match self.upstream.in_flight.take() {
             Some(in_flight) if in_flight.request == request => Ok(in_flight),
             _ => Err(violation(format!("an answer to request {request}, which is not open"))),

@@ -1,6 +1,6 @@
 //! A backend whose log is another history than ours.
 
-use livestore::{Divergence, HistoryAnswer};
+use livestore::{Divergence, HistoryAnswer, ReplicaError};
 
 use super::*;
 use crate::backend::Backend;
@@ -63,8 +63,11 @@ fn on_request_own_groups_are_pushed_again_and_those_of_others_are_archived() {
     let (mut net, own) = restored(HistoryAnswer::Stop, 5);
     net.settle();
     let now_ms = net.now_ms;
-    assert!(net.replica(0).rebase_pending(now_ms).unwrap());
-    assert!(!net.replica(0).rebase_pending(now_ms).unwrap(), "it is done");
+    assert!(net.replica(0).answer_divergence(HistoryAnswer::RebasePending, now_ms).unwrap());
+    assert!(
+        !net.replica(0).answer_divergence(HistoryAnswer::RebasePending, now_ms).unwrap(),
+        "it is done"
+    );
     let status = net.status(0);
     assert_eq!((status.confirmed_head.0, status.pending_groups), (5, 3));
     net.assert_state_is_replay(0);
@@ -131,7 +134,7 @@ fn a_long_tail_can_follow_groups_that_are_pending_again() {
     net.clients[0].is_reachable = true;
     net.settle();
     let now_ms = net.now_ms;
-    assert!(net.replica(0).rebase_pending(now_ms).unwrap());
+    assert!(net.replica(0).answer_divergence(HistoryAnswer::RebasePending, now_ms).unwrap());
     go_offline(&mut net, 0);
     // Enough for the index of the tail to be filled.
     for number in 0..600 {
@@ -142,4 +145,166 @@ fn a_long_tail_can_follow_groups_that_are_pending_again() {
     }
     net.converge();
     assert_eq!(todos(&mut net, 0).len(), 606);
+}
+
+/// The answer of whoever uses a client that has stopped; returns whether there was anything to do.
+fn answer(net: &mut Net, at: usize, answer: HistoryAnswer) -> bool {
+    let now_ms = net.now_ms;
+    net.replica(at).answer_divergence(answer, now_ms).unwrap()
+}
+
+/// Clients in step with a backend that has lost everything then, in which pages are small.
+fn emptied(clients: usize, groups: usize) -> (Net, Vec<GroupId>) {
+    let mut net = Net::new(schema(), 0);
+    (0..clients).for_each(|_| net.add_client(true));
+    net.settle();
+    for number in 0..groups {
+        match number % 3 {
+            0 => drop(net.elsewhere([fact(todo(&format!("theirs {number}")))])),
+            1 => drop(
+                net.commit(0, (todo(&format!("own {number}")), todo(&format!("too {number}")))),
+            ),
+            _ => drop(net.commit(number % clients, todo(&format!("own {number}")))),
+        }
+        net.settle();
+    }
+    for at in 0..clients {
+        go_offline(&mut net, at);
+    }
+    let ids = net.backend.ids();
+    net.restore_backend(usize::MAX);
+    net.is_restored = true;
+    net.backend.page_events = 5;
+    for at in 0..clients {
+        net.clients[at].is_reachable = true;
+    }
+    (net, ids)
+}
+
+#[test]
+fn the_whole_log_is_published_anew_to_an_empty_backend_in_its_order_and_under_its_ids() {
+    let (mut net, ids) = emptied(1, 700);
+    let pending = net.commit(0, todo("pending")).group_id;
+    net.settle();
+    let found = divergence(&net);
+    assert_eq!((found.backend_head.0, found.pending_groups), (0, 1));
+    assert!(found.allows_republishing() && found.to_string().contains("Republish would push"));
+    let before = todos(&mut net, 0);
+    assert!(answer(&mut net, 0, HistoryAnswer::Republish));
+    assert_eq!(net.status(0).republished.unwrap().0, 0);
+    net.settle();
+    assert_eq!(net.backend.ids()[..700], ids);
+    assert_eq!(net.backend.ids()[700..], [pending]);
+    assert_eq!(todos(&mut net, 0), before);
+    assert!(net.status(0).is_synced() && net.status(0).republished.is_none());
+    assert!(net.clients[0].pushes.iter().all(|push| push.groups.len() <= 256));
+    // Others who know the old log go on with the new one.
+    net.add_client(false);
+    net.settle();
+    net.converge();
+}
+
+#[test]
+fn clients_who_publish_the_same_log_anew_complement_each_other() {
+    let (mut net, ids) = emptied(3, 40);
+    net.settle();
+    for at in 0..3 {
+        assert!(answer(&mut net, at, HistoryAnswer::Republish));
+        net.commit(at, todo(&format!("of {at}")));
+    }
+    net.settle();
+    assert_eq!(net.backend.ids()[..40], ids);
+    assert_eq!(net.backend.ids().len(), 43);
+    net.converge();
+}
+
+#[test]
+fn publishing_anew_goes_on_after_a_restart_and_a_lost_answer() {
+    let (mut net, ids) = emptied(1, 600);
+    net.settle();
+    assert!(answer(&mut net, 0, HistoryAnswer::Republish));
+    let mut restarts = 0;
+    while net.status(0).republished.is_some() {
+        let has = net.backend.ids().len();
+        while net.backend.ids().len() == has {
+            net.poll(0);
+            net.take(0);
+            net.answer(0);
+            net.reach_client(0);
+        }
+        // The push is taken, and its answer is lost with the process.
+        net.restart(0, OnTheWire::Lost);
+        restarts += 1;
+        if net.backend.ids().len() == 600 {
+            net.settle();
+        }
+    }
+    assert!(restarts > 2, "{restarts}");
+    net.settle();
+    assert_eq!(net.backend.ids(), ids);
+    net.converge();
+}
+
+#[test]
+fn nothing_is_published_anew_to_a_backend_that_has_a_log() {
+    let (mut net, _) = restored(HistoryAnswer::Stop, 3);
+    net.settle();
+    let before = (net.backend.ids(), net.status(0));
+    let now_ms = net.now_ms;
+    let refused = net.replica(0).answer_divergence(HistoryAnswer::Republish, now_ms).unwrap_err();
+    assert!(matches!(refused, ReplicaError::BackendNotEmpty { head, .. } if head.0 == 4));
+    net.settle();
+    assert_eq!((net.backend.ids(), net.status(0)), before);
+    // The same by policy: it stops.
+    let (mut net, _) = restored(HistoryAnswer::Republish, 3);
+    net.settle();
+    assert_eq!(divergence(&net).backend_head.0, 4);
+}
+
+#[test]
+fn whoever_writes_to_the_backend_first_stops_the_log_from_being_published_there() {
+    let (mut net, _) = emptied(1, 30);
+    net.settle();
+    let before = todos(&mut net, 0);
+    assert!(answer(&mut net, 0, HistoryAnswer::Republish));
+    let theirs = net.elsewhere([fact(todo("somebody else"))]);
+    net.settle();
+    assert_eq!(net.backend.ids(), [theirs]);
+    let found = divergence(&net);
+    assert_eq!((found.common.0, found.backend_head.0), (0, 1));
+    assert_eq!((net.status(0).republished, todos(&mut net, 0)), (None, before));
+    assert!(answer(&mut net, 0, HistoryAnswer::RebasePending));
+    net.settle();
+    net.converge();
+}
+
+#[test]
+fn what_the_new_history_lacks_can_be_discarded_and_is_kept_aside() {
+    let (mut net, own) = restored(HistoryAnswer::Stop, 5);
+    net.settle();
+    assert_eq!(divergence(&net).pending_groups, 1);
+    assert!(answer(&mut net, 0, HistoryAnswer::Discard));
+    net.assert_state_is_replay(0);
+    let archived: Vec<_> =
+        net.replica(0).archived().unwrap().iter().map(|(_, group)| group.group.id()).collect();
+    assert_eq!((archived.len(), archived[0], archived[2]), (3, own[0], own[1]));
+    let letters = net.replica(0).dead_letters().unwrap();
+    assert_eq!((letters.len(), letters[0].group.id()), (1, own[2]));
+    assert_eq!(
+        letters[0].reason.to_string(),
+        "it was pending when another history of the backend was followed"
+    );
+    net.settle();
+    assert!(matches!(net.clients[0].fates[..], [(id, Fate::Rejected { .. })] if id == own[2]));
+    assert_eq!(net.backend.ids().len(), 6);
+    let left = todos(&mut net, 0);
+    assert!(left.contains(&"new".to_owned()) && !left.contains(&"one".to_owned()), "{left:?}");
+    // It is nobody's business any more, but what was pending can be done again.
+    net.clients[0].committed.retain(|committed| !own.contains(&committed.group_id));
+    let now_ms = net.now_ms;
+    let again = net.replica(0).retry_dead_letter(own[2], now_ms).unwrap().unwrap();
+    net.clients[0].committed.push(again);
+    net.settle();
+    assert_eq!(net.backend.ids().len(), 7);
+    net.converge();
 }

@@ -1,5 +1,6 @@
 //! What the user of a client does.
 
+use livestore::HistoryAnswer;
 use livestore::replica::Committed;
 use livestore_core::GroupId;
 
@@ -141,7 +142,7 @@ impl World {
     pub(crate) fn rebase_pending(&mut self, at: usize) -> Result<bool, Violation> {
         let now_ms = self.client_now(at);
         let Some(process) = &mut self.clients[at].process else { return Ok(false) };
-        let went_back = process.replica.rebase_pending(now_ms);
+        let went_back = process.replica.answer_divergence(HistoryAnswer::RebasePending, now_ms);
         if self.has_died(at, Doing::Following) {
             return Ok(true);
         }

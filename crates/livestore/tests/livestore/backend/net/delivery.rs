@@ -1,7 +1,11 @@
 //! Messages move, connections open and break, time passes.
 
+use std::collections::HashSet;
+
 use livestore::protocol::{ClientMessage, ServerMessage};
 use livestore::replica::UpstreamAction;
+use livestore::{GroupId, Replica};
+use livestore_sqlite::rusqlite;
 
 use super::Net;
 use crate::backend::disk::read_disk;
@@ -46,7 +50,11 @@ impl Net {
                 Some(other) => panic!("unknown action {other:?}"),
                 None => {
                     if let Some(barrier) = client.replica.poll_barrier() {
-                        let covered = client.committed.iter().map(|own| own.group_id).collect();
+                        let own = client.committed.iter().map(|own| own.group_id);
+                        let mut covered: HashSet<_> = own.collect();
+                        if client.replica.status().republished.is_some() {
+                            covered.extend(logged_ids(&client.replica));
+                        }
                         let disk = client.path.as_deref().map(read_disk);
                         client.barrier = Some((barrier, covered, disk));
                     }
@@ -166,4 +174,11 @@ impl Net {
         }
         panic!("the network does not come to rest: {:?}", self.clients);
     }
+}
+
+/// The groups of a replica's log.
+fn logged_ids(replica: &Replica) -> Vec<GroupId> {
+    let sql = "SELECT group_id FROM __livestore_eventlog WHERE log_hash IS NOT NULL";
+    let id = |row: &rusqlite::Row<'_>| Ok(GroupId::from_slice(row.get_ref(0)?.as_blob()?).unwrap());
+    replica.connection().system().query(sql, [], id).unwrap()
 }
