@@ -27,6 +27,14 @@ pub struct Todo {
     pub completed: bool,
 }
 
+/// Adds a todo with the text of another one, if that is there.
+#[derive(Command, Debug, Serialize, Deserialize)]
+#[command(name = "CopyTodo")]
+pub struct CopyTodo {
+    /// The other one.
+    pub id: String,
+}
+
 /// The text of every todo.
 pub const TEXT: &str = "Buy milk, bread and a bunch of radishes";
 
@@ -49,6 +57,11 @@ pub fn schema_of_version(version: u64) -> Schema {
         .materializer_version(version)
         .table::<Todo>()
         .event(|e: TodoCreated, _| Todo::insert(Todo { id: e.id, text: e.text, completed: false }))
+        .command(|CopyTodo { id }: CopyTodo, cx: &CommandContext<'_>| {
+            let found = cx.query(&Todo::select().filter(Todo::id.eq(&*id)).first())?;
+            let text = found.ok_or_else(|| format!("{id} is not there"))?.text.clone();
+            Ok(TodoCreated { id: cx.id(), text })
+        })
         .build()
         .expect("the schema is valid")
 }

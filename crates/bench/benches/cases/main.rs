@@ -26,6 +26,7 @@ const CASES: &[(&str, Case)] = &[
     ("query_point", queries::point),
     ("query_list_10k", queries::list_of_10k),
     ("rebase_1000_over_1000", replica::rebase_1000_over_1000),
+    ("rebase_commands_1000", replica::rebase_commands_1000),
     ("open_20k_pending", replica::open_20k_pending),
     ("apply_upstream_10k", replica::apply_upstream_10k),
     ("rss_1m_pending", replica::memory_of_1m_pending),

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use livestore::protocol::{Page, ServerMessage, Welcome};
 use livestore::replica::{ReplicaConfig, UpstreamAction};
 use livestore::{
-    BackendId, ClientId, ConnectionState, Durability, HistoryAnswer, NewEvent, PoisonAnswer,
-    Replica, Schema, SessionId, StoreId,
+    BackendId, ClientId, Command as _, ConnectionState, Durability, HistoryAnswer, NewEvent,
+    PoisonAnswer, Replica, Schema, SessionId, StoreId,
 };
-use livestore_bench::app::{schema, todo};
+use livestore_bench::app::{CopyTodo, schema, todo};
 use livestore_bench::plain::{Plain, PlainEvent};
 use livestore_bench::report::median;
 use livestore_core::{
@@ -127,6 +127,30 @@ pub(crate) fn rebase_1000_over_1000(bench: &mut Bench) {
     });
     let value_ms = median(times.collect()) / 1e3;
     bench.report.add("rebase_1000_over_1000", value_ms, "ms", 20.0);
+}
+
+pub(crate) fn rebase_commands_1000(bench: &mut Bench) {
+    let times = (0..if bench.quick { 10 } else { 50 }).map(|_| {
+        let mut replica = memory_replica();
+        let first = todo();
+        let copy = CanonicalJson::encode(&CopyTodo { id: first.id.clone() }).expect("it is valid");
+        let first = NewEvent::of(first).expect("the event is valid");
+        replica.commit(vec![first], NOW_MS).expect("the commit succeeds");
+        for _ in 0..1_000 {
+            let name = CopyTodo::NAME.to_owned();
+            replica.execute(name, copy.clone(), NOW_MS).expect("the command is possible");
+        }
+        let (welcome, pages) = foreign_pages(1_000);
+        let time = pull(&mut replica, welcome, pages);
+        let status = replica.status();
+        assert_eq!(
+            (status.rebases, status.pending_groups, status.confirmed_head.0),
+            (1, 1_001, 1_000)
+        );
+        time
+    });
+    let value_ms = median(times.collect()) / 1e3;
+    bench.report.add("rebase_commands_1000", value_ms, "ms", 50.0);
 }
 
 pub(crate) fn open_20k_pending(bench: &mut Bench) {

@@ -367,6 +367,9 @@ impl StoredRow for ArchivedRow {
     fn read(fields: &mut Fields<'_>) -> Result<Self, Flaw> {
         let (id, backend_id) = (fields.integer()?, fields.backend_id()?);
         let (first, group) = (fields.seq()?, fields.json()?);
+        if first == GlobalSeqNum::ROOT {
+            return Err(Flaw { column: "seq", what: "no event stands at e0".into() });
+        }
         Ok(Self { id, backend_id, confirmed: ConfirmedGroup { first, group } })
     }
 }
