@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod backup;
+mod history;
 mod log;
 mod output;
 mod progress;
@@ -43,6 +44,7 @@ enum Command {
     Verify(verify::Args),
     Recover(recover::Args),
     Backup(backup::Args),
+    History(history::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +67,7 @@ fn run(command: Command) -> Outcome<ExitCode> {
         Command::Verify(args) => return verify::run(&args),
         Command::Recover(args) => return recover::run(&args),
         Command::Backup(args) => return backup::run(&args),
+        Command::History(args) => return history::run(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

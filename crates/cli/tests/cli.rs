@@ -4,6 +4,8 @@
 
 #[path = "cli/health.rs"]
 mod health;
+#[path = "cli/history.rs"]
+mod history;
 #[path = "cli/kills.rs"]
 mod kills;
 #[path = "cli/state.rs"]

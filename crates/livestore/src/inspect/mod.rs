@@ -4,9 +4,11 @@
 //! An [`Inspector`] reads, also while an app has the store open, and can write nothing. It knows
 //! the log and LiveStore's own tables, and the state only as SQL: what the state should be, the
 //! app's schema alone tells. [`verify_file`] and [`Inspector::verify_state`] check, [`Inspector::backup`]
-//! copies, [`recover()`] makes a new file of what a damaged one still holds.
+//! copies, [`recover()`] makes a new file of what a damaged one still holds, [`Inspector::compare`] says
+//! whether a backend has the same history, and [`answer_divergence`] what to do if not.
 
 mod backup;
+mod history;
 mod placing;
 mod progress;
 mod reading;
@@ -22,6 +24,7 @@ use livestore_sqlite::{Connection, Query, RowCursor, SqliteError};
 use serde::Serializer;
 
 pub use backup::{Backup, BackupError};
+pub use history::{CompareError, Comparison, answer_divergence};
 pub use placing::PlaceError;
 pub use progress::{Progress, Work};
 pub use recover::{

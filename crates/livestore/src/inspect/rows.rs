@@ -12,6 +12,7 @@ use livestore_sqlite::Value;
 use livestore_sqlite::raw::TreeKind;
 use serde::de::DeserializeOwned;
 
+use crate::replica::format::GivenAnswer;
 use crate::replica::pending::Origin;
 use crate::replica::{DeadLetter, DeadLetterReason};
 
@@ -167,6 +168,7 @@ pub(super) struct MetaRow {
     pub(super) synced_at: Option<u64>,
     pub(super) revision_due: bool,
     pub(super) republished: Option<GlobalSeqNum>,
+    pub(super) answer: Option<GivenAnswer>,
 }
 
 impl StoredRow for MetaRow {
@@ -187,6 +189,7 @@ impl StoredRow for MetaRow {
         "synced_at",
         "revision_due",
         "republished",
+        "answer",
     ];
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, Flaw> {
@@ -206,6 +209,7 @@ impl StoredRow for MetaRow {
             synced_at: fields.optional(Fields::number)?,
             revision_due: fields.flag()?,
             republished: fields.optional(Fields::seq)?,
+            answer: fields.optional(Fields::json)?,
         })
     }
 }

@@ -6,7 +6,9 @@
 use livestore_core::{BackendId, ClientId, GlobalSeqNum, LogHash, LogPosition, StoreId};
 use livestore_sqlite::rusqlite::{self, Row};
 use livestore_sqlite::{Connection, SqliteError, params};
+use serde::{Deserialize, Serialize};
 
+use super::{Divergence, HistoryAnswer};
 use crate::OpenError;
 
 /// `LvSt`, in the header of every file of ours.
@@ -33,7 +35,8 @@ CREATE TABLE __livestore_meta (
     rebases INTEGER NOT NULL,
     synced_at INTEGER,
     revision_due INTEGER NOT NULL,
-    republished INTEGER
+    republished INTEGER,
+    answer TEXT
 ) STRICT;
 
 CREATE TABLE __livestore_eventlog (
@@ -127,12 +130,34 @@ pub(crate) struct Meta {
     pub(crate) revision_due: bool,
     /// Up to where the backend has this log, while it is published there anew.
     pub(crate) republished: Option<GlobalSeqNum>,
+    /// What somebody wants to be done when the backend turns out to have another history.
+    pub(crate) answer: Option<GivenAnswer>,
     /// How often the pending tail that there is now has been rebased.
     pub(crate) generation: u32,
     /// How many rebases there ever were.
     pub(crate) rebases: u64,
     /// When everything was last in step with the backend, in milliseconds since 1970.
     pub(crate) synced_at_ms: Option<u64>,
+}
+
+/// An answer to a divergence that was seen before; it holds for that one alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GivenAnswer {
+    pub(crate) answer: HistoryAnswer,
+    backend_id: BackendId,
+    common: GlobalSeqNum,
+}
+
+impl GivenAnswer {
+    pub(crate) fn new(answer: HistoryAnswer, to: &Divergence) -> Self {
+        Self { answer, backend_id: to.backend_id, common: to.common }
+    }
+
+    /// Tells whether it is an answer to this divergence.
+    pub(crate) fn is_to(&self, divergence: &Divergence) -> bool {
+        (self.backend_id, self.common) == (divergence.backend_id, divergence.common)
+    }
 }
 
 /// Where a rebuild of the state stands, besides [`Meta::state_head`].
@@ -181,7 +206,7 @@ pub(crate) fn create(connection: &Connection, meta: &Meta) -> Result<(), SqliteE
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}"
     ))?;
     system.execute(
-        "INSERT INTO __livestore_meta VALUES (0, ?, ?, ?, NULL, ?, ?, 0, NULL, NULL, 0, 0, NULL, 0, NULL)",
+        "INSERT INTO __livestore_meta VALUES (0, ?, ?, ?, NULL, ?, ?, 0, NULL, NULL, 0, 0, NULL, 0, NULL, NULL)",
         params![
             meta.store_id.as_str(),
             meta.client_id.as_str(),
@@ -206,6 +231,7 @@ impl Meta {
             rebuild: None,
             revision_due: false,
             republished: None,
+            answer: None,
             generation: 0,
             rebases: 0,
             synced_at_ms: None,
@@ -216,7 +242,7 @@ impl Meta {
     pub(crate) fn load(connection: &Connection) -> Result<Option<Self>, SqliteError> {
         let sql = "SELECT store_id, client_id, state_version, backend_id, head, head_hash, \
                    state_head, rebuild_client, rebuild_ordinal, generation, rebases, synced_at, \
-                   revision_due, republished \
+                   revision_due, republished, answer \
                    FROM __livestore_meta";
         let read = |row: &Row<'_>| -> rusqlite::Result<Option<Self>> {
             let blob = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_blob_or_null()?);
@@ -236,6 +262,8 @@ impl Meta {
             };
             let rebuild_client: Option<u32> = row.get(7)?;
             let ordinal = row.get(8)?;
+            let answer = row.get_ref(14)?.as_str_or_null()?.map(serde_json::from_str);
+            let Ok(answer) = answer.transpose() else { return Ok(None) };
             let meta = Self {
                 store_id,
                 client_id,
@@ -249,6 +277,7 @@ impl Meta {
                 synced_at_ms: row.get(11)?,
                 revision_due: row.get(12)?,
                 republished: row.get::<_, Option<u64>>(13)?.map(GlobalSeqNum),
+                answer,
             };
             Ok(Some(meta).filter(Self::is_possible))
         };
@@ -269,7 +298,7 @@ impl Meta {
         connection.system().execute(
             "UPDATE __livestore_meta SET backend_id = ?, head = ?, head_hash = ?, state_head = ?, \
              rebuild_client = ?, rebuild_ordinal = ?, generation = ?, rebases = ?, \
-             synced_at = ?, state_version = ?, revision_due = ?, republished = ?",
+             synced_at = ?, state_version = ?, revision_due = ?, republished = ?, answer = ?",
             params![
                 self.backend_id.as_ref().map(BackendId::as_bytes),
                 self.head.seq.0 as i64,
@@ -283,6 +312,7 @@ impl Meta {
                 self.state_version,
                 self.revision_due,
                 self.republished.map(|seq| seq.0 as i64),
+                self.answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok()),
             ],
         )?;
         Ok(())

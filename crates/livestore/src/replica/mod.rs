@@ -35,6 +35,7 @@ pub use status::{
     ReplicaError, SyncStatus,
 };
 pub use upstream::{ConnectionState, StopReason, UpstreamAction};
+pub(crate) use upstream::{Search, divergence};
 
 use crate::command::{NotExecuted, Run};
 use crate::event::EventKind;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use livestore_core::{BackendId, EventId, EventName, GlobalSeqNum, GroupId, SeqNum};
 use livestore_sqlite::SqliteError;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ConnectionState, DeadLetterReason};
 
 /// What a commit produced.
@@ -108,7 +110,8 @@ impl SyncStatus {
 }
 
 /// How far a backend's log agrees with ours, when it is another history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Divergence {
     /// The backend as it is now.
@@ -152,7 +155,8 @@ impl std::fmt::Display for Divergence {
 }
 
 /// What to do when the backend's log turns out to be another history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum HistoryAnswer {
     /// Stop syncing and say how far the histories agree; the app goes on offline.

@@ -58,6 +58,7 @@ impl Identity {
                 synced_at_ms: old.synced_at,
                 revision_due: old.revision_due,
                 republished: old.republished,
+                answer: old.answer.clone(),
                 ..new
             },
         }

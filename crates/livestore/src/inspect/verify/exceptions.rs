@@ -1,5 +1,6 @@
 //! Dead letters, quarantine and archive: rows that can be read, about what there is.
 
+use livestore_core::GlobalSeqNum;
 use livestore_sqlite::params;
 
 use super::{Check, Checker, VerifyError, group_name, key};

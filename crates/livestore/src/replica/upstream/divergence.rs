@@ -6,7 +6,8 @@
 
 use livestore_core::limits::MAX_LOCATE_POSITIONS;
 use livestore_core::protocol::{ClientMessage, Locate, Located, PROTOCOL_VERSION};
-use livestore_core::{BackendId, ConfirmedGroup, GlobalSeqNum, LogPosition};
+use livestore_core::{BackendId, ClientId, ConfirmedGroup, GlobalSeqNum, LogPosition};
+use livestore_sqlite::{Connection, SqliteError};
 
 use super::receive::{Trouble, violation};
 use super::{Phase, Replica, StopReason};
@@ -16,9 +17,9 @@ use crate::replica::pending::{self, Origin};
 use crate::replica::step::Next;
 use crate::replica::{Divergence, HistoryAnswer, ReplicaError, exceptions, log};
 
-/// A search for the end of the common history.
+/// A search for the end of the history that two logs have in common.
 #[derive(Debug)]
-pub(super) struct Search {
+pub(crate) struct Search {
     /// The last position that is known to be common.
     low: LogPosition,
     /// Everything from here on is known to differ.
@@ -27,23 +28,79 @@ pub(super) struct Search {
     asked: Vec<LogPosition>,
 }
 
+impl Search {
+    /// Begins to compare a log up to a position.
+    pub(crate) fn up_to(head: GlobalSeqNum) -> Self {
+        Self { low: LogPosition::ROOT, high: head.next(), asked: Vec::new() }
+    }
+
+    /// Returns the last position that is known to be common.
+    pub(crate) fn common(&self) -> GlobalSeqNum {
+        self.low.seq
+    }
+
+    /// Returns the positions to ask about next.
+    pub(crate) fn question(
+        &mut self,
+        connection: &Connection,
+    ) -> Result<Vec<LogPosition>, SqliteError> {
+        let mut positions =
+            log::group_ends(connection, self.low.seq, self.high, MAX_LOCATE_POSITIONS)?;
+        if positions.is_empty() {
+            // Our log is empty, and the question is only whose the other one is.
+            positions.push(self.low);
+        }
+        self.asked.clone_from(&positions);
+        Ok(positions)
+    }
+
+    /// Takes an answer; tells what is wrong with it, if anything is.
+    pub(crate) fn take(&mut self, located: &Located) -> Result<(), String> {
+        if self.asked.is_empty() {
+            return Err("an answer about positions that nobody asked for".into());
+        }
+        let asked = std::mem::take(&mut self.asked);
+        let common = asked.iter().rposition(|position| position.seq == located.common);
+        if common.is_none() && located.common != GlobalSeqNum::ROOT {
+            return Err(format!("{} was not asked about", located.common));
+        }
+        if let Some(at) = common {
+            self.low = asked[at];
+        }
+        let first_other = common.map_or(0, |at| at + 1);
+        self.high = asked.get(first_other).map_or(self.high, |position| position.seq);
+        Ok(())
+    }
+
+    /// Tells whether the end of what is common is found.
+    pub(crate) fn is_over(&self, connection: &Connection) -> Result<bool, SqliteError> {
+        Ok(log::group_ends(connection, self.low.seq, self.high, 1)?.is_empty())
+    }
+}
+
+/// Measures how a log differs from that of a backend, whose answer says what both have in common.
+pub(crate) fn divergence(
+    connection: &Connection,
+    client_id: &ClientId,
+    pending_groups: u64,
+    common: GlobalSeqNum,
+    located: &Located,
+) -> Result<Divergence, SqliteError> {
+    let (own_groups, others_events) = log::authors_after(connection, common, client_id)?;
+    let Located { backend_id, head: backend_head, .. } = *located;
+    Ok(Divergence { backend_id, backend_head, common, own_groups, others_events, pending_groups })
+}
+
 impl Replica {
     /// Starts to look for the end of the common history, on the next connection.
     pub(super) fn search_common_history(&mut self) {
-        let high = self.head().seq.next();
-        self.upstream.search = Some(Search { low: LogPosition::ROOT, high, asked: Vec::new() });
+        self.upstream.search = Some(Search::up_to(self.head().seq));
     }
 
     /// Asks about the next positions.
     pub(super) fn go_on_searching(&mut self) -> Result<(), ReplicaError> {
-        let Some(search) = &self.upstream.search else { return Ok(()) };
-        let mut positions =
-            log::group_ends(&self.connection, search.low.seq, search.high, MAX_LOCATE_POSITIONS)?;
-        if positions.is_empty() {
-            // Our log is empty, and the question is only whose the other one is.
-            positions.push(search.low);
-        }
-        self.upstream.search.as_mut().expect("it is there").asked.clone_from(&positions);
+        let Some(search) = &mut self.upstream.search else { return Ok(()) };
+        let positions = search.question(&self.connection)?;
         self.upstream.outbox.push_back(ClientMessage::Locate(Locate {
             versions: vec![PROTOCOL_VERSION],
             store_id: self.meta.store_id.clone(),
@@ -59,27 +116,18 @@ impl Replica {
         located: &Located,
         now_ms: u64,
     ) -> Result<(), Trouble> {
-        let asked = |search: &Search| !search.asked.is_empty();
-        let Some(search) = self.upstream.search.as_mut().filter(|search| asked(search)) else {
+        let Some(search) = &mut self.upstream.search else {
             return Err(violation("an answer about positions that nobody asked for"));
         };
-        let asked = std::mem::take(&mut search.asked);
-        let common = asked.iter().rposition(|position| position.seq == located.common);
-        if common.is_none() && located.common != GlobalSeqNum::ROOT {
-            return Err(violation(format!("{} was not asked about", located.common)));
-        }
-        if let Some(at) = common {
-            search.low = asked[at];
-        }
-        let first_other = common.map_or(0, |at| at + 1);
-        search.high = asked.get(first_other).map_or(search.high, |position| position.seq);
-        let (low, high) = (search.low, search.high);
-        if !log::group_ends(&self.connection, low.seq, high, 1)?.is_empty() {
+        search.take(located).map_err(violation)?;
+        if !search.is_over(&self.connection)? {
             return Ok(self.go_on_searching()?);
         }
+        let common = search.common();
         self.upstream.search = None;
-        let divergence = self.divergence(low.seq, located)?;
-        match self.on_history_diverged {
+        let (client_id, pending) = (&self.meta.client_id, self.tail.groups);
+        let divergence = divergence(&self.connection, client_id, pending, common, located)?;
+        match self.answer_to(&divergence) {
             HistoryAnswer::Stop => self.upstream.stop(StopReason::HistoryDiverged(divergence)),
             HistoryAnswer::Republish if !divergence.allows_republishing() => {
                 self.upstream.stop(StopReason::HistoryDiverged(divergence));
@@ -92,21 +140,11 @@ impl Replica {
         Ok(())
     }
 
-    fn divergence(
-        &self,
-        common: GlobalSeqNum,
-        located: &Located,
-    ) -> Result<Divergence, ReplicaError> {
-        let (own_groups, others_events) =
-            log::authors_after(&self.connection, common, &self.meta.client_id)?;
-        Ok(Divergence {
-            backend_id: located.backend_id,
-            backend_head: located.head,
-            common,
-            own_groups,
-            others_events,
-            pending_groups: self.tail.groups,
-        })
+    /// Returns the answer that somebody has given to this very divergence, or else the app's usual
+    /// one.
+    fn answer_to(&self, divergence: &Divergence) -> HistoryAnswer {
+        let given = self.meta.answer.as_ref().filter(|given| given.is_to(divergence));
+        given.map_or(self.on_history_diverged, |given| given.answer)
     }
 
     /// Goes on with a backend that has another history, if that is what syncing has stopped for;
@@ -150,6 +188,7 @@ impl Replica {
             HistoryAnswer::Republish => {
                 let mut meta = self.meta.clone();
                 meta.backend_id = Some(divergence.backend_id);
+                meta.answer = None;
                 meta.republished = Some(GlobalSeqNum::ROOT).filter(|root| *root < meta.head.seq);
                 meta.save(&self.connection)?;
                 self.meta = meta;
@@ -177,6 +216,7 @@ impl Replica {
             next.meta.head = common;
             next.meta.backend_id = Some(to.backend_id);
             next.meta.republished = None;
+            next.meta.answer = None;
             replica.rederive(redo, next)
         })?;
         self.barriers.forget();

@@ -1,0 +1,169 @@
+//! `livestore history`
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use livestore::HistoryAnswer;
+use livestore::inspect::{Comparison, Inspector, answer_divergence};
+use livestore_sync_ws::WsSync;
+use serde::Serialize;
+
+use crate::output::{Outcome, json_line, stdout};
+use crate::target::Target;
+
+/// Compare a store's log with that of a server, and say what to do if they differ
+///
+/// A server that was restored from an old backup, or made anew, has another history than the stores
+/// that have synced with it. An app then stops syncing, unless it was told what to do, and keeps
+/// everything. This command says what both logs have in common and what each answer would mean, and
+/// with --answer notes the answer in the store's file: the app does it when it is started next.
+///
+/// Exit codes: 0 if both have the same history, or the answer was noted; 3 if they differ and no
+/// answer was given.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// Address of the sync server
+    #[arg(long, value_name = "URL")]
+    server: String,
+    /// File with the token to show the server, if it asks for one
+    #[arg(long, value_name = "FILE")]
+    token: Option<PathBuf>,
+    /// What the app is to do about the difference
+    #[arg(long, value_name = "ANSWER")]
+    answer: Option<Answer>,
+    /// Longest time to wait for the server, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Answer {
+    /// Stop syncing, which takes back another answer
+    Stop,
+    /// Push own groups that the server does not have again, and archive those of others
+    RebasePending,
+    /// Push the whole log to a server that has nothing
+    Republish,
+    /// Follow the server, archive what it does not have, and make what is pending dead letters
+    Discard,
+}
+
+impl Answer {
+    fn meaning(self) -> HistoryAnswer {
+        match self {
+            Self::Stop => HistoryAnswer::Stop,
+            Self::RebasePending => HistoryAnswer::RebasePending,
+            Self::Republish => HistoryAnswer::Republish,
+            Self::Discard => HistoryAnswer::Discard,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Printed<'a> {
+    store: &'a str,
+    #[serde(flatten)]
+    comparison: &'a Comparison,
+    /// What was noted.
+    answer: Option<HistoryAnswer>,
+}
+
+/// The exit code if the histories differ and nothing was done about it.
+const DIFFERENT: u8 = 3;
+
+pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
+    let file = args.target.file()?;
+    let inspector = args.target.open(&file)?;
+    let store = inspector.store_id().to_string();
+    let comparison = compare(args, &inspector)?;
+    drop(inspector);
+    let mut noted = None;
+    if let (Some(answer), Some(divergence)) = (args.answer, &comparison.divergence) {
+        answer_divergence(&file, answer.meaning(), divergence)?;
+        noted = Some(answer.meaning());
+    }
+    let mut out = stdout();
+    if args.json {
+        json_line(&mut out, &Printed { store: &store, comparison: &comparison, answer: noted })?;
+    } else {
+        text(&mut out, &store, &comparison)?;
+        match (noted, args.answer) {
+            (Some(_), Some(answer)) => writeln!(out, "\nNoted: {}", what_follows(answer))?,
+            (None, Some(_)) => writeln!(out, "\nThere is nothing to answer.")?,
+            _ => {}
+        }
+    }
+    out.flush()?;
+    Ok(if comparison.divergence.is_some() && noted.is_none() {
+        ExitCode::from(DIFFERENT)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn compare(args: &Args, inspector: &Inspector) -> Outcome<Comparison> {
+    let mut sync = WsSync::new(&args.server);
+    if let Some(path) = &args.token {
+        let shown = path.display();
+        let token =
+            fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+        let token = token.trim().to_owned();
+        sync = sync.with_tokens(move |_| std::future::ready(Ok(token.clone())));
+    }
+    let runtime = tokio::runtime::Runtime::new()?;
+    let patience = Duration::from_secs(args.timeout);
+    let compared = runtime.block_on(inspector.compare(Arc::new(sync), patience));
+    runtime.shutdown_background();
+    Ok(compared?)
+}
+
+fn text(out: &mut impl Write, store: &str, comparison: &Comparison) -> Outcome {
+    let Comparison { backend_id, backend_head, known_backend, head, common, divergence, .. } =
+        comparison;
+    writeln!(out, "{store}")?;
+    writeln!(out, "  log             up to {head}")?;
+    writeln!(out, "  server          {backend_id}, up to {backend_head}")?;
+    match known_backend {
+        Some(known) if known != backend_id => writeln!(out, "  synced with     {known}")?,
+        Some(_) => {}
+        None => writeln!(out, "  synced with     no server yet")?,
+    }
+    writeln!(out, "  in common       up to {common}")?;
+    let Some(divergence) = divergence else {
+        return Ok(writeln!(out, "\nBoth have the same history.")?);
+    };
+    writeln!(out, "\nThe server has another history. What the app can do:")?;
+    let (own, others) = (divergence.own_groups, divergence.others_events);
+    let pending = divergence.pending_groups;
+    writeln!(
+        out,
+        "  --answer rebase-pending   push {own} of its confirmed groups again; {others} events of \
+         others leave the state and are archived"
+    )?;
+    if divergence.allows_republishing() {
+        writeln!(out, "  --answer republish        push the whole log, as the server has nothing")?;
+    }
+    writeln!(
+        out,
+        "  --answer discard          archive {own} of its confirmed groups and {others} events of \
+         others; {pending} pending groups become dead letters"
+    )?;
+    Ok(())
+}
+
+fn what_follows(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Stop => "no answer; the app does what it was told before.",
+        _ => "the app does this when it is started next, if the server is still as it is now.",
+    }
+}

@@ -1,0 +1,223 @@
+//! Comparing a store's log with that of a backend, and answering beforehand what is to be done about it.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use livestore_core::protocol::{
+    ClientMessage, Goodbye, Locate, Located, PROTOCOL_VERSION, ServerMessage,
+};
+use livestore_core::{BackendId, GlobalSeqNum};
+use livestore_sqlite::{Connection, FileLock, SqliteError};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::Inspector;
+use crate::adapter::LOCK_EXTENSION;
+use crate::replica::format::{self, FileKind, GivenAnswer, Meta};
+use crate::replica::{Divergence, HistoryAnswer, Search, divergence, pending};
+use crate::sync_provider::{DriverEnd, Incoming, SyncProvider, link};
+use crate::{OpenError, SyncError};
+
+/// How a store's log and that of a backend go together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Comparison {
+    /// The backend that was asked.
+    pub backend_id: BackendId,
+    /// The end of its log.
+    pub backend_head: GlobalSeqNum,
+    /// The backend that the store has synced with; `None` before the first contact.
+    pub known_backend: Option<BackendId>,
+    /// The end of the store's confirmed log.
+    pub head: GlobalSeqNum,
+    /// The last position up to which both logs are equal.
+    pub common: GlobalSeqNum,
+    /// How they differ, if they are different histories.
+    pub divergence: Option<Divergence>,
+}
+
+/// Why logs could not be compared, or an answer not be given.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompareError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Reading or writing it failed.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    /// The backend cannot be reached.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// The backend ended the conversation.
+    #[error("{backend} said goodbye: {message}")]
+    Goodbye {
+        /// The backend.
+        backend: String,
+        /// What it said.
+        message: String,
+    },
+    /// The backend answered with something else.
+    #[error("{backend} did not answer as it should: {what}")]
+    Answer {
+        /// The backend.
+        backend: String,
+        /// What was wrong.
+        what: String,
+    },
+    /// The backend took too long.
+    #[error("{backend} did not answer within {patience:?}")]
+    Silence {
+        /// The backend.
+        backend: String,
+        /// How long it was waited for.
+        patience: Duration,
+    },
+    /// The log cannot be published anew to a backend that has one.
+    #[error(
+        "backend {backend_id} is not empty (its log ends at {head}), so the log cannot be published \
+         to it; rebase what is pending, or discard what it does not have"
+    )]
+    BackendNotEmpty {
+        /// The backend.
+        backend_id: BackendId,
+        /// The end of its log.
+        head: GlobalSeqNum,
+    },
+    /// An app has the store open.
+    #[error("{path} is open in an app, which answers for itself; close it first")]
+    InUse {
+        /// The file.
+        path: String,
+    },
+}
+
+impl Inspector {
+    /// Compares the confirmed log with that of a backend; nothing is changed on either side.
+    pub async fn compare(
+        &self,
+        provider: Arc<dyn SyncProvider>,
+        patience: Duration,
+    ) -> Result<Comparison, CompareError> {
+        let backend = provider.describe();
+        let (link, mut end) = link();
+        let talking = tokio::spawn(async move { provider.connect(link).await });
+        let compared = timeout(patience, self.search(&backend, &mut end)).await;
+        drop(end);
+        match compared {
+            Ok(Ok(Some(comparison))) => Ok(comparison),
+            Ok(Ok(None)) => match talking.await {
+                Ok(Err(error)) => Err(error.into()),
+                _ => Err(CompareError::Answer { backend, what: "it hung up".into() }),
+            },
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                talking.abort();
+                Err(CompareError::Silence { backend, patience })
+            }
+        }
+    }
+
+    /// Asks the backend; `None` if the conversation has ended.
+    async fn search(
+        &self,
+        backend: &str,
+        end: &mut DriverEnd,
+    ) -> Result<Option<Comparison>, CompareError> {
+        let Some(Incoming::Opened) = end.incoming.recv().await else { return Ok(None) };
+        let wrong = |what: String| CompareError::Answer { backend: backend.into(), what };
+        let mut search = Search::up_to(self.meta.head.seq);
+        loop {
+            let locate = ClientMessage::Locate(Locate {
+                versions: vec![PROTOCOL_VERSION],
+                store_id: self.meta.store_id.clone(),
+                client_id: self.meta.client_id.clone(),
+                positions: search.question(&self.connection)?,
+            });
+            if end.outgoing.send(locate).await.is_err() {
+                return Ok(None);
+            }
+            let located = match end.incoming.recv().await {
+                Some(Incoming::Message(ServerMessage::Located(located))) => located,
+                Some(Incoming::Message(ServerMessage::Goodbye(Goodbye { message, .. }))) => {
+                    return Err(CompareError::Goodbye { backend: backend.into(), message });
+                }
+                Some(_) => return Err(wrong("another message was expected".into())),
+                None => return Ok(None),
+            };
+            search.take(&located).map_err(wrong)?;
+            if search.is_over(&self.connection)? {
+                return Ok(Some(self.comparison(search.common(), &located)?));
+            }
+        }
+    }
+
+    fn comparison(
+        &self,
+        common: GlobalSeqNum,
+        located: &Located,
+    ) -> Result<Comparison, SqliteError> {
+        let Meta { backend_id: known_backend, client_id, head, .. } = &self.meta;
+        let is_other = known_backend.is_some_and(|known| known != located.backend_id);
+        let divergence = if is_other || common < head.seq {
+            let pending = pending::tail(&self.connection)?.groups;
+            Some(divergence(&self.connection, client_id, pending, common, located)?)
+        } else {
+            None
+        };
+        Ok(Comparison {
+            backend_id: located.backend_id,
+            backend_head: located.head,
+            known_backend: *known_backend,
+            head: head.seq,
+            common,
+            divergence,
+        })
+    }
+}
+
+/// Notes in a store's file what is to be done about a divergence, when the app meets it.
+///
+/// It holds for this backend and this end of what is common; if they are others by then, the app's
+/// own policy decides. [`HistoryAnswer::Stop`] takes back an answer that was given before.
+///
+/// # Errors
+///
+/// An app has the file open, or it is no store. Nothing has changed then.
+pub fn answer_divergence(
+    path: &Path,
+    answer: HistoryAnswer,
+    divergence: &Divergence,
+) -> Result<(), CompareError> {
+    if answer == HistoryAnswer::Republish && !divergence.allows_republishing() {
+        let Divergence { backend_id, backend_head: head, .. } = *divergence;
+        return Err(CompareError::BackendNotEmpty { backend_id, head });
+    }
+    let shown = path.display().to_string();
+    let _lock = match File::open(path.with_extension(LOCK_EXTENSION)) {
+        Ok(file) => match FileLock::take(file) {
+            Ok(Some(lock)) => Some(lock),
+            Ok(None) => return Err(CompareError::InUse { path: shown }),
+            Err(source) => return Err(OpenError::Io { path: shown, source }.into()),
+        },
+        // No app has ever opened it here.
+        Err(_) => None,
+    };
+    // Opening would make a file that is missing.
+    Inspector::open_file(path)?;
+    let connection = Connection::open_file(path)?;
+    let damaged = || OpenError::Damaged { path: shown.clone(), what: "its meta row" };
+    if format::recognize(&connection, &shown)? == FileKind::New {
+        return Err(damaged().into());
+    }
+    connection.transaction(|| {
+        let mut meta = Meta::load(&connection)?.ok_or_else(damaged)?;
+        let given = GivenAnswer::new(answer, divergence);
+        meta.answer = Some(given).filter(|given| given.answer != HistoryAnswer::Stop);
+        Ok::<_, CompareError>(meta.save(&connection)?)
+    })?;
+    Ok(connection.checkpoint()?)
+}
