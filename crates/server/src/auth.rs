@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use livestore_core::protocol::{Goodbye, GoodbyeReason, Token};
+use livestore_core::protocol::Token;
 use livestore_core::{ClientId, StoreId};
 
 /// Somebody whom the server knows.
@@ -88,29 +88,6 @@ pub enum AuthError {
         /// What the operator is told.
         message: String,
     },
-}
-
-impl AuthError {
-    /// Returns the last words to the client.
-    pub(crate) fn goodbye(self) -> Goodbye {
-        let (reason, message) = match self {
-            Self::Unauthenticated { message } => (GoodbyeReason::Unauthenticated, message),
-            Self::Expired => return expired(),
-            Self::Forbidden { message } => (GoodbyeReason::Forbidden, message),
-            // What has failed is the operator's business.
-            Self::Unavailable { .. } => {
-                let message = "authentication is not possible now; connect again in a moment";
-                (GoodbyeReason::Internal, message.into())
-            }
-        };
-        Goodbye { reason, message }
-    }
-}
-
-/// Ends a conversation whose client has to show another token.
-pub(crate) fn expired() -> Goodbye {
-    let message = "the token has expired; connect again with another one";
-    Goodbye { reason: GoodbyeReason::AuthExpired, message: message.into() }
 }
 
 /// Tokens that were given out by hand, each to somebody who may use some stores, or all.

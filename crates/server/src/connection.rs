@@ -12,7 +12,7 @@ use livestore_core::protocol::{GoodbyeReason, Hello, Page, ServerMessage};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
-use crate::auth::{self, Principal};
+use crate::auth::Principal;
 use crate::handshake;
 use crate::seat::Hold;
 use crate::server::Shared;
@@ -71,7 +71,7 @@ async fn converse(wire: &mut Wire, shared: &Arc<Shared>) -> End {
     tokio::select! {
         biased;
         () = seat.superseded() => session::superseded().into(),
-        () = expiry => auth::expired().into(),
+        () = expiry => session::auth_expired().into(),
         end = converse_seated(wire, shared, hello, hold, principal) => end,
     }
 }

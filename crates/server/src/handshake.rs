@@ -63,7 +63,7 @@ async fn authenticate(
             if let AuthError::Unavailable { message } = &error {
                 tracing::error!(message, store = %store_id, "a client could not be authenticated");
             }
-            Err(error.goodbye().into())
+            Err(session::not_let_in(error).into())
         }
     }
 }

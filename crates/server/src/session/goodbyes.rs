@@ -2,9 +2,32 @@
 
 use livestore_core::protocol::{Goodbye, GoodbyeReason};
 
+use crate::auth::AuthError;
+
 /// Ends a conversation in which the client broke a rule of the protocol.
 pub fn protocol_error(message: impl ToString) -> Goodbye {
     Goodbye { reason: GoodbyeReason::ProtocolError, message: message.to_string() }
+}
+
+/// Ends a conversation whose client may not use the store.
+pub fn not_let_in(error: AuthError) -> Goodbye {
+    let (reason, message) = match error {
+        AuthError::Unauthenticated { message } => (GoodbyeReason::Unauthenticated, message),
+        AuthError::Expired => return auth_expired(),
+        AuthError::Forbidden { message } => (GoodbyeReason::Forbidden, message),
+        // What has failed is the operator's business.
+        AuthError::Unavailable { .. } => {
+            let message = "authentication is not possible now; connect again in a moment";
+            (GoodbyeReason::Internal, message.into())
+        }
+    };
+    Goodbye { reason, message }
+}
+
+/// Ends a conversation whose client has to show another token.
+pub fn auth_expired() -> Goodbye {
+    let message = "the token has expired; connect again with another one";
+    Goodbye { reason: GoodbyeReason::AuthExpired, message: message.into() }
 }
 
 /// Ends a conversation because the same client has begun a newer one.

@@ -34,7 +34,10 @@ use livestore_core::protocol::{
 };
 use livestore_core::{BackendId, Cursor, GlobalSeqNum, GroupId, LogPosition, StoreId};
 
-pub use self::goodbyes::{protocol_error, rule_failed, shutting_down, storage_failed, superseded};
+pub use self::goodbyes::{
+    auth_expired, not_let_in, protocol_error, rule_failed, shutting_down, storage_failed,
+    superseded,
+};
 pub(crate) use self::introduction::check_versions;
 pub use self::introduction::{Introduction, Opening};
 use crate::storage::{AppendOutcome, AppendRequest, LogView};
