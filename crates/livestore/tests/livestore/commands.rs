@@ -680,3 +680,47 @@ fn the_schema_says_once_what_becomes_of_an_event_that_it_has() {
         .command_json("Twice", |_, _| Ok(NewEvent::of(changed("a", 1)).unwrap()));
     assert_eq!(twice.build().unwrap_err().to_string(), "the schema has two commands named Twice");
 }
+
+#[test]
+fn the_recovery_of_a_file_keeps_commands_and_what_was_submitted() {
+    use livestore::inspect::{Progress, RecoverOptions, recover};
+    use livestore_sqlite::{Connection, rusqlite};
+
+    let mut net = Net::on_disk(bank(), 1);
+    net.elsewhere([fact(opened("a", 100))]);
+    net.settle();
+    net.cut(0, OnTheWire::Lost);
+    let rewritten = net.execute(0, &Empty { account: "a".into() }).group_id;
+    let rejected = net.execute(0, &withdraw("a", 0)).group_id;
+    net.backend.refused.insert(rejected);
+    net.elsewhere([fact(changed("a", 25))]);
+    net.settle();
+    assert!(matches!(fate(&net, 0, rewritten), Some(Fate::Rewritten { .. })));
+    assert_eq!(net.status(0).dead_letters, 1);
+    net.cut(0, OnTheWire::Lost);
+    net.execute(0, &AddInterest { by: 3 });
+    net.commit(0, changed("a", 1));
+    net.checkpoint(0, false);
+
+    let folder = tempfile::tempdir().unwrap();
+    let from = net.clients[0].file();
+    let report = recover(from, folder.path(), &RecoverOptions::default(), &Progress::new());
+    let to = report.unwrap().to;
+    let read = |path: &std::path::Path, sql: &str| -> Vec<String> {
+        let connection = Connection::open_read_only(path).unwrap();
+        connection.system().query(sql, [], |row: &rusqlite::Row<'_>| row.get(0)).unwrap()
+    };
+    for sql in [
+        "SELECT origin FROM __livestore_pending WHERE origin IS NOT NULL",
+        "SELECT command FROM __livestore_dead_letter",
+        "SELECT seq || hex(submitted) FROM __livestore_eventlog WHERE submitted IS NOT NULL",
+    ] {
+        let before = read(from, sql);
+        assert_eq!(before.len(), 1, "{sql}");
+        assert_eq!(read(&to, sql), before, "{sql}");
+    }
+    // The command's group may grow in the new file as well.
+    let gap = "SELECT CAST(max(ordinal) - min(ordinal) AS TEXT) FROM __livestore_pending";
+    let distance: i64 = read(&to, gap)[0].parse().unwrap();
+    assert!(distance >= 10_000, "{distance}");
+}
