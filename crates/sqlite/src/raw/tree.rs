@@ -115,6 +115,7 @@ impl Walker<'_> {
         let mut after = low;
         // A gap in this page that ends where the next row begins.
         let mut open: Option<usize> = None;
+        let mut is_in_order = true;
         for cell in 0..tree_page.cells() {
             let is_inside = |rowid: i64| {
                 low.is_none_or(|low| rowid > low) && high.is_none_or(|high| rowid <= high)
@@ -135,6 +136,17 @@ impl Walker<'_> {
             }
             if let Some(left) = found.left {
                 self.page(left, (after, found.rowid), depth + 1)?;
+            }
+            if is_leaf
+                && after > low
+                && found.rowid <= after
+                && found.rowid.is_some()
+                && is_in_order
+            {
+                // One of two rows has another's number, so a third is missing, or it is that one.
+                is_in_order = false;
+                self.walk.pages.remove(&page);
+                self.walk.gaps.push(Gap { page, after: low, up_to: high });
             }
             after = found.rowid.or(after);
             if is_leaf || self.kind == TreeKind::Index {

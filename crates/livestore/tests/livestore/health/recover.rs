@@ -148,6 +148,28 @@ fn without_schema_and_with_one_more_damaged_page_nothing_readable_is_lost() {
     assert!(doubts < 200, "{doubts} rows are uncertain");
 }
 
+#[test]
+fn a_row_under_another_number_never_makes_a_log_that_begins_later() {
+    let sample = Sample::with(12, true);
+    let first = sample.content.confirmed[0].group.events()[0].id;
+    let id = first.as_bytes();
+    let places: Vec<_> = sample.files.database.windows(16).enumerate().collect();
+    let places = places.into_iter().filter(|(_, bytes)| bytes == id).map(|(at, _)| at);
+    let mut flips = 0;
+    // The row's length, number and header stand before its first value.
+    for at in places.flat_map(|at| at.saturating_sub(16)..at) {
+        for bit in 0..8 {
+            let mut files = sample.files.clone();
+            files.database[at] ^= 1 << bit;
+            let recovered = recovered(&files);
+            let kept = recovered.content.confirmed.len();
+            assert_eq!(recovered.content.confirmed, sample.content.confirmed[..kept], "{at} {bit}");
+            flips += 1;
+        }
+    }
+    assert!(flips > 100, "{flips}");
+}
+
 proptest! {
     #![proptest_config(cases(40))]
 
