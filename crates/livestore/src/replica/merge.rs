@@ -332,7 +332,8 @@ impl Replica {
         loop {
             let chunk = self.pending_chunk(from, next)?;
             let Some(last) = chunk.last() else { return Ok(()) };
-            from = last.last() + 1;
+            // It may have become longer by the time that the next ones are read.
+            from = last.last_ever() + 1;
             after = self.redo_chunk(&chunk, after, taken, redo, next)?;
         }
     }

@@ -397,6 +397,17 @@ fn a_command_may_make_more_events_or_fewer_than_before() {
 }
 
 #[test]
+fn the_last_command_of_the_tail_may_make_more_events_than_before() {
+    let mut net = with_account(1, 0);
+    net.cut(0, OnTheWire::Lost);
+    let last = net.execute(0, &AddInterest { by: 1 }).group_id;
+    net.elsewhere([fact(opened("b", 0))]);
+    net.settle();
+    assert_eq!(logged(&net, last), [changed("a", 1), changed("b", 1)]);
+    net.converge();
+}
+
+#[test]
 fn ids_and_the_time_are_the_same_in_every_run() {
     let mut net = with_account(1, 0);
     net.cut(0, OnTheWire::Lost);
