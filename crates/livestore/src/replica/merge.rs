@@ -282,13 +282,18 @@ impl Replica {
             if mutant::is_active(Mutant::TailOvertakesRejected) && last < next.tail.last {
                 return replica.move_to_end((first, last), next);
             }
-            replica.undo_from(first, next)?;
+            let leaves_later = mutant::is_active(Mutant::RejectionLeavesLater);
+            let before = if leaves_later { last + 1 } else { i64::MAX };
+            replica.undo_between(first, before, next)?;
             let client_id = &next.meta.client_id;
             let one = pending::groups(&replica.connection, first, client_id, |groups| {
                 !groups.is_empty()
             })?;
             for own in &one {
                 replica.bury(own, reason.clone(), redo.now_ms, next)?;
+            }
+            if leaves_later {
+                return Ok(());
             }
             replica.redo_from(last + 1, &Taken::new(), redo, next)
         })
@@ -307,7 +312,16 @@ impl Replica {
 
     /// Brings the state back to what it was before the pending groups from an ordinal on.
     pub(super) fn undo_from(&self, from: i64, next: &mut Next) -> Result<(), ReplicaError> {
-        let mut before = i64::MAX;
+        self.undo_between(from, i64::MAX, next)
+    }
+
+    /// Undoes the pending groups from an ordinal up to, but not including, another one.
+    fn undo_between(
+        &self,
+        from: i64,
+        mut before: i64,
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
         loop {
             let (steps, rest) = pending::undo_before(&self.connection, (from, before), UNDO_BYTES)?;
             let oldest_first = steps.iter().rev().map(|undo| self.connection.decode_undo(undo));
@@ -402,12 +416,14 @@ impl Replica {
         next: &mut Next,
     ) -> Result<SeqNum, ReplicaError> {
         let is_in_doubt = !own.client_only && redo.in_doubt.has(own.group.id());
-        let is_revisable = self.is_revisable(own);
-        let revision = if is_revisable && redo.revises && !is_in_doubt {
+        let is_known = redo.revises && !is_in_doubt;
+        let revision = if !self.is_revisable(own) {
+            Revision::Keep
+        } else if is_known || mutant::is_active(Mutant::CommandRerunInFlight) {
             self.revise(own)?
         } else {
-            next.meta.revision_due |= is_revisable;
-            Revision::Keep
+            next.meta.revision_due = true;
+            self.revise_later(own)?
         };
         let rewritten;
         let own = match revision {
@@ -434,6 +450,17 @@ impl Replica {
             }
         }
         Ok(own.end(after))
+    }
+
+    /// Decides about a group that the backend may have already: nothing, except with a known bug, see
+    /// [`Mutant::ConflictBeforeOutcome`].
+    fn revise_later(&self, own: &PendingGroup) -> Result<Revision, ReplicaError> {
+        if mutant::is_active(Mutant::ConflictBeforeOutcome)
+            && let conflict @ Revision::GiveUp(_) = self.revise(own)?
+        {
+            return Ok(conflict);
+        }
+        Ok(Revision::Keep)
     }
 
     /// Puts another group in the place of one of the tail.
