@@ -283,8 +283,13 @@ impl Replica {
                 return replica.move_to_end((first, last), next);
             }
             let leaves_later = mutant::is_active(Mutant::RejectionLeavesLater);
-            let before = if leaves_later { last + 1 } else { i64::MAX };
-            replica.undo_between(first, before, next)?;
+            // Those before it may have to be made anew, and those behind it are judged by that.
+            let is_due = next.meta.revision_due && redo.revises;
+            if leaves_later {
+                replica.undo_between(first, last + 1, next)?;
+            } else {
+                replica.undo_from(if is_due { i64::MIN } else { first }, next)?;
+            }
             let client_id = &next.meta.client_id;
             let one = pending::groups(&replica.connection, first, client_id, |groups| {
                 !groups.is_empty()
@@ -295,7 +300,9 @@ impl Replica {
             if leaves_later {
                 return Ok(());
             }
-            replica.redo_from(last + 1, &Taken::new(), redo, next)
+            next.meta.revision_due &= !is_due;
+            let from = if is_due { i64::MIN } else { last + 1 };
+            replica.redo_from(from, &Taken::new(), redo, next)
         })
     }
 
@@ -306,7 +313,9 @@ impl Replica {
                 return Ok(());
             };
             replica.undo_from(first, next)?;
-            replica.redo_from(first, &Taken::new(), redo, next)
+            // If those before it are to be made anew, those behind it are not yet.
+            let revises = redo.revises && !next.meta.revision_due;
+            replica.redo_from(first, &Taken::new(), Redo { revises, ..redo }, next)
         })
     }
 

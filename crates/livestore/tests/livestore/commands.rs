@@ -691,3 +691,77 @@ fn the_schema_says_once_what_becomes_of_an_event_that_it_has() {
         .command_json("Twice", |_, _| Ok(NewEvent::of(changed("a", 1)).unwrap()));
     assert_eq!(twice.build().unwrap_err().to_string(), "the schema has two commands named Twice");
 }
+
+/// Fails in the second release.
+#[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[event(name = "v1.Odd")]
+struct Odd {}
+
+/// A bank whose second release does not know odd things, leaves 30 in an account that is emptied, and
+/// looks before something is withdrawn.
+fn release(number: u64) -> Schema {
+    let schema = tables()
+        .materializer_version(number)
+        .event(move |_: Odd, _| {
+            let fails = || MaterializeError::failed("not in this release");
+            if number == 1 { Ok(()) } else { Err(fails()) }
+        })
+        .command(move |Empty { account }: Empty, cx: &CommandContext<'_>| {
+            let by = if number == 1 { 0 } else { 30 } - balance(cx, &account)?;
+            Ok(Changed { account, by })
+        })
+        .command(move |Withdraw { account, amount }: Withdraw, cx: &CommandContext<'_>| {
+            let balance = balance(cx, &account)?;
+            if number > 1 && balance < amount {
+                return Err(BankError::Overdrawn { account, balance }.into());
+            }
+            Ok(Changed { account, by: -amount })
+        });
+    schema.build().unwrap()
+}
+
+#[test]
+fn a_command_is_judged_by_what_those_before_it_have_become() {
+    let mut net = Net::on_disk(release(1), 1);
+    net.elsewhere([fact(opened("a", 100))]);
+    net.settle();
+    net.cut(0, OnTheWire::Lost);
+    let emptied = net.execute(0, &Empty { account: "a".into() }).group_id;
+    let odd = net.commit(0, Odd {}).group_id;
+    let withdrawn = net.execute(0, &withdraw("a", 20)).group_id;
+    // Nothing but the release changes, so the tail is done again from the odd event on at first.
+    net.use_schema(release(2));
+    net.restart(0, OnTheWire::Lost);
+    net.settle();
+    assert!(matches!(fate(&net, 0, odd), Some(Fate::Rejected { .. })));
+    assert!(matches!(fate(&net, 0, emptied), Some(Fate::Rewritten { .. })));
+    assert!(matches!(fate(&net, 0, withdrawn), Some(Fate::Confirmed { .. })));
+    assert_eq!(balance_of(&mut net, 0, "a"), 10);
+    net.converge();
+}
+
+#[test]
+fn a_command_behind_a_refused_group_is_judged_by_what_those_before_both_have_become() {
+    let mut net = with_account(1, 100);
+    net.cut(0, OnTheWire::Lost);
+    let first = net.execute(0, &withdraw("a", 80)).group_id;
+    let refused = net.commit(0, changed("a", 1)).group_id;
+    let last = net.execute(0, &withdraw("a", 15)).group_id;
+    net.wait_for_retry(0);
+    while net.clients[0].pushes.is_empty() {
+        net.poll(0);
+        net.reach_backend(0);
+        net.reach_client(0);
+    }
+    // A page comes before the answer, and leaves too little for the first.
+    net.elsewhere([fact(changed("a", -50))]);
+    net.backend.refused.insert(refused);
+    net.send_page(0);
+    net.reach_client(0);
+    net.settle();
+    assert!(matches!(fate(&net, 0, first), Some(Fate::Rejected { .. })));
+    assert!(matches!(fate(&net, 0, refused), Some(Fate::Rejected { .. })));
+    assert!(matches!(fate(&net, 0, last), Some(Fate::Confirmed { .. })));
+    assert_eq!(balance_of(&mut net, 0, "a"), 35);
+    net.converge();
+}
