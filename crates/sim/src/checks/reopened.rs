@@ -7,8 +7,8 @@ use livestore::{DeadLetter, DeadLetterReason, Fate, Replica};
 use livestore_core::{GroupId, LogPosition};
 
 use super::client::gone_back;
-use super::stored::{self, Pending, Placed};
 use super::revised::{self, Since};
+use super::stored::{self, Pending, Placed};
 use super::{Violation, readable, violation};
 use crate::model::{Author, ClientModel, Known, Model, Moment, Settled};
 use crate::workload::{ByKind, Fact, Intent};
@@ -260,31 +260,39 @@ fn become_if_fits(
     };
     client.become_as(log, moment, tail);
     revised::follow(at, client, replica, Since { rebased: false, lost_power })?;
-    for letter in &found.letters {
-        let is_it = |own: &&Rc<Known>| own.id == letter.group.id();
-        let Some(own) = new.iter().find(is_it) else {
-            let own = client.committed.iter().find(is_it);
-            own.iter().for_each(|own| revised::follow_old_letter(own, letter, lost_power));
-            continue;
-        };
-        revised::follow_letter(client, own, letter);
-        revised::check_letter(at, own, letter)?;
-        let wrong = match &letter.reason {
-            DeadLetterReason::MaterializeFailed { .. }
-            | DeadLetterReason::RefusedByBackend { .. } => {
-                let is_right = own.is_forbidden() || client.failing_event(own).is_some();
-                (!is_right).then_some("it applies")
-            }
-            reason => revised::wrong_reason(client, own, reason),
-        };
-        if let Some(wrong) = wrong {
-            let message = format_args!("{} was given up, but {wrong}: {}", own.id, letter.reason);
-            return violation("fate", Some(at), message);
+    for letter in found.letters.iter().filter(|_| lost_power) {
+        if let Some(own) = client.committed.iter().find(|own| own.id == letter.group.id()) {
+            revised::follow_old_letter(own, letter);
         }
+    }
+    for own in &new {
+        let letter = found.letters.iter().find(|letter| letter.group.id() == own.id);
+        check_unseen(at, client, own, letter.expect("that is how it was found to be new"))?;
         client.reject(own);
     }
     client.moments.clear();
     Ok(true)
+}
+
+/// A group may have been given up while nobody looked.
+fn check_unseen(
+    at: usize,
+    client: &mut ClientModel,
+    own: &Rc<Known>,
+    letter: &DeadLetter,
+) -> Result<(), Violation> {
+    revised::follow_letter(client, own, letter);
+    revised::check_letter(at, own, letter)?;
+    let wrong = match &letter.reason {
+        DeadLetterReason::MaterializeFailed { .. } | DeadLetterReason::RefusedByBackend { .. } => {
+            let is_right = own.is_forbidden() || client.failing_event(own).is_some();
+            (!is_right).then_some("it applies")
+        }
+        reason => revised::wrong_reason(client, own, reason),
+    };
+    let Some(wrong) = wrong else { return Ok(()) };
+    let message = format_args!("{} was given up, but {wrong}: {}", own.id, letter.reason);
+    violation("fate", Some(at), message)
 }
 
 /// The pending groups of a client, and those that are settled.

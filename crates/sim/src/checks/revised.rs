@@ -182,11 +182,7 @@ fn is_command(intent: Option<&Intent>, command: Option<&StoredCommand>) -> bool 
 }
 
 /// A dead letter holds its group as it was last, and its command.
-pub(super) fn check_letter(
-    at: usize,
-    own: &Known,
-    letter: &DeadLetter,
-) -> Result<(), Violation> {
+pub(super) fn check_letter(at: usize, own: &Known, letter: &DeadLetter) -> Result<(), Violation> {
     if super::client::is_same_events(&own.content(), &letter.group)
         && is_command(own.intent(), letter.command.as_ref())
     {
@@ -207,10 +203,7 @@ pub(super) fn follow_letter(client: &mut ClientModel, own: &Rc<Known>, letter: &
 }
 
 /// A power cut may have led back to a dead letter whose group has lived on since.
-pub(super) fn follow_old_letter(own: &Known, letter: &DeadLetter, lost_power: bool) {
-    if !lost_power {
-        return;
-    }
+pub(super) fn follow_old_letter(own: &Known, letter: &DeadLetter) {
     own.is_fact.set(own.is_fact.get() && letter.command.is_none());
     let events = letter.group.events().iter();
     let facts = events.map(|event| Fact::read(event.name.as_str(), event.args.as_str()));

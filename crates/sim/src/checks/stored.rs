@@ -63,7 +63,9 @@ pub(super) fn contents(replica: &Replica) -> Result<Vec<Contents>, SqliteError> 
     let mut groups: Vec<Contents> = Vec::new();
     replica.connection().system().for_each(sql, [], |row| {
         let id = GroupId::from_slice(row.get_ref(0)?.as_blob()?);
-        if row.get::<_, i64>(1)? == 0 && let Some(id) = id {
+        if row.get::<_, i64>(1)? == 0
+            && let Some(id) = id
+        {
             let origin = row.get::<_, Option<String>>(4)?;
             let origin = origin.and_then(|text| serde_json::from_str(&text).ok());
             groups.push(Contents { id, origin, events: Vec::new() });

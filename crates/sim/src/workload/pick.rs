@@ -1,9 +1,9 @@
 //! Which groups a simulated user commits.
 
 use super::facts::{
-    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, Lent, MemberJoined,
-    Moved, NoteCreated, NoteDeleted, NoteEdited, NoteRenamed, NoteWritten, NotesDropped, Novel, Paid,
-    SeatForced, SeatFreed, SeatTaken, SeatsSwapped, Skewed, TeamLeft,
+    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, Lent,
+    MemberJoined, Moved, NoteCreated, NoteDeleted, NoteEdited, NoteRenamed, NoteWritten,
+    NotesDropped, Novel, Paid, SeatForced, SeatFreed, SeatTaken, SeatsSwapped, Skewed, TeamLeft,
 };
 use super::intents::{Collect, Empty, Intent, Pay};
 use crate::model::app::SKEWED_COUNTER;
@@ -82,7 +82,11 @@ fn fact(rng: &mut Rng, calm: bool) -> Fact {
     if kind < 5 {
         let (from, to) = (open(), open());
         let coins = i64::from(number(24)) + 1;
-        return if kind < 2 { Paid { from, to, coins }.into() } else { Lent { from, to, coins }.into() };
+        return if kind < 2 {
+            Paid { from, to, coins }.into()
+        } else {
+            Lent { from, to, coins }.into()
+        };
     }
     match kind - 5 {
         0..14 => Counted { counter: number(COUNTERS), by: number(9) }.into(),

@@ -72,9 +72,7 @@ impl World {
         // A process that dies once the commit is done may or may not have said so. What was told to
         // have happened has, even if it was the last that the process said.
         let is_told = committed.is_ok() && self.counts.steps.is_multiple_of(2);
-        if (!is_told || is_mixed)
-            && self.has_died(at, Doing::Commit(author, attempt.clone()))
-        {
+        if (!is_told || is_mixed) && self.has_died(at, Doing::Commit(author, attempt.clone())) {
             return Ok(());
         }
         let Attempt { facts, intent, letter } = attempt;
