@@ -203,6 +203,7 @@ pub(crate) fn verify(
         return violation("pending", Some(at), "the tail is not what was committed");
     }
     revised::check_tail(at, client, replica)?;
+    revised::follow(at, client, replica, revised::Since::default())?;
     check_receipts(model, at, client, replica)
 }
 
