@@ -508,15 +508,13 @@ impl Replica {
         positions: (GlobalSeqNum, GlobalSeqNum),
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
-        let mut submitted = None;
-        if own.origin != Origin::default() {
-            // What upstream has counts, and that may be an earlier version than the one here.
-            let before = (GlobalSeqNum(positions.0.0 - 1), u32::MAX);
-            let logged = log::next_group(&self.connection, before, &next.meta.client_id)?;
-            let first = own.origin.submitted.unwrap_or_else(|| own.group.content_hash());
-            let is_other = |logged: log::LoggedGroup| logged.group.content_hash() != first;
-            submitted = logged.is_some_and(is_other).then_some(first);
-        }
+        // What upstream has counts, and that may be another version than the one here: an earlier one,
+        // or that of another history.
+        let before = (GlobalSeqNum(positions.0.0 - 1), u32::MAX);
+        let logged = log::next_group(&self.connection, before, &next.meta.client_id)?;
+        let first = own.origin.submitted.unwrap_or_else(|| own.group.content_hash());
+        let is_other = |logged: log::LoggedGroup| logged.group.content_hash() != first;
+        let submitted = logged.is_some_and(is_other).then_some(first);
         let fate = self.confirmed(own.group.id(), positions, submitted)?;
         self.leave(own, fate, next)
     }

@@ -2,8 +2,8 @@
 
 use livestore::prelude::*;
 use livestore::{
-    CanonicalJson, CommandFailure, DeadLetterReason, ExecuteError, Fate, NewEvent, OnRebase,
-    QueryFailed, RebaseContext, Warning,
+    CanonicalJson, CommandFailure, DeadLetterReason, ExecuteError, Fate, HistoryAnswer, NewEvent,
+    OnRebase, QueryFailed, RebaseContext, Warning,
 };
 use serde::{Deserialize, Serialize};
 
@@ -764,4 +764,43 @@ fn a_command_behind_a_refused_group_is_judged_by_what_those_before_both_have_bec
     assert!(matches!(fate(&net, 0, last), Some(Fate::Confirmed { .. })));
     assert_eq!(balance_of(&mut net, 0, "a"), 35);
     net.converge();
+}
+
+#[test]
+fn a_group_that_histories_hold_with_different_contents_is_told_to_be_rewritten_by_each() {
+    let at_most_what_is_there = |e: Counted, cx: &RebaseContext<'_>| {
+        let all = Account::select().filter(Account::id.eq(&*e.account)).first();
+        let now = cx.query(&all)?.map_or(0, |account| account.balance);
+        Ok(if e.balance <= now { OnRebase::Keep } else { OnRebase::Rewrite(counted(now)) })
+    };
+    let schema = tables()
+        .event(|e: Counted, _| {
+            Account::update().set(Account::balance, e.balance).filter(Account::id.eq(e.account))
+        })
+        .on_rebase(at_most_what_is_there);
+    let mut net = Net::new(schema.build().unwrap(), 0);
+    net.on_history_diverged = HistoryAnswer::RebasePending;
+    net.add_client(false);
+    net.elsewhere([fact(opened("a", 100))]);
+    net.settle();
+    let own = net.commit(0, counted(90)).group_id;
+    net.settle();
+    let follow = |net: &mut Net, backend| {
+        net.cut(0, OnTheWire::Lost);
+        let before = std::mem::replace(&mut net.backend, backend);
+        (before, net.clients[0].fates.clear())
+    };
+    // The backup lacks the group; others get in before it, and it is not what it was.
+    let without = net.backend.made_anew(1);
+    let (as_committed, ()) = follow(&mut net, without);
+    net.elsewhere([fact(changed("a", -50))]);
+    net.settle();
+    assert!(matches!(fate(&net, 0, own), Some(Fate::Rewritten { .. })));
+    let (as_rewritten, ()) = follow(&mut net, as_committed);
+    net.settle();
+    assert!(matches!(fate(&net, 0, own), Some(Fate::Confirmed { .. })));
+    follow(&mut net, as_rewritten);
+    net.settle();
+    assert_eq!(balance_of(&mut net, 0, "a"), 50);
+    assert!(matches!(fate(&net, 0, own), Some(Fate::Rewritten { .. })));
 }
