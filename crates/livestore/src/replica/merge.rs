@@ -509,11 +509,14 @@ impl Replica {
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
         // What upstream has counts, and that may be another version than the one here: an earlier one,
-        // or that of another history.
+        // or that of another history. A group of somebody else under the same id is no version of it.
         let before = (GlobalSeqNum(positions.0.0 - 1), u32::MAX);
         let logged = log::next_group(&self.connection, before, &next.meta.client_id)?;
         let first = own.origin.submitted.unwrap_or_else(|| own.group.content_hash());
-        let is_other = |logged: log::LoggedGroup| logged.group.content_hash() != first;
+        let is_other = |logged: log::LoggedGroup| {
+            logged.group.client_id() == own.group.client_id()
+                && logged.group.content_hash() != first
+        };
         let submitted = logged.is_some_and(is_other).then_some(first);
         let fate = self.confirmed(own.group.id(), positions, submitted)?;
         self.leave(own, fate, next)
