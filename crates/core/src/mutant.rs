@@ -32,11 +32,17 @@ pub enum Mutant {
     BarrierSkipped,
     /// An I/O error is blamed on the event that met it.
     IoErrorQuarantined,
+    /// Commands run again although the backend may have what they made before.
+    CommandRerunInFlight,
+    /// A command that is no longer possible is given up although the backend may have taken it.
+    ConflictBeforeOutcome,
+    /// A refused group leaves the state, and what stands behind it stays as it was.
+    RejectionLeavesLater,
 }
 
 impl Mutant {
     /// All of them, in the order in which they are tried.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::HeadBeforeEvents,
         Self::ConfirmByPosition,
         Self::TailOvertakesRejected,
@@ -49,6 +55,9 @@ impl Mutant {
         Self::DivergenceUnnoticed,
         Self::BarrierSkipped,
         Self::IoErrorQuarantined,
+        Self::CommandRerunInFlight,
+        Self::ConflictBeforeOutcome,
+        Self::RejectionLeavesLater,
     ];
 }
 

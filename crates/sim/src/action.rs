@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::app::Version;
-use crate::workload::Fact;
+use crate::workload::{Fact, Intent};
 
 /// Something that happens, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +109,16 @@ pub enum Action {
         client: usize,
         /// The events of the group.
         facts: Vec<Fact>,
+        /// True if the user wants to know when it is safe from a power cut.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        full: bool,
+    },
+    /// The user of a client executes a command.
+    Execute {
+        /// Where.
+        client: usize,
+        /// The command.
+        intent: Intent,
         /// True if the user wants to know when it is safe from a power cut.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         full: bool,

@@ -136,6 +136,8 @@ pub(crate) struct Plan {
     pub(crate) sizes: Sizes,
     /// The least and the greatest time that a message takes.
     pub(crate) latency_ms: (u64, u64),
+    /// How many of a thousand commits are commands.
+    pub(crate) commands: u64,
     /// The mean time between two commits of a client.
     pub(crate) commit_gap_ms: u64,
     /// How many groups a client has pending before its user waits.
@@ -182,6 +184,7 @@ impl Plan {
                 index_events: *rng.pick(&[1, 2, 5, 256]),
             },
             latency_ms,
+            commands: *rng.pick(&[0, 200, 200, 600]),
             commit_gap_ms,
             max_pending: *rng.pick(&[2, 4, 4, 8, 30]),
             sync_ms: *rng.pick(&[0, 2, 20]),

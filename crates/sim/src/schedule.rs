@@ -276,6 +276,10 @@ impl Schedule {
                     15..16 => Action::Verify { client },
                     16..18 => Action::RebasePending { client },
                     _ if is_patient => return None,
+                    _ if self.rng.chance(self.plan.commands) => {
+                        let intent = workload::intent(&mut self.rng);
+                        Action::Execute { client, intent, full: self.rng.chance(50) }
+                    }
                     _ => {
                         let facts = workload::group(&mut self.rng, self.plan.skewed);
                         Action::Commit { client, facts, full: self.rng.chance(50) }

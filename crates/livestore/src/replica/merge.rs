@@ -282,7 +282,14 @@ impl Replica {
             if mutant::is_active(Mutant::TailOvertakesRejected) && last < next.tail.last {
                 return replica.move_to_end((first, last), next);
             }
-            replica.undo_from(first, next)?;
+            let leaves_later = mutant::is_active(Mutant::RejectionLeavesLater);
+            // Those before it may have to be made anew, and those behind it are judged by that.
+            let is_due = next.meta.revision_due && redo.revises;
+            if leaves_later {
+                replica.undo_between(first, last + 1, next)?;
+            } else {
+                replica.undo_from(if is_due { i64::MIN } else { first }, next)?;
+            }
             let client_id = &next.meta.client_id;
             let one = pending::groups(&replica.connection, first, client_id, |groups| {
                 !groups.is_empty()
@@ -290,7 +297,12 @@ impl Replica {
             for own in &one {
                 replica.bury(own, reason.clone(), redo.now_ms, next)?;
             }
-            replica.redo_from(last + 1, &Taken::new(), redo, next)
+            if leaves_later {
+                return Ok(());
+            }
+            next.meta.revision_due &= !is_due;
+            let from = if is_due { i64::MIN } else { last + 1 };
+            replica.redo_from(from, &Taken::new(), redo, next)
         })
     }
 
@@ -301,13 +313,24 @@ impl Replica {
                 return Ok(());
             };
             replica.undo_from(first, next)?;
-            replica.redo_from(first, &Taken::new(), redo, next)
+            // If those before it are to be made anew, those behind it are not yet.
+            let revises = redo.revises && !next.meta.revision_due;
+            replica.redo_from(first, &Taken::new(), Redo { revises, ..redo }, next)
         })
     }
 
     /// Brings the state back to what it was before the pending groups from an ordinal on.
     pub(super) fn undo_from(&self, from: i64, next: &mut Next) -> Result<(), ReplicaError> {
-        let mut before = i64::MAX;
+        self.undo_between(from, i64::MAX, next)
+    }
+
+    /// Undoes the pending groups from an ordinal up to, but not including, another one.
+    fn undo_between(
+        &self,
+        from: i64,
+        mut before: i64,
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
         loop {
             let (steps, rest) = pending::undo_before(&self.connection, (from, before), UNDO_BYTES)?;
             let oldest_first = steps.iter().rev().map(|undo| self.connection.decode_undo(undo));
@@ -332,7 +355,8 @@ impl Replica {
         loop {
             let chunk = self.pending_chunk(from, next)?;
             let Some(last) = chunk.last() else { return Ok(()) };
-            from = last.last() + 1;
+            // It may have become longer by the time that the next ones are read.
+            from = last.last_ever() + 1;
             after = self.redo_chunk(&chunk, after, taken, redo, next)?;
         }
     }
@@ -401,12 +425,14 @@ impl Replica {
         next: &mut Next,
     ) -> Result<SeqNum, ReplicaError> {
         let is_in_doubt = !own.client_only && redo.in_doubt.has(own.group.id());
-        let is_revisable = self.is_revisable(own);
-        let revision = if is_revisable && redo.revises && !is_in_doubt {
+        let is_known = redo.revises && !is_in_doubt;
+        let revision = if !self.is_revisable(own) {
+            Revision::Keep
+        } else if is_known || mutant::is_active(Mutant::CommandRerunInFlight) {
             self.revise(own)?
         } else {
-            next.meta.revision_due |= is_revisable;
-            Revision::Keep
+            next.meta.revision_due = true;
+            self.revise_later(own)?
         };
         let rewritten;
         let own = match revision {
@@ -433,6 +459,17 @@ impl Replica {
             }
         }
         Ok(own.end(after))
+    }
+
+    /// Decides about a group that the backend may have already: nothing, except with a known bug, see
+    /// [`Mutant::ConflictBeforeOutcome`].
+    fn revise_later(&self, own: &PendingGroup) -> Result<Revision, ReplicaError> {
+        if mutant::is_active(Mutant::ConflictBeforeOutcome)
+            && let conflict @ Revision::GiveUp(_) = self.revise(own)?
+        {
+            return Ok(conflict);
+        }
+        Ok(Revision::Keep)
     }
 
     /// Puts another group in the place of one of the tail.
@@ -471,15 +508,16 @@ impl Replica {
         positions: (GlobalSeqNum, GlobalSeqNum),
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
-        let mut submitted = None;
-        if own.origin != Origin::default() {
-            // What upstream has counts, and that may be an earlier version than the one here.
-            let before = (GlobalSeqNum(positions.0.0 - 1), u32::MAX);
-            let logged = log::next_group(&self.connection, before, &next.meta.client_id)?;
-            let first = own.origin.submitted.unwrap_or_else(|| own.group.content_hash());
-            let is_other = |logged: log::LoggedGroup| logged.group.content_hash() != first;
-            submitted = logged.is_some_and(is_other).then_some(first);
-        }
+        // What upstream has counts, and that may be another version than the one here: an earlier one,
+        // or that of another history. A group of somebody else under the same id is no version of it.
+        let before = (GlobalSeqNum(positions.0.0 - 1), u32::MAX);
+        let logged = log::next_group(&self.connection, before, &next.meta.client_id)?;
+        let first = own.origin.submitted.unwrap_or_else(|| own.group.content_hash());
+        let is_other = |logged: log::LoggedGroup| {
+            logged.group.client_id() == own.group.client_id()
+                && logged.group.content_hash() != first
+        };
+        let submitted = logged.is_some_and(is_other).then_some(first);
         let fate = self.confirmed(own.group.id(), positions, submitted)?;
         self.leave(own, fate, next)
     }

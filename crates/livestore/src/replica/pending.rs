@@ -71,6 +71,14 @@ impl PendingGroup {
         self.first + self.group.event_count() as i64 - 1
     }
 
+    /// Returns the last ordinal that it may ever have.
+    pub(super) fn last_ever(&self) -> i64 {
+        match self.origin.command {
+            Some(_) => last_of_command(self.first),
+            None => self.last(),
+        }
+    }
+
     pub(crate) fn ordinals(&self) -> (i64, i64) {
         (self.first, self.last())
     }

@@ -2,8 +2,8 @@
 
 use livestore::prelude::*;
 use livestore::{
-    CanonicalJson, CommandFailure, DeadLetterReason, ExecuteError, Fate, NewEvent, OnRebase,
-    QueryFailed, RebaseContext, Warning,
+    CanonicalJson, CommandFailure, DeadLetterReason, ExecuteError, Fate, HistoryAnswer, NewEvent,
+    OnRebase, QueryFailed, RebaseContext, Warning,
 };
 use serde::{Deserialize, Serialize};
 
@@ -397,6 +397,17 @@ fn a_command_may_make_more_events_or_fewer_than_before() {
 }
 
 #[test]
+fn the_last_command_of_the_tail_may_make_more_events_than_before() {
+    let mut net = with_account(1, 0);
+    net.cut(0, OnTheWire::Lost);
+    let last = net.execute(0, &AddInterest { by: 1 }).group_id;
+    net.elsewhere([fact(opened("b", 0))]);
+    net.settle();
+    assert_eq!(logged(&net, last), [changed("a", 1), changed("b", 1)]);
+    net.converge();
+}
+
+#[test]
 fn ids_and_the_time_are_the_same_in_every_run() {
     let mut net = with_account(1, 0);
     net.cut(0, OnTheWire::Lost);
@@ -723,4 +734,117 @@ fn the_recovery_of_a_file_keeps_commands_and_what_was_submitted() {
     let gap = "SELECT CAST(max(ordinal) - min(ordinal) AS TEXT) FROM __livestore_pending";
     let distance: i64 = read(&to, gap)[0].parse().unwrap();
     assert!(distance >= 10_000, "{distance}");
+}
+
+/// Fails in the second release.
+#[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[event(name = "v1.Odd")]
+struct Odd {}
+
+/// A bank whose second release does not know odd things, leaves 30 in an account that is emptied, and
+/// looks before something is withdrawn.
+fn release(number: u64) -> Schema {
+    let schema = tables()
+        .materializer_version(number)
+        .event(move |_: Odd, _| {
+            let fails = || MaterializeError::failed("not in this release");
+            if number == 1 { Ok(()) } else { Err(fails()) }
+        })
+        .command(move |Empty { account }: Empty, cx: &CommandContext<'_>| {
+            let by = if number == 1 { 0 } else { 30 } - balance(cx, &account)?;
+            Ok(Changed { account, by })
+        })
+        .command(move |Withdraw { account, amount }: Withdraw, cx: &CommandContext<'_>| {
+            let balance = balance(cx, &account)?;
+            if number > 1 && balance < amount {
+                return Err(BankError::Overdrawn { account, balance }.into());
+            }
+            Ok(Changed { account, by: -amount })
+        });
+    schema.build().unwrap()
+}
+
+#[test]
+fn a_command_is_judged_by_what_those_before_it_have_become() {
+    let mut net = Net::on_disk(release(1), 1);
+    net.elsewhere([fact(opened("a", 100))]);
+    net.settle();
+    net.cut(0, OnTheWire::Lost);
+    let emptied = net.execute(0, &Empty { account: "a".into() }).group_id;
+    let odd = net.commit(0, Odd {}).group_id;
+    let withdrawn = net.execute(0, &withdraw("a", 20)).group_id;
+    // Nothing but the release changes, so the tail is done again from the odd event on at first.
+    net.use_schema(release(2));
+    net.restart(0, OnTheWire::Lost);
+    net.settle();
+    assert!(matches!(fate(&net, 0, odd), Some(Fate::Rejected { .. })));
+    assert!(matches!(fate(&net, 0, emptied), Some(Fate::Rewritten { .. })));
+    assert!(matches!(fate(&net, 0, withdrawn), Some(Fate::Confirmed { .. })));
+    assert_eq!(balance_of(&mut net, 0, "a"), 10);
+    net.converge();
+}
+
+#[test]
+fn a_command_behind_a_refused_group_is_judged_by_what_those_before_both_have_become() {
+    let mut net = with_account(1, 100);
+    net.cut(0, OnTheWire::Lost);
+    let first = net.execute(0, &withdraw("a", 80)).group_id;
+    let refused = net.commit(0, changed("a", 1)).group_id;
+    let last = net.execute(0, &withdraw("a", 15)).group_id;
+    net.wait_for_retry(0);
+    while net.clients[0].pushes.is_empty() {
+        net.poll(0);
+        net.reach_backend(0);
+        net.reach_client(0);
+    }
+    // A page comes before the answer, and leaves too little for the first.
+    net.elsewhere([fact(changed("a", -50))]);
+    net.backend.refused.insert(refused);
+    net.send_page(0);
+    net.reach_client(0);
+    net.settle();
+    assert!(matches!(fate(&net, 0, first), Some(Fate::Rejected { .. })));
+    assert!(matches!(fate(&net, 0, refused), Some(Fate::Rejected { .. })));
+    assert!(matches!(fate(&net, 0, last), Some(Fate::Confirmed { .. })));
+    assert_eq!(balance_of(&mut net, 0, "a"), 35);
+    net.converge();
+}
+
+#[test]
+fn a_group_that_histories_hold_with_different_contents_is_told_to_be_rewritten_by_each() {
+    let at_most_what_is_there = |e: Counted, cx: &RebaseContext<'_>| {
+        let all = Account::select().filter(Account::id.eq(&*e.account)).first();
+        let now = cx.query(&all)?.map_or(0, |account| account.balance);
+        Ok(if e.balance <= now { OnRebase::Keep } else { OnRebase::Rewrite(counted(now)) })
+    };
+    let schema = tables()
+        .event(|e: Counted, _| {
+            Account::update().set(Account::balance, e.balance).filter(Account::id.eq(e.account))
+        })
+        .on_rebase(at_most_what_is_there);
+    let mut net = Net::new(schema.build().unwrap(), 0);
+    net.on_history_diverged = HistoryAnswer::RebasePending;
+    net.add_client(false);
+    net.elsewhere([fact(opened("a", 100))]);
+    net.settle();
+    let own = net.commit(0, counted(90)).group_id;
+    net.settle();
+    let follow = |net: &mut Net, backend| {
+        net.cut(0, OnTheWire::Lost);
+        let before = std::mem::replace(&mut net.backend, backend);
+        (before, net.clients[0].fates.clear())
+    };
+    // The backup lacks the group; others get in before it, and it is not what it was.
+    let without = net.backend.made_anew(1);
+    let (as_committed, ()) = follow(&mut net, without);
+    net.elsewhere([fact(changed("a", -50))]);
+    net.settle();
+    assert!(matches!(fate(&net, 0, own), Some(Fate::Rewritten { .. })));
+    let (as_rewritten, ()) = follow(&mut net, as_committed);
+    net.settle();
+    assert!(matches!(fate(&net, 0, own), Some(Fate::Confirmed { .. })));
+    follow(&mut net, as_rewritten);
+    net.settle();
+    assert_eq!(balance_of(&mut net, 0, "a"), 50);
+    assert!(matches!(fate(&net, 0, own), Some(Fate::Rewritten { .. })));
 }

@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
-use livestore::{DeadLetterReason, Fate, Replica};
+use livestore::{DeadLetter, DeadLetterReason, Fate, Replica};
 use livestore_core::protocol::{Push, RejectReason};
 use livestore_core::{Group, GroupId, LogPosition};
 
+use super::revised::{self, Revised, Since};
 use super::stored::{self, Pending};
 use super::{Violation, readable, violation};
-use crate::model::{ClientModel, History, Known, Model, Moment, Settled};
+use crate::model::{ClientModel, Content, History, Known, Model, Moment, Settled};
 
 /// How many pending groups are compared by id at each step; the others only by number.
 const COMPARED: usize = 64;
@@ -32,6 +33,14 @@ pub(crate) struct Observed {
     pub(crate) gathers: bool,
     /// It went back to follow another history.
     pub(crate) went_back: bool,
+    /// What became of pending groups that stayed.
+    pub(crate) revised: Revised,
+    /// Commands that became dead letters since they were no longer possible.
+    pub(crate) commands_failed: usize,
+    /// Groups of which an event was dropped.
+    pub(crate) dropped: usize,
+    /// Groups that were confirmed as something else than was committed.
+    pub(crate) confirmed_rewritten: usize,
 }
 
 /// Takes note of where a client is now, and checks that it may be there.
@@ -40,6 +49,7 @@ pub(crate) fn observe(
     at: usize,
     client: &mut ClientModel,
     replica: &mut Replica,
+    rebased: bool,
 ) -> Result<Observed, Violation> {
     let mut observed = Observed::default();
     let fates = replica.poll_fates();
@@ -61,7 +71,14 @@ pub(crate) fn observe(
         return violation("client-only", Some(at), "a client-only group is at no place of the log");
     };
     observed.quarantined = client.quarantined.saturating_sub(quarantined);
-    check_fates(model, at, client, &fates, confirmed, &mut observed)?;
+    if rebased || observed.went_back || !given_up.is_empty() {
+        let is_whole = rebased && (observed.moved || observed.went_back);
+        let since = Since { rebased: is_whole, lost_power: false };
+        observed.revised = revised::follow(at, client, replica, since)?;
+    }
+    let letters =
+        if given_up.is_empty() { Vec::new() } else { readable(at, replica.dead_letters())? };
+    check_fates(model, at, client, (&fates, &letters), confirmed, &mut observed)?;
     check_places(at, client)?;
     check_status(at, client, replica)?;
     check_pending(at, client, replica)?;
@@ -92,14 +109,14 @@ fn check_fates(
     model: &Model,
     at: usize,
     client: &mut ClientModel,
-    fates: &[(GroupId, Fate)],
+    (fates, letters): (&[(GroupId, Fate)], &[DeadLetter]),
     mut confirmed: Vec<Rc<Known>>,
     observed: &mut Observed,
 ) -> Result<(), Violation> {
     let log = &model.histories[client.history];
     for (id, fate) in fates {
         match fate {
-            Fate::Confirmed { first, last } => {
+            Fate::Confirmed { first, last } | Fate::Rewritten { first, last } => {
                 let Some(index) = confirmed.iter().position(|own| own.id == *id) else {
                     let message = format_args!("{id} was told to be confirmed, and was not");
                     return violation("fate", Some(at), message);
@@ -111,15 +128,32 @@ fn check_fates(
                     let message = format_args!("{id} was told to be at {first}..{last}");
                     return violation("fate", Some(at), message);
                 }
+                let is_rewritten = entry.known.is_rewritten(&entry.content);
+                if is_rewritten != matches!(fate, Fate::Rewritten { .. }) {
+                    let message = format_args!("{id}: {fate:?}, and is {:?}", entry.content.facts);
+                    return violation("fate", Some(at), message);
+                }
+                observed.confirmed_rewritten += usize::from(is_rewritten);
             }
             Fate::Rejected { reason } => {
                 let Some(own) = client.pending.iter().find(|own| own.id == *id).cloned() else {
                     let message = format_args!("{id} was rejected, and is not pending");
                     return violation("fate", Some(at), message);
                 };
+                let Some(letter) = letters.iter().find(|letter| letter.group.id() == *id) else {
+                    let message = format_args!("{id} was rejected, and is not kept");
+                    return violation("dead-letters", Some(at), message);
+                };
+                revised::follow_letter(client, &own, letter);
+                revised::check_letter(at, &own, letter)?;
                 check_rejection(model, at, client, &own, reason)?;
                 client.reject(&own);
                 observed.rejected += 1;
+                match reason {
+                    DeadLetterReason::CommandFailed { .. } => observed.commands_failed += 1,
+                    DeadLetterReason::DroppedOnRebase { .. } => observed.dropped += 1,
+                    _ => {}
+                }
                 observed.client_only_rejected += usize::from(own.client_only);
             }
             other => return violation("fate", Some(at), format_args!("{id}: {other:?}")),
@@ -256,7 +290,11 @@ fn check_rejection(
             {
                 return Ok(());
             }
-            _ => "the backend does not refuse it",
+            DeadLetterReason::RefusedByBackend { .. } => "the backend does not refuse it",
+            _ => match revised::wrong_reason(client, own, reason) {
+                Some(wrong) => wrong,
+                None => return Ok(()),
+            },
         }
     };
     violation("fate", Some(at), format_args!("{} was rejected, but {wrong}: {reason}", own.id))
@@ -320,7 +358,7 @@ pub(crate) fn push(at: usize, client: &ClientModel, push: &Push) -> Result<(), V
             let message = format_args!("{} leaves with another content: {group:?}", own.id);
             return violation("identity", Some(at), message);
         }
-        if own.index.get() >= client.synced_groups() {
+        if own.index.get() >= client.synced_groups() || client.is_unsafe(own) {
             let message = format_args!("{} leaves before its barrier is done", own.id);
             return violation("durable-before-push", Some(at), message);
         }
@@ -328,22 +366,22 @@ pub(crate) fn push(at: usize, client: &ClientModel, push: &Push) -> Result<(), V
     Ok(())
 }
 
-/// Tells whether a group is what was committed.
+/// Tells whether a group is what its author has.
 fn is_same(own: &Known, group: &Group) -> bool {
-    let content = group.content_hash();
-    if let Some(known) = own.content.get() {
-        return known == content;
+    let (hash, content) = (group.content_hash(), own.content());
+    if let Some(known) = content.hash.get() {
+        return known == hash;
     }
-    own.content.set(Some(content));
+    content.hash.set(Some(hash));
     let ids = group.events().iter().map(|event| event.id).collect();
-    own.event_ids.set(ids).is_ok()
+    content.event_ids.set(ids).is_ok()
         && group.client_id().as_str() == own.author.client_name()
         && group.session_id().as_str() == own.author.session_name()
-        && is_same_events(own, group)
+        && is_same_events(&content, group)
 }
 
-/// Tells whether the events of a group are those that were committed.
-pub(super) fn is_same_events(own: &Known, group: &Group) -> bool {
+/// Tells whether a group has these events.
+pub(super) fn is_same_events(content: &Content, group: &Group) -> bool {
     let events = group.events().iter().map(|event| (event.name.as_str(), event.args.as_str()));
-    events.eq(own.events.iter().map(|(name, args)| (*name, args.as_str())))
+    events.eq(content.events.iter().map(|(name, args)| (*name, args.as_str())))
 }

@@ -5,11 +5,13 @@ use livestore::{Fate, Replica, Select, SqliteError, Table};
 use livestore_core::GroupId;
 use livestore_sqlite::rusqlite::{self, Row};
 
-use super::client::{is_same_events, is_tail};
+use super::client::is_tail;
 use super::stored;
-use super::{Violation, readable, violation};
+use super::{Violation, readable, revised, violation};
 use crate::model::app::FIRST_BALANCE;
+use crate::model::bank::FIRST_COINS;
 use crate::model::{ClientModel, Entry, Model};
+use crate::workload::Purse;
 use crate::workload::schema::{
     Account, Counter, Draft, Lamp, Member, Note, Seat, note_key, person,
 };
@@ -25,6 +27,7 @@ struct Tables {
     seats: Vec<Seat>,
     counters: Vec<Counter>,
     accounts: Vec<Account>,
+    purses: Vec<Purse>,
     notes: Vec<Note>,
     members: Vec<Member>,
     drafts: Vec<Draft>,
@@ -38,6 +41,7 @@ impl Tables {
             seats: rows(replica, &Seat::select().order_by(Seat::seat))?,
             counters: rows(replica, &Counter::select().order_by(Counter::counter))?,
             accounts: rows(replica, &Account::select().order_by(Account::account))?,
+            purses: rows(replica, &Purse::select().order_by(Purse::purse))?,
             notes: rows(replica, &Note::select().order_by(Note::note))?,
             members: rows(replica, &by_member)?,
             drafts: rows(replica, &Draft::select().order_by(Draft::draft))?,
@@ -63,6 +67,12 @@ impl Tables {
                 .collect(),
             accounts: accounts
                 .map(|(account, balance)| Account { account: (*account).into(), balance: *balance })
+                .collect(),
+            purses: app
+                .bank
+                .purses
+                .iter()
+                .map(|(purse, coins)| Purse { purse: (*purse).into(), coins: *coins })
                 .collect(),
             notes: app
                 .notes
@@ -107,6 +117,10 @@ pub(crate) fn state(
     if sum != 0 {
         return violation("sum", Some(at), format_args!("{sum} too much in the accounts"));
     }
+    let sum: i64 = found.purses.iter().map(|purse| purse.coins - FIRST_COINS).sum();
+    if sum != 0 {
+        return violation("sum", Some(at), format_args!("{sum} coins too much in the purses"));
+    }
     let expected = Tables::expected(client);
     if found == expected {
         let (told, left_out) = (replica.status().groups_in_doubt, client.left_out());
@@ -142,7 +156,7 @@ pub(crate) fn log(
             wrong = Some(row.get(0)?);
             return Ok(false);
         }
-        current = Some((entry, index + 1)).filter(|(_, next)| *next < entry.known.facts.len());
+        current = Some((entry, index + 1)).filter(|(_, next)| *next < entry.content.facts.len());
         Ok(true)
     });
     readable(at, walked)?;
@@ -159,11 +173,11 @@ pub(crate) fn log(
 
 /// Tells whether a row of the log is the event with this index of a group.
 fn is_row(row: &Row<'_>, entry: &Entry, index: usize) -> rusqlite::Result<bool> {
-    let known = &entry.known;
-    let (name, args) = &known.events[index];
-    let is_last = index + 1 == known.events.len();
+    let (known, content) = (&entry.known, &entry.content);
+    let (name, args) = &content.events[index];
+    let is_last = index + 1 == content.events.len();
     let hash = row.get_ref(7)?.as_blob_or_null()?;
-    let event_id = known.event_ids.get().map(|ids| &ids[index].as_bytes()[..]);
+    let event_id = content.event_ids.get().map(|ids| &ids[index].as_bytes()[..]);
     Ok(row.get::<_, u64>(0)? == entry.first() + index as u64
         && row.get_ref(1)?.as_blob()? == known.id.as_bytes()
         && Some(row.get_ref(2)?.as_blob()?) == event_id
@@ -188,6 +202,8 @@ pub(crate) fn verify(
     if !is_tail(client, &pending, stored::ALL) {
         return violation("pending", Some(at), "the tail is not what was committed");
     }
+    revised::check_tail(at, client, replica)?;
+    revised::follow(at, client, replica, revised::Since::default())?;
     check_receipts(model, at, client, replica)
 }
 
@@ -208,11 +224,7 @@ fn check_exceptions(
         return violation("dead-letters", Some(at), message);
     }
     for letter in &letters {
-        let known = &model.known[&letter.group.id()];
-        if !is_same_events(known, &letter.group) {
-            let id = known.id;
-            return violation("dead-letters", Some(at), format_args!("{id} has another content"));
-        }
+        revised::check_letter(at, &model.known[&letter.group.id()], letter)?;
     }
     let sql = "SELECT seq, client FROM __livestore_quarantine ORDER BY seq, client";
     let place = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, u32>(1)?));
@@ -243,9 +255,13 @@ fn check_receipts(
         let is_right = match &told {
             GroupState::Pending => client.pending.iter().any(|pending| pending.id == own.id),
             GroupState::Settled => client.settled.iter().any(|settled| settled.known.id == own.id),
-            GroupState::Ended(Fate::Confirmed { first, last }) => {
-                in_log.is_some_and(|entry| (entry.first(), entry.end.seq.0) == (first.0, last.0))
-            }
+            GroupState::Ended(
+                fate @ (Fate::Confirmed { first, last } | Fate::Rewritten { first, last }),
+            ) => in_log.is_some_and(|entry| {
+                let is_rewritten = matches!(fate, Fate::Rewritten { .. });
+                (entry.first(), entry.end.seq.0) == (first.0, last.0)
+                    && own.is_rewritten(&entry.content) == is_rewritten
+            }),
             GroupState::Ended(_) => dead.contains(&own.id),
             GroupState::Unknown => client.has_given_up(own.id) && !dead.contains(&own.id),
         };

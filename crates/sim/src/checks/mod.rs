@@ -6,6 +6,7 @@
 mod client;
 mod full;
 mod reopened;
+mod revised;
 mod server;
 mod stored;
 
@@ -15,7 +16,7 @@ use livestore::SqliteError;
 
 pub(crate) use client::{Observed, observe, push};
 pub(crate) use full::{accounted, newest_group, state, verify};
-pub(crate) use reopened::{Came, Doing, reopened};
+pub(crate) use reopened::{Attempt, Came, Doing, reopened};
 pub(crate) use server::{appended, goodbye, outcome, page, refused, welcome};
 
 /// Something that must not be, and is.

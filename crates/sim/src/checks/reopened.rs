@@ -3,26 +3,38 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use livestore::{Fate, Replica};
+use livestore::{DeadLetter, DeadLetterReason, Fate, Replica};
 use livestore_core::{GroupId, LogPosition};
 
 use super::client::gone_back;
+use super::revised::{self, Since};
 use super::stored::{self, Pending, Placed};
 use super::{Violation, readable, violation};
 use crate::model::{Author, ClientModel, Known, Model, Moment, Settled};
-use crate::workload::{ByKind, Fact};
+use crate::workload::{ByKind, Fact, Intent};
 
 /// What a client was doing when its process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Doing {
     /// Nothing that writes.
     Nothing,
-    /// It was committing these events; if there is an id, of a dead letter that goes with it.
-    Commit(Author, Vec<Fact>, Option<GroupId>),
+    /// It was committing something.
+    Commit(Author, Attempt),
     /// It was forgetting a dead letter.
     Forget(GroupId),
     /// It was following the backend, or opening its store.
     Following,
+}
+
+/// Something that a client commits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// The events.
+    pub(crate) facts: Vec<Fact>,
+    /// The command that makes them.
+    pub(crate) intent: Option<Intent>,
+    /// The dead letter that goes with it.
+    pub(crate) letter: Option<GroupId>,
 }
 
 /// How a client came back.
@@ -43,13 +55,16 @@ struct Found {
     archived: u64,
     pending: Vec<Pending>,
     placed: Vec<Placed>,
+    letters: Vec<DeadLetter>,
     dead: HashSet<GroupId>,
 }
 
 impl Found {
     fn read(replica: &Replica) -> Result<Self, livestore::SqliteError> {
-        let dead = replica.dead_letters()?.iter().map(|letter| letter.group.id()).collect();
+        let letters = replica.dead_letters()?;
+        let dead = letters.iter().map(|letter| letter.group.id()).collect();
         Ok(Self {
+            letters,
             head: replica.state_head()?,
             pulled: replica.head(),
             archived: replica.status().archived,
@@ -82,10 +97,15 @@ pub(crate) fn reopened(
     let log = &model.histories[client.history];
     for (id, fate) in fates {
         let is_true = match &fate {
-            Fate::Confirmed { first, last } => log.find(id).is_some_and(|index| {
-                let entry = &log.entries()[index];
-                (entry.first(), entry.end.seq) == (first.0, *last) && *last <= client.head.seq
-            }),
+            Fate::Confirmed { first, last } | Fate::Rewritten { first, last } => {
+                log.find(id).is_some_and(|index| {
+                    let entry = &log.entries()[index];
+                    let is_rewritten = matches!(fate, Fate::Rewritten { .. });
+                    (entry.first(), entry.end.seq) == (first.0, *last)
+                        && *last <= client.head.seq
+                        && entry.known.is_rewritten(&entry.content) == is_rewritten
+                })
+            }
             _ => client.has_given_up(id),
         };
         if !is_true {
@@ -117,7 +137,7 @@ fn recognize(
             // What was pulled is shown when the store opens.
             for head in [moment.head, moment.pulled] {
                 let moment = Moment { head, ..moment };
-                if become_if_fits(model, at, client, &found, moment)? {
+                if become_if_fits(model, at, client, replica, &found, moment, lost_power)? {
                     came.lost_groups = last.committed - moment.committed;
                     came.lost_head = last.pulled != moment.pulled;
                     keep_moments(client, &moments[..=index], lost_power);
@@ -128,7 +148,7 @@ fn recognize(
     }
     if *doing == Doing::Following {
         for moment in further(model, client, &found, last) {
-            if become_if_fits(model, at, client, &found, moment)? {
+            if become_if_fits(model, at, client, replica, &found, moment, lost_power)? {
                 came.finished = true;
                 keep_moments(client, &moments, lost_power);
                 return Ok(came);
@@ -167,8 +187,8 @@ fn finish(
     found: &Found,
     doing: &Doing,
 ) -> Result<bool, Violation> {
-    let (author, facts, letter) = match doing {
-        Doing::Commit(author, facts, letter) => (author, facts, letter),
+    let (author, Attempt { facts, intent, letter }) = match doing {
+        Doing::Commit(author, attempt) => (author, attempt),
         Doing::Forget(letter) => {
             let has_happened = !found.dead.contains(letter);
             if has_happened {
@@ -191,9 +211,10 @@ fn finish(
     }
     for (id, facts) in new.into_iter().zip(expected) {
         let content = readable(at, stored::content(replica, id))?;
-        let known = model.learn(id, *author, facts);
+        let known = model.learn(id, *author, facts, intent.clone());
         let events = content.iter().map(|(name, args)| (name.as_str(), args));
-        if !events.eq(known.events.iter().map(|(name, args)| (*name, args))) {
+        let first = known.content();
+        if !events.eq(first.events.iter().map(|(name, args)| (*name, args))) {
             return violation("atomicity", Some(at), "half of a group survived");
         }
         client.commit(known);
@@ -210,8 +231,10 @@ fn become_if_fits(
     model: &Model,
     at: usize,
     client: &mut ClientModel,
+    replica: &Replica,
     found: &Found,
     moment: Moment,
+    lost_power: bool,
 ) -> Result<bool, Violation> {
     let log = &model.histories[moment.history];
     let is_there = (found.head, found.pulled) == (moment.head, moment.pulled)
@@ -236,15 +259,40 @@ fn become_if_fits(
         return Ok(false);
     };
     client.become_as(log, moment, tail);
-    for own in new {
-        if client.failing_event(&own).is_none() && !own.is_forbidden() {
-            let message = format_args!("{} was given up, and applies", own.id);
-            return violation("fate", Some(at), message);
+    revised::follow(at, client, replica, Since { rebased: false, lost_power })?;
+    for letter in found.letters.iter().filter(|_| lost_power) {
+        if let Some(own) = client.committed.iter().find(|own| own.id == letter.group.id()) {
+            revised::follow_old_letter(own, letter);
         }
-        client.reject(&own);
+    }
+    for own in &new {
+        let letter = found.letters.iter().find(|letter| letter.group.id() == own.id);
+        check_unseen(at, client, own, letter.expect("that is how it was found to be new"))?;
+        client.reject(own);
     }
     client.moments.clear();
     Ok(true)
+}
+
+/// A group may have been given up while nobody looked.
+fn check_unseen(
+    at: usize,
+    client: &mut ClientModel,
+    own: &Rc<Known>,
+    letter: &DeadLetter,
+) -> Result<(), Violation> {
+    revised::follow_letter(client, own, letter);
+    revised::check_letter(at, own, letter)?;
+    let wrong = match &letter.reason {
+        DeadLetterReason::MaterializeFailed { .. } | DeadLetterReason::RefusedByBackend { .. } => {
+            let is_right = own.is_forbidden() || client.failing_event(own).is_some();
+            (!is_right).then_some("it applies")
+        }
+        reason => revised::wrong_reason(client, own, reason),
+    };
+    let Some(wrong) = wrong else { return Ok(()) };
+    let message = format_args!("{} was given up, but {wrong}: {}", own.id, letter.reason);
+    violation("fate", Some(at), message)
 }
 
 /// The pending groups of a client, and those that are settled.

@@ -24,8 +24,10 @@ pub(crate) fn appended(
         let Some(known) = model.known.get(&id).cloned() else {
             return violation("identity", None, format_args!("nobody ever committed {id}"));
         };
-        if known.content.get() != Some(group.content_hash()) {
-            return violation("identity", None, format_args!("{id} has another content"));
+        let content = known.content();
+        if content.hash.get() != Some(group.content_hash()) {
+            let message = format_args!("{id} is {group:?}, and {:?} for its author", content.facts);
+            return violation("identity", None, message);
         }
         if model.current().find(id).is_some() {
             return violation("no-duplicate", None, format_args!("{id} is in the log twice"));
@@ -45,7 +47,17 @@ pub(crate) fn appended(
             let message = format_args!("the log takes {id}, which its author has lost");
             return violation("durable-before-push", None, message);
         }
+        if let Some(intent) = known.intent()
+            && model.current().bank().make(intent).as_ref() != Some(&content.facts)
+        {
+            let message = format_args!("{intent:?} is taken as {:?}", content.facts);
+            return violation("guard", None, message);
+        }
         end = model.current_mut().append(known, group);
+        if let Some(purse) = model.current().overdrawn() {
+            let message = format_args!("{id} takes purse {purse} below zero");
+            return violation("bank", None, message);
+        }
     }
     if told.is_some_and(|told| told != (before.seq.next(), end)) {
         let message = format_args!("told {told:?}, the log went from {before:?} to {end:?}");

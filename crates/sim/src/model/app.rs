@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Author;
+use super::bank::Bank;
 use crate::workload::{
     Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, MemberJoined,
     Moved, NoteCreated, NoteDeleted, NoteEdited, NoteRenamed, NoteWritten, NotesDropped, Novel,
@@ -50,6 +51,7 @@ pub(crate) struct App {
     pub(crate) seats: BTreeMap<u8, u8>,
     pub(crate) counters: BTreeMap<u8, i64>,
     pub(crate) accounts: BTreeMap<u8, i64>,
+    pub(crate) bank: Bank,
     pub(crate) notes: BTreeMap<u8, NoteBody>,
     /// Team and person, and who let them in.
     pub(crate) members: BTreeMap<(u8, u8), Author>,
@@ -158,6 +160,7 @@ impl App {
                 Version::One => return Err(Fails),
                 Version::Two => self.count(NOVEL_COUNTER, number),
             },
+            Fact::Paid(_) | Fact::Lent(_) => self.bank.apply(fact),
             Fact::DraftKept(DraftKept { draft, counter }) => self.keep_draft(draft, counter),
             Fact::DraftKeptEven(DraftKeptEven { draft, counter }) => {
                 if self.value_of(counter) % 2 != 0 {

@@ -67,12 +67,16 @@ pub(crate) struct ClientModel {
     pub(crate) lamps: Lamps,
     /// Events up to the head that could not be applied.
     pub(crate) quarantined: u64,
+    /// What was pushed and may have been taken, without its having been told.
+    pub(crate) open: HashSet<GroupId>,
+    /// The push whose answer would tell.
+    asked: Option<u64>,
+    /// Its file says that pending groups are to be made anew.
+    pub(crate) revision_due: bool,
     /// Every moment since the disk was synced last; the first one survives a power cut for sure.
     pub(crate) moments: Vec<Moment>,
     /// True if it has no file, so that nothing of it has to survive anything.
     is_volatile: bool,
-    /// Synced events in the pending groups.
-    pending_events: u64,
     /// The state at the head.
     confirmed: App,
     /// The state with the pending groups, and how many of these are left out of it, unless
@@ -94,9 +98,11 @@ impl ClientModel {
             archived: 0,
             lamps: Lamps::new(),
             quarantined: 0,
+            open: HashSet::new(),
+            asked: None,
+            revision_due: false,
             moments: Vec::new(),
             is_volatile,
-            pending_events: 0,
             confirmed: App::default(),
             local: None,
         };
@@ -108,11 +114,10 @@ impl ClientModel {
     pub(crate) fn commit(&mut self, known: Rc<Known>) {
         if let Some((local, _)) = &mut self.local {
             // It applies, or it would not have been committed.
-            let _ = local.apply_whole(&known.facts, known.author, self.version);
+            let _ = local.apply_whole(&known.content().facts, known.author, self.version);
         }
         known.index.set(self.committed.len());
         known.rank.set(self.committed.len());
-        self.pending_events += known.synced_events();
         self.committed.push(Rc::clone(&known));
         self.pending.push_back(known);
     }
@@ -142,13 +147,14 @@ impl ClientModel {
             self.settle(next)?;
         }
         for entry in passed {
-            let known = &entry.known;
-            let failing = self.confirmed.apply_each(&known.facts, known.author, self.version);
+            let (known, content) = (&entry.known, &entry.content);
+            let failing = self.confirmed.apply_each(&content.facts, known.author, self.version);
             self.quarantined += failing.len() as u64;
             confirmed.extend(self.take_pending(known));
             if ended.contains(&known.id) {
                 self.letters.push(Letter::Exhumed(known.id));
                 known.is_rejected.set(false);
+                known.begin_as(content);
                 confirmed.extend(dead.contains(&known.id).then(|| Rc::clone(known)));
             }
             while let Some(next) = settled.next_if(|next| next.seq == entry.end.seq.0) {
@@ -163,7 +169,7 @@ impl ClientModel {
 
     fn settle(&mut self, settled: Settled) -> Option<()> {
         let own = self.take_pending(&settled.known)?;
-        let _ = self.confirmed.apply_whole(&own.facts, own.author, self.version);
+        let _ = self.confirmed.apply_whole(&own.content().facts, own.author, self.version);
         self.settled.push(settled);
         Some(())
     }
@@ -173,7 +179,6 @@ impl ClientModel {
         let own = self.committed.get(known.index.get());
         own.filter(|own| own.id == known.id)?;
         let at = self.pending.iter().position(|own| own.id == known.id)?;
-        self.pending_events -= known.synced_events();
         self.pending.remove(at)
     }
 
@@ -242,21 +247,57 @@ impl ClientModel {
         self.local.get_or_insert_with(|| {
             let (mut app, mut left_out) = (confirmed.clone(), 0);
             for own in pending {
-                let applied = app.apply_whole(&own.facts, own.author, *version);
+                let applied = app.apply_whole(&own.content().facts, own.author, *version);
                 left_out += u64::from(applied.is_err() && !own.client_only);
             }
             (app, left_out)
         })
     }
 
-    /// Tells which event of an own group fails, if one does, on the state at the head with the
-    /// pending groups that were committed before it.
-    pub(crate) fn failing_event(&self, own: &Known) -> Option<usize> {
+    /// Returns the state at the head, without any pending groups.
+    pub(crate) fn confirmed(&self) -> &App {
+        &self.confirmed
+    }
+
+    /// Returns the state at the head with the pending groups that were committed before an own one.
+    pub(crate) fn state_before(&self, own: &Known) -> App {
         let mut app = self.confirmed.clone();
         for other in self.pending.iter().filter(|other| other.rank < own.rank) {
-            let _ = app.apply_whole(&other.facts, other.author, self.version);
+            let _ = app.apply_whole(&other.content().facts, other.author, self.version);
         }
-        app.apply_whole(&own.facts, own.author, self.version).err()
+        app
+    }
+
+    /// Tells which event of an own group fails, if one does, on the state before it.
+    pub(crate) fn failing_event(&self, own: &Known) -> Option<usize> {
+        let facts = &own.content().facts;
+        self.state_before(own).apply_whole(facts, own.author, self.version).err()
+    }
+
+    /// A pending group contains something else now.
+    pub(crate) fn rewrite(&mut self, own: &Known, facts: Vec<Fact>) {
+        own.become_content(facts);
+        own.is_unsafe.set(true);
+        self.local = None;
+    }
+
+    /// It pushes groups: until the answer comes, or the next welcome, they may have been taken.
+    pub(crate) fn pushes(&mut self, request: u64, groups: impl Iterator<Item = GroupId>) {
+        self.asked = Some(request);
+        self.open.extend(groups);
+    }
+
+    /// It is told what became of a push.
+    pub(crate) fn is_answered(&mut self, request: u64, taken: impl Iterator<Item = GroupId>) {
+        if self.asked == Some(request) {
+            self.is_welcome(taken);
+        }
+    }
+
+    /// It is told what became of all pushes: these groups were taken, and no others.
+    pub(crate) fn is_welcome(&mut self, taken: impl Iterator<Item = GroupId>) {
+        self.asked = None;
+        self.open = taken.collect();
     }
 
     /// Walks over the pending groups that the backend is to have.
@@ -266,12 +307,17 @@ impl ClientModel {
 
     /// Returns how many synced events are pending.
     pub(crate) fn pending_events(&self) -> u64 {
-        self.pending_events
+        self.pending.iter().map(|own| own.synced_events()).sum()
     }
 
     /// Returns how many of its groups survive a power cut for sure.
     pub(crate) fn synced_groups(&self) -> usize {
         if self.is_volatile { usize::MAX } else { self.moments[0].committed }
+    }
+
+    /// Tells whether a power cut may take back what a group contains now.
+    pub(crate) fn is_unsafe(&self, own: &Known) -> bool {
+        !self.is_volatile && own.is_unsafe.get()
     }
 
     /// Returns this moment.
@@ -299,6 +345,7 @@ impl ClientModel {
         let now = self.now();
         self.moments.clear();
         self.moments.push(now);
+        self.pending.iter().for_each(|own| own.is_unsafe.set(false));
     }
 
     /// Own groups of a history that is left come first, in the order which they had there, and then
@@ -310,6 +357,10 @@ impl ClientModel {
                 && !self.pending.iter().any(|own| own.id == known.id)
         };
         let confirmed = left.iter().filter(|entry| was_merged(&entry.known));
+        for Entry { known, content, .. } in confirmed.clone() {
+            known.become_content(content.facts.clone());
+            known.is_fact.set(true);
+        }
         let confirmed = confirmed.map(|entry| ((entry.end.seq.0, 0), &entry.known));
         // A dead letter that the log turned out to hold stands where the log has it, behind what has
         // settled before that place, whenever it was committed.
@@ -356,14 +407,19 @@ impl ClientModel {
         let groups = history.groups_up_to(moment.head).unwrap_or(0);
         let (confirmed, quarantined) = history.replay(groups, &settled, self.version);
         (self.confirmed, self.quarantined) = (confirmed, quarantined.len() as u64);
-        self.pending_events = pending.iter().map(|own| own.synced_events()).sum();
         (self.pending, self.settled) = (pending.into(), settled);
         let (_, ended) = self.given_up(self.letters.len());
         for own in &self.committed {
-            let is_in_log = history.find(own.id).is_some_and(|at| at < groups);
+            let in_log = history.find(own.id).filter(|at| *at < groups);
+            let (in_log, is_in_log) = (in_log.map(|at| &history.entries()[at]), in_log.is_some());
             own.is_rejected.set(ended.contains(&own.id) && !is_in_log);
-            if ended.contains(&own.id) && is_in_log {
-                self.letters.push(Letter::Exhumed(own.id));
+            let exhumed = Letter::Exhumed(own.id);
+            if !self.letters.contains(&exhumed) {
+                own.begin_as_committed();
+            }
+            if let Some(entry) = in_log.filter(|_| ended.contains(&own.id)) {
+                self.letters.push(exhumed);
+                own.begin_as(&entry.content);
             }
         }
         self.local = None;

@@ -1,17 +1,22 @@
 //! One lineage of the backend's log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use livestore_core::{Group, GroupId, LogPosition};
 
 use super::app::{App, Version};
-use super::{Known, Settled};
+use super::bank::{self, Bank};
+use super::{Content, Known, Settled};
 
 /// A group in a log.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) known: Rc<Known>,
+    /// What it contains there.
+    pub(crate) content: Rc<Content>,
+    /// True if its command made that on the state before it.
+    is_made: bool,
     /// Where the log stands after it.
     pub(crate) end: LogPosition,
 }
@@ -19,7 +24,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// Returns the position of its first event.
     pub(crate) fn first(&self) -> u64 {
-        self.end.seq.0 + 1 - self.known.facts.len() as u64
+        self.end.seq.0 + 1 - self.content.facts.len() as u64
     }
 }
 
@@ -28,6 +33,10 @@ impl Entry {
 pub(crate) struct History {
     entries: Vec<Entry>,
     by_id: HashMap<GroupId, usize>,
+    /// The bank at its end.
+    bank: Bank,
+    /// Purses that others than commands have touched.
+    open_purses: BTreeSet<u8>,
 }
 
 impl History {
@@ -36,16 +45,39 @@ impl History {
         let LogPosition { seq, hash } = self.end();
         let hash = hash.extend(group.content_hash());
         let end = LogPosition { seq: seq.plus(group.event_count()), hash };
-        self.by_id.insert(known.id, self.entries.len());
-        self.entries.push(Entry { known, end });
+        let (content, is_made) = (known.content(), known.intent().is_some());
+        self.push(Entry { known, content, is_made, end });
         end
+    }
+
+    fn push(&mut self, entry: Entry) {
+        for fact in &entry.content.facts {
+            self.bank.apply(fact);
+            if let Some((from, to, _)) = bank::movement(fact).filter(|_| !entry.is_made) {
+                self.open_purses.extend([from, to]);
+            }
+        }
+        self.by_id.insert(entry.known.id, self.entries.len());
+        self.entries.push(entry);
+    }
+
+    /// Returns the bank at the end of the log.
+    pub(crate) fn bank(&self) -> &Bank {
+        &self.bank
+    }
+
+    /// Finds a purse below zero that only commands have touched.
+    pub(crate) fn overdrawn(&self) -> Option<u8> {
+        let is_closed = |purse: &u8| !self.open_purses.contains(purse);
+        let mut below = self.bank.purses.iter().filter(|(_, coins)| **coins < 0);
+        below.find(|(purse, _)| is_closed(purse)).map(|(purse, _)| *purse)
     }
 
     /// Begins another history with the first groups of this one.
     pub(crate) fn fork(&self, groups: usize) -> Self {
-        let entries = self.entries[..groups].to_vec();
-        let by_id = entries.iter().enumerate().map(|(at, entry)| (entry.known.id, at)).collect();
-        Self { entries, by_id }
+        let mut fork = Self::default();
+        self.entries[..groups].iter().for_each(|entry| fork.push(entry.clone()));
+        fork
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
@@ -94,14 +126,14 @@ impl History {
         let mut settled = settled.iter().peekable();
         let mut behind = |app: &mut App, quarantined: &mut Vec<(u64, u32)>, seq| {
             while let Some(Settled { known, place, .. }) = settled.next_if(|next| next.seq == seq) {
-                let failing = app.apply_each(&known.facts, known.author, version);
+                let facts = &known.content().facts;
+                let failing = app.apply_each(facts, known.author, version);
                 quarantined.extend(failing.iter().map(|index| (seq, place + *index as u32)));
             }
         };
         behind(&mut app, &mut quarantined, 0);
         for entry in &self.entries[..groups] {
-            let known = &entry.known;
-            let failing = app.apply_each(&known.facts, known.author, version);
+            let failing = app.apply_each(&entry.content.facts, entry.known.author, version);
             quarantined.extend(failing.iter().map(|index| (entry.first() + *index as u64, 0)));
             behind(&mut app, &mut quarantined, entry.end.seq.0);
         }

@@ -3,13 +3,15 @@
 //! It is written to be read, not to be fast, and shares no code with what it judges, except the
 //! content hash of a group. A history is a list of groups ([`History`]). A client is the list of
 //! groups that it committed, minus those in its log, minus its dead letters ([`ClientModel`]).
-//! The state is a fold over both ([`app::App`]).
+//! The state is a fold over both ([`app::App`]). What a command's group contains is what the bank
+//! makes of that ([`bank::Bank`]).
 
 pub(crate) mod app;
+pub(crate) mod bank;
 mod client;
 mod history;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -19,7 +21,7 @@ use livestore_core::{ContentHash, EventId, GroupId, LogPosition};
 pub(crate) use client::{ClientModel, Moment, Settled};
 pub(crate) use history::{Entry, History};
 
-use crate::workload::Fact;
+use crate::workload::{Fact, Intent};
 
 /// Who commits: a client, in one of its openings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +42,44 @@ impl Author {
     }
 }
 
+/// What a group contains at some time.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) facts: Vec<Fact>,
+    /// The facts as they are in the log: name and payload.
+    pub(crate) events: Vec<(&'static str, String)>,
+    /// What the first push of it said that it is; every later one must say the same.
+    pub(crate) hash: Cell<Option<ContentHash>>,
+    /// The ids of its events, as the first push tells them.
+    pub(crate) event_ids: OnceCell<Vec<EventId>>,
+}
+
+impl Content {
+    fn new(facts: Vec<Fact>) -> Rc<Self> {
+        let events = facts.iter().map(|fact| (fact.name(), fact.args())).collect();
+        Rc::new(Self { facts, events, hash: None.into(), event_ids: OnceCell::new() })
+    }
+}
+
 /// A group that was committed somewhere.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) id: GroupId,
     pub(crate) author: Author,
-    pub(crate) facts: Vec<Fact>,
-    /// The facts as they are in the log: name and payload.
-    pub(crate) events: Vec<(&'static str, String)>,
-    /// The ids of its events, as the first push tells them.
-    pub(crate) event_ids: OnceCell<Vec<EventId>>,
+    /// The command that made it.
+    intent: Option<Intent>,
+    /// All that it ever contained; the first is what was committed.
+    contents: RefCell<Vec<Rc<Content>>>,
+    /// What it contains in its author's tail, or did when it left that.
+    now: RefCell<Rc<Content>>,
+    /// What its author takes for its first content.
+    first: RefCell<Rc<Content>>,
+    /// True once it was confirmed and then taken back: its command, if it has one, does not run again.
+    pub(crate) is_fact: Cell<bool>,
+    /// True once its author had it pending in a rebase.
+    pub(crate) has_been_rebased: Cell<bool>,
+    /// True while a power cut may take back what it contains now.
+    pub(crate) is_unsafe: Cell<bool>,
     /// True if it never leaves its author.
     pub(crate) client_only: bool,
     /// Its place among the groups that its author ever committed.
@@ -57,8 +87,6 @@ pub(crate) struct Known {
     /// Its place in the order that its author has to keep: that of the commits, until histories that
     /// came back have put it into another one.
     pub(crate) rank: Cell<usize>,
-    /// What the first push of it said that it is; every later one must say the same.
-    pub(crate) content: Cell<Option<ContentHash>>,
     /// True while it is a dead letter of its author.
     pub(crate) is_rejected: Cell<bool>,
     /// True once a power cut has taken it from its author.
@@ -66,14 +94,66 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// Returns what it contains now.
+    pub(crate) fn content(&self) -> Rc<Content> {
+        Rc::clone(&self.now.borrow())
+    }
+
+    /// Returns the content of these facts, if it ever was this group's.
+    pub(crate) fn had(&self, facts: &[Fact]) -> Option<Rc<Content>> {
+        self.contents.borrow().iter().find(|content| content.facts == facts).cloned()
+    }
+
+    /// It contains something else from now on.
+    pub(crate) fn become_content(&self, facts: Vec<Fact>) {
+        let content = self.had(&facts).unwrap_or_else(|| {
+            let content = Content::new(facts);
+            self.contents.borrow_mut().push(Rc::clone(&content));
+            content
+        });
+        self.now.replace(content);
+    }
+
+    /// Tells whether a content is another one than what was committed, as far as its author knows.
+    pub(crate) fn is_rewritten(&self, content: &Content) -> bool {
+        self.first.borrow().facts != content.facts
+    }
+
+    /// Its author takes it for what is in the log: a dead letter does not tell what was committed.
+    pub(crate) fn begin_as(&self, content: &Rc<Content>) {
+        self.first.replace(Rc::clone(content));
+        self.now.replace(Rc::clone(content));
+    }
+
+    /// Its author knows again what was committed.
+    pub(crate) fn begin_as_committed(&self) {
+        self.first.replace(Rc::clone(&self.contents.borrow()[0]));
+    }
+
+    /// Returns the command that makes its events, as long as it may make others.
+    pub(crate) fn intent(&self) -> Option<&Intent> {
+        self.intent.as_ref().filter(|_| !self.is_fact.get())
+    }
+
+    /// Tells whether it has a command that does not run again.
+    pub(crate) fn is_made_no_more(&self) -> bool {
+        self.intent.is_some() && self.is_fact.get()
+    }
+
+    /// Tells whether a rebase may change it.
+    pub(crate) fn is_revisable(&self) -> bool {
+        self.intent().is_some()
+            || self.now.borrow().facts.iter().any(|fact| matches!(fact, Fact::Lent(_)))
+    }
+
     /// Returns how many of its events the backend is to have: all or none.
     pub(crate) fn synced_events(&self) -> u64 {
-        if self.client_only { 0 } else { self.facts.len() as u64 }
+        if self.client_only { 0 } else { self.now.borrow().facts.len() as u64 }
     }
 
     /// Tells whether the backend refuses it.
     pub(crate) fn is_forbidden(&self) -> bool {
-        !self.client_only && self.facts.iter().any(Fact::is_forbidden)
+        !self.client_only && self.now.borrow().facts.iter().any(Fact::is_forbidden)
     }
 }
 
@@ -119,19 +199,28 @@ impl Model {
     }
 
     /// Remembers a group that was committed.
-    pub(crate) fn learn(&mut self, id: GroupId, author: Author, facts: Vec<Fact>) -> Rc<Known> {
+    pub(crate) fn learn(
+        &mut self,
+        id: GroupId,
+        author: Author,
+        facts: Vec<Fact>,
+        intent: Option<Intent>,
+    ) -> Rc<Known> {
         let client_only = facts.iter().any(|fact| fact.kind() != EventKind::Synced);
-        let events = facts.iter().map(|fact| (fact.name(), fact.args())).collect();
+        let content = Content::new(facts);
         let known = Rc::new(Known {
             id,
             author,
-            facts,
-            events,
-            event_ids: OnceCell::new(),
+            intent,
+            contents: vec![Rc::clone(&content)].into(),
+            now: Rc::clone(&content).into(),
+            first: content.into(),
+            is_fact: false.into(),
+            has_been_rebased: false.into(),
+            is_unsafe: false.into(),
             client_only,
             index: 0.into(),
             rank: 0.into(),
-            content: None.into(),
             is_rejected: false.into(),
             is_lost: false.into(),
         });

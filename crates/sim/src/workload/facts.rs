@@ -64,6 +64,14 @@ macro_rules! facts {
                 }
             }
 
+            /// Reads an event as it is in the log.
+            pub(crate) fn read(name: &str, args: &str) -> Option<Self> {
+                match name {
+                    $($name => serde_json::from_str(args).map(Self::$fact).ok(),)*
+                    _ => None,
+                }
+            }
+
             /// Returns the event's name in the log.
             pub fn name(&self) -> &'static str {
                 match self {
@@ -109,6 +117,10 @@ facts! {
     Skewed = "v1.Skewed" { number: u8 }
     /// Unknown to version one of the schema.
     Novel = "v2.Novel" { number: u8 }
+    /// Moves coins from one purse to another, whether they are there or not.
+    Paid = "v1.Paid" { from: u8, to: u8, coins: i64 }
+    /// Does the same, but on a rebase it becomes what there is to lend, or is dropped.
+    Lent = "v1.Lent" { from: u8, to: u8, coins: i64 }
     /// Keeps a draft whose value depends on what it was, and on a counter of the synced state.
     DraftKept = "DraftKept" (client_only, persist) { draft: u8, counter: u8 }
     /// Keeps a draft, unless a counter of the synced state is odd; then it fails.
@@ -145,6 +157,6 @@ impl ByKind {
 impl Fact {
     /// Tells whether the rules of the simulated backend forbid it.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Counted(Counted { by: 8, .. }))
+        matches!(self, Self::Counted(Counted { by: 8, .. }) | Self::Paid(Paid { coins: 13, .. }))
     }
 }

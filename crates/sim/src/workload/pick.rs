@@ -1,11 +1,13 @@
 //! Which groups a simulated user commits.
 
 use super::facts::{
-    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, MemberJoined,
-    Moved, NoteCreated, NoteDeleted, NoteEdited, NoteRenamed, NoteWritten, NotesDropped, Novel,
-    SeatForced, SeatFreed, SeatTaken, SeatsSwapped, Skewed, TeamLeft,
+    Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Fact, Flashed, Lent,
+    MemberJoined, Moved, NoteCreated, NoteDeleted, NoteEdited, NoteRenamed, NoteWritten,
+    NotesDropped, Novel, Paid, SeatForced, SeatFreed, SeatTaken, SeatsSwapped, Skewed, TeamLeft,
 };
+use super::intents::{Collect, Empty, Intent, Pay};
 use crate::model::app::SKEWED_COUNTER;
+use crate::model::bank::{FIRST_OPEN, PURSES};
 use crate::rng::Rng;
 
 const SEATS: u64 = 6;
@@ -40,6 +42,18 @@ pub(crate) fn group(rng: &mut Rng, skewed: u64) -> Vec<Fact> {
     (0..events).map(|_| fact(rng)).collect()
 }
 
+/// Draws a command.
+pub(crate) fn intent(rng: &mut Rng) -> Intent {
+    let purse = |rng: &mut Rng| rng.below(u64::from(PURSES)) as u8;
+    let (from, to) = (purse(rng), purse(rng));
+    let coins = rng.between(1, 25) as i64;
+    match rng.below(10) {
+        0..4 => Intent::Pay(Pay { from, to, coins }),
+        4..7 => Intent::Empty(Empty { from, to }),
+        _ => Intent::Collect(Collect { into: to, coins }),
+    }
+}
+
 /// Draws an event that never leaves its client.
 fn private_fact(rng: &mut Rng) -> Fact {
     let counter = if rng.chance(200) { SKEWED_COUNTER } else { rng.below(COUNTERS) as u8 };
@@ -62,8 +76,19 @@ fn skewed_fact(rng: &mut Rng) -> Fact {
 /// events of a large one are `calm`.
 fn fact(rng: &mut Rng, calm: bool) -> Fact {
     let mut number = |end: u64| rng.below(end) as u8;
-    let kind = number(if calm { 60 } else { 100 });
-    match kind {
+    let kind = number(if calm { 65 } else { 105 });
+    // The first purses are for commands alone.
+    let mut open = || FIRST_OPEN + number(u64::from(PURSES - FIRST_OPEN));
+    if kind < 5 {
+        let (from, to) = (open(), open());
+        let coins = i64::from(number(24)) + 1;
+        return if kind < 2 {
+            Paid { from, to, coins }.into()
+        } else {
+            Lent { from, to, coins }.into()
+        };
+    }
+    match kind - 5 {
         0..14 => Counted { counter: number(COUNTERS), by: number(9) }.into(),
         14..26 => NoteWritten { note: number(NOTES), text: number(200) }.into(),
         26..34 => NoteEdited { note: number(NOTES), text: number(200) }.into(),

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use livestore::{MaterializeError, MaterializerContext, Schema, Table, Write};
 
+use super::bank::with_bank;
 use super::facts::{
     Counted, CountedEven, DraftDropped, DraftKept, DraftKeptEven, Flashed, MemberJoined, Moved,
     NoteCreated, NoteDeleted, NoteEdited, NoteRenamed, NoteWritten, NotesDropped, Novel,
@@ -154,6 +155,7 @@ fn build(version: Version) -> Schema {
         })
         .event(|e: DraftDropped, _| Draft::delete().filter(Draft::draft.eq(i64::from(e.draft))))
         .event(flashed);
+    let builder = with_bank(builder);
     let builder = match version {
         Version::One => builder.event(|e: Skewed, cx| count(cx, SKEWED_COUNTER, e.number)),
         Version::Two => builder

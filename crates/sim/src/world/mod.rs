@@ -162,6 +162,7 @@ impl World {
                 Ok(self.leave(*client))
             }
             Action::Commit { client, facts, full } => self.commit(*client, facts, *full),
+            Action::Execute { client, intent, full } => self.execute(*client, intent, *full),
             Action::Retry { client, letter } => self.retry(*client, *letter),
             Action::Acknowledge { client, letter } => self.acknowledge(*client, *letter),
             Action::RebasePending { client } => self.rebase_pending(*client),
@@ -404,6 +405,7 @@ fn client_of(action: &Action) -> Option<usize> {
     match action {
         Action::Leave { client }
         | Action::Commit { client, .. }
+        | Action::Execute { client, .. }
         | Action::Retry { client, .. }
         | Action::Acknowledge { client, .. }
         | Action::RebasePending { client }

@@ -7,6 +7,7 @@ use super::World;
 use super::net::{Body, LinkId};
 use crate::action::Way;
 use crate::checks::{Came, Doing, Observed};
+use crate::model::Known;
 use crate::sometimes::Point;
 
 impl World {
@@ -103,6 +104,11 @@ impl World {
     pub(super) fn note_welcome(&mut self, id: LinkId, welcome: &Welcome) {
         let Some(first) = welcome.accepted.first() else { return };
         self.hit(Point::WelcomeNamesAccepted);
+        let is_rewritten = |known: &Known| known.is_rewritten(&known.content());
+        let known = welcome.accepted.iter().filter_map(|group| self.model.known.get(&group.id));
+        if known.into_iter().any(|known| is_rewritten(known)) {
+            self.hit(Point::RewrittenAckLost);
+        }
         let next = self.clients[id.client].model.head.seq.next();
         if first.first > next {
             self.hit(Point::AckLostAndGroupFurtherOn);
@@ -130,7 +136,7 @@ impl World {
         }
     }
 
-    pub(super) fn note_observed(&mut self, _at: usize, observed: Observed, rebased: bool) {
+    pub(super) fn note_observed(&mut self, at: usize, observed: Observed, rebased: bool) {
         if rebased {
             self.hit(Point::Rebased);
         }
@@ -152,6 +158,25 @@ impl World {
         if observed.quarantined > 0 {
             self.hit(Point::Quarantined);
         }
+        let revised = observed.revised;
+        let happened = [
+            (revised.commands > 0, Point::CommandRewritten),
+            (revised.grown > 0, Point::CommandGrew),
+            (revised.shrunk > 0, Point::CommandShrank),
+            (revised.events > 0, Point::EventRewritten),
+            (revised.put_off, Point::RevisionPutOff),
+            (revised.made_up, Point::RevisionMadeUpFor),
+            (observed.commands_failed > 0, Point::CommandFailedLater),
+            (observed.dropped > 0, Point::EventDropped),
+            (observed.confirmed_rewritten > 0, Point::RewrittenConfirmed),
+        ];
+        for (_, point) in happened.into_iter().filter(|(happened, _)| *happened) {
+            self.hit(point);
+        }
+        let own = &self.clients[at].model;
+        if observed.went_back && own.pending.iter().any(|own| own.is_made_no_more()) {
+            self.hit(Point::CommandBecameAFact);
+        }
     }
 
     pub(super) fn note_start(
@@ -165,6 +190,10 @@ impl World {
         let has_pending = !self.clients[at].model.pending.is_empty();
         if has_pending {
             self.hit(Point::RestartWithPending);
+        }
+        let own = &self.clients[at].model;
+        if own.revision_due && own.pending.iter().any(|own| own.is_revisable()) {
+            self.hit(Point::RestartWithRevisionDue);
         }
         if self.is_behind(at) && self.clients[at].model.head.seq.0 > 0 {
             self.hit(Point::RestartWhileCatchingUp);

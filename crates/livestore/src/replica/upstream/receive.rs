@@ -182,11 +182,16 @@ impl Replica {
 
     /// Makes pending groups anew whose turn could not come before.
     fn revise_if_due(&mut self, now_ms: u64) -> Result<(), Trouble> {
-        if !self.meta.revision_due || !self.knows_outcomes() || self.has_backlog() {
+        if !self.may_revise_now() {
             return Ok(());
         }
         let in_doubt = self.known_doubts()?;
         Ok(self.revise_tail(self.as_known(&in_doubt, now_ms))?)
+    }
+
+    /// Tells whether the turn of pending groups has come that could not be made anew before.
+    fn may_revise_now(&self) -> bool {
+        self.meta.revision_due && self.knows_outcomes() && !self.has_backlog()
     }
 
     /// Tells whether pages are still missing that the backend is known to have.
@@ -209,7 +214,9 @@ impl Replica {
             let in_doubt = InDoubt::These(HashSet::new());
             return Ok(self.try_unapplied(self.as_known(&in_doubt, now_ms))?);
         }
-        if self.is_catching_up() {
+        // The whole tail is about to be done again: what stands at its end must not be judged by a
+        // beginning that is going to change.
+        if self.is_catching_up() || self.may_revise_now() {
             return Ok(());
         }
         let unapplied = pending::unapplied_ids(&self.connection)?;

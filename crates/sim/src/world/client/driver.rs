@@ -81,6 +81,7 @@ impl World {
         };
         let now_ms = self.client_now(at);
         self.note_message(at, &message);
+        self.learn_outcomes(at, &message);
         let is_damaged = self.link_mut(id).is_none_or(|link| link.is_damaged);
         let is_waiting = self.link_mut(id).is_some_and(|link| !link.down.is_empty());
         // A driver may see it, or not yet.
@@ -106,6 +107,24 @@ impl World {
             return violation("protocol", Some(at), error);
         }
         self.finish(at)
+    }
+
+    /// What a message tells about groups that were pushed.
+    fn learn_outcomes(&mut self, at: usize, message: &ServerMessage) {
+        let own = &mut self.clients[at].model;
+        let none = std::iter::empty();
+        match message {
+            ServerMessage::Welcome(welcome) => {
+                own.is_welcome(welcome.accepted.iter().map(|group| group.id));
+            }
+            ServerMessage::PushAccepted(accepted) => own.is_answered(accepted.request, none),
+            ServerMessage::ServerAhead(ahead) => own.is_answered(ahead.request, none),
+            ServerMessage::GroupRejected(rejected) => own.is_answered(rejected.request, none),
+            ServerMessage::AlreadyAccepted(already) => {
+                own.is_answered(already.request, already.groups.iter().map(|group| group.id));
+            }
+            _ => {}
+        }
     }
 
     /// What follows every call: the driver does what the replica asks for, and all is checked.
@@ -136,7 +155,10 @@ impl World {
         }
         let Some(process) = &mut client.process else { return Ok(()) };
         let (model, own, replica) = (&self.model, &mut client.model, &mut process.replica);
-        let observed = calmly(client.disk.as_ref(), || checks::observe(model, at, own, replica))?;
+        let rebases = replica.status().rebases;
+        let rebased = rebases - std::mem::replace(&mut client.rebases, rebases);
+        let check = || checks::observe(model, at, own, replica, rebased > 0);
+        let observed = calmly(client.disk.as_ref(), check)?;
         let told = process.wanted.iter().filter(|(ordinal, _)| replica.is_durable(*ordinal));
         if let Some((_, index)) = told.clone().find(|(_, index)| *index >= own.synced_groups()) {
             let message = format_args!("group {index} was told to be on disk, and is not");
@@ -146,8 +168,6 @@ impl World {
             self.sometimes.hit(Point::FullDurabilityTold);
         }
         process.wanted.retain(|(ordinal, _)| !replica.is_durable(*ordinal));
-        let rebases = replica.status().rebases;
-        let rebased = rebases - std::mem::replace(&mut client.rebases, rebases);
         self.counts.rebases += rebased;
         let _ = process.replica.poll_changes();
         if observed.moved || observed.rejected > 0 || observed.went_back {
@@ -205,9 +225,11 @@ impl World {
     }
 
     fn client_says(&mut self, at: usize, message: &ClientMessage) -> Result<(), Violation> {
-        let client = &self.clients[at];
+        let client = &mut self.clients[at];
         if let ClientMessage::Push(push) = message {
             checks::push(at, &client.model, push)?;
+            let ids = push.groups.iter().map(livestore_core::Group::id);
+            client.model.pushes(push.request, ids);
         }
         let Some(serial) = client.links.current() else {
             return violation("driver", Some(at), "a message without a connection");

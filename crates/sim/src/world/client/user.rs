@@ -2,11 +2,10 @@
 
 use livestore::HistoryAnswer;
 use livestore::replica::Committed;
-use livestore_core::GroupId;
 
-use crate::checks::{self, Doing, Violation, violation};
+use crate::checks::{self, Attempt, Doing, Violation, violation};
 use crate::sometimes::Point;
-use crate::workload::{ByKind, Fact};
+use crate::workload::{ByKind, Fact, Intent};
 use crate::world::World;
 use crate::world::disk::calmly;
 
@@ -24,17 +23,41 @@ impl World {
         let events = facts.iter().map(Fact::event).collect();
         let committed = process.replica.commit(events, now_ms).map(Some);
         let done = committed.as_ref().ok().copied().flatten();
-        self.committed(at, committed, facts, None)?;
+        self.committed(at, committed, Attempt { facts: facts.to_vec(), ..Attempt::default() })?;
+        self.require_full(at, done.filter(|_| full));
+        self.finish(at)?;
+        Ok(true)
+    }
+
+    /// The user executes a command.
+    pub(crate) fn execute(
+        &mut self,
+        at: usize,
+        intent: &Intent,
+        full: bool,
+    ) -> Result<bool, Violation> {
+        let now_ms = self.client_now(at);
         let client = &mut self.clients[at];
-        if full
-            && let (Some(process), Some(done)) = (&mut client.process, done)
+        let Some(process) = &mut client.process else { return Ok(false) };
+        let facts = client.model.local().bank.make(intent).unwrap_or_default();
+        let executed = process.replica.execute(intent.name().into(), intent.args(), now_ms);
+        let done = executed.as_ref().ok().copied();
+        let attempt = Attempt { facts, intent: Some(intent.clone()), letter: None };
+        self.committed(at, executed.map(Some), attempt)?;
+        self.require_full(at, done.filter(|_| full));
+        self.finish(at)?;
+        Ok(true)
+    }
+
+    /// The user wants to know when a commit is safe from a power cut.
+    fn require_full(&mut self, at: usize, done: Option<Committed>) {
+        let client = &mut self.clients[at];
+        if let (Some(process), Some(done)) = (&mut client.process, done)
             && done.stored
         {
             process.replica.require_full(done.ordinal);
             process.wanted.push((done.ordinal, client.model.committed.len() - 1));
         }
-        self.finish(at)?;
-        Ok(true)
     }
 
     /// Takes note of a commit, and checks that it succeeded exactly if it had to.
@@ -42,25 +65,24 @@ impl World {
         &mut self,
         at: usize,
         committed: Result<Option<Committed>, impl std::fmt::Display>,
-        facts: &[Fact],
-        letter: Option<GroupId>,
+        attempt: Attempt,
     ) -> Result<(), Violation> {
         let author = self.clients[at].author();
-        let ByKind { synced, client_only, memory } = ByKind::of(facts);
+        let ByKind { synced, client_only, memory } = ByKind::of(&attempt.facts);
         let is_mixed = !synced.is_empty() && !client_only.is_empty();
         // A process that dies once the commit is done may or may not have said so. What was told to
         // have happened has, even if it was the last that the process said.
         let is_told = committed.is_ok() && self.counts.steps.is_multiple_of(2);
-        if (!is_told || is_mixed)
-            && self.has_died(at, Doing::Commit(author, facts.to_vec(), letter))
-        {
+        if (!is_told || is_mixed) && self.has_died(at, Doing::Commit(author, attempt.clone())) {
             return Ok(());
         }
+        let Attempt { facts, intent, letter } = attempt;
         let client = &mut self.clients[at];
         let version = client.model.version;
         let mut app = client.model.local().clone();
-        let expected = app
-            .apply_whole(&synced, author, version)
+        // A command that makes no events is refused.
+        let expected = if facts.is_empty() { Err(0) } else { Ok(()) }
+            .and_then(|()| app.apply_whole(&synced, author, version))
             .and_then(|()| app.apply_whole(&client_only, author, version));
         let committed = match (committed, expected) {
             (Ok(Some(committed)), Ok(())) => committed,
@@ -70,7 +92,8 @@ impl World {
                 return violation("commit", Some(at), message);
             }
             (Err(_), Err(_)) => {
-                self.hit(Point::CommitRefused);
+                let is_command = intent.is_some();
+                self.hit(if is_command { Point::CommandRefused } else { Point::CommitRefused });
                 return Ok(());
             }
             (Err(_), Ok(())) if client.is_troubled() => {
@@ -90,7 +113,7 @@ impl World {
             if self.model.known.contains_key(&id) {
                 return violation("identity", Some(at), format_args!("{id} was there before"));
             }
-            let known = self.model.learn(id, author, facts);
+            let known = self.model.learn(id, author, facts, intent.clone());
             client.model.commit(known);
         }
         if let Some(letter) = letter {
@@ -108,10 +131,18 @@ impl World {
         let client = &mut self.clients[at];
         let Some(process) = &mut client.process else { return Ok(false) };
         let Some(id) = client.model.dead_letters().get(letter).copied() else { return Ok(false) };
+        let known = &self.model.known[&id];
+        let intent = known.intent().cloned();
+        let facts = match &intent {
+            Some(intent) => client.model.local().bank.make(intent).unwrap_or_default(),
+            None => known.content().facts.clone(),
+        };
         let committed = process.replica.retry_dead_letter(id, now_ms);
-        let facts = self.model.known[&id].facts.clone();
         self.hit(Point::DeadLetterRetried);
-        self.committed(at, committed, &facts, Some(id))?;
+        if intent.is_some() {
+            self.hit(Point::CommandRetried);
+        }
+        self.committed(at, committed, Attempt { facts, intent, letter: Some(id) })?;
         self.finish(at)?;
         Ok(true)
     }
