@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use livestore_core::limits::MAX_ARGS_BYTES;
 use livestore_core::{CanonicalJson, EventName, GroupId, JsonError};
 use livestore_sqlite::{Connection, DateTime, Query, SqliteError};
 use serde::de::DeserializeOwned;
@@ -333,6 +334,20 @@ impl Schema {
     }
 }
 
+/// Encodes a command, if it is not too large to be kept beside its events.
+pub(crate) fn encode<T: Serialize + ?Sized>(
+    name: &str,
+    args: &T,
+) -> Result<CanonicalJson, NotExecuted> {
+    let payload = |source| NotExecuted::Unmade(name.to_owned(), Unmade::Payload(source));
+    let args = CanonicalJson::encode(args).map_err(payload)?;
+    let bytes = args.as_str().len();
+    if bytes > MAX_ARGS_BYTES {
+        return Err(NotExecuted::TooLarge { name: name.to_owned(), bytes });
+    }
+    Ok(args)
+}
+
 /// Why a command was not executed; nothing has changed then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -357,6 +372,14 @@ pub enum ExecuteError<E> {
         /// What is wrong with it.
         source: JsonError,
     },
+    /// The command is too large to be kept beside its events.
+    #[error("command {name} has {bytes} bytes, the limit is {MAX_ARGS_BYTES}")]
+    TooLarge {
+        /// The command's name.
+        name: String,
+        /// The size of its JSON form.
+        bytes: usize,
+    },
     /// The events that it made could not be committed.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -374,6 +397,7 @@ impl<E: 'static> ExecuteError<E> {
             NotExecuted::Unmade(name, Unmade::Payload(source)) => Self::Payload { name, source },
             NotExecuted::Unmade(_, Unmade::Machine(error)) => Self::Commit(error.into()),
             NotExecuted::Unknown { name } => Self::Unknown { name },
+            NotExecuted::TooLarge { name, bytes } => Self::TooLarge { name, bytes },
             NotExecuted::Commit(error) => Self::Commit(error),
         }
     }
@@ -386,6 +410,10 @@ pub(crate) enum NotExecuted {
     Unmade(String, Unmade),
     Unknown {
         name: String,
+    },
+    TooLarge {
+        name: String,
+        bytes: usize,
     },
     Commit(CommitError),
 }

@@ -8,9 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
-use livestore_core::{
-    BackendId, CanonicalJson, ClientId, ConfirmedGroup, GroupId, SessionId, StoreId,
-};
+use livestore_core::{BackendId, ClientId, ConfirmedGroup, GroupId, SessionId, StoreId};
 use livestore_reactive::{Computed, Context, Graph, Signal, Source};
 use livestore_sqlite::{Durability, Query, SqliteError, StateHash};
 use serde::Serialize;
@@ -21,7 +19,7 @@ pub(crate) use inner::Inner;
 use crate::adapter::Adapter;
 use crate::boot::{BootListeners, BootStatus, InitialSync};
 use crate::clock::Clock;
-use crate::command::{Command, ExecuteError, NotExecuted};
+use crate::command::{self, Command, ExecuteError, NotExecuted};
 use crate::document::{ClientDocument, Document, DocumentDef};
 use crate::driver::Driver;
 use crate::eventlog::{Events, LoggedEvent};
@@ -245,12 +243,7 @@ impl Store {
     /// [`ExecuteError::Refused`] is the handler's own error; the others tell what is wrong with the
     /// handler or the events that it made. On any error nothing has changed.
     pub fn execute<C: Command>(&self, command: C) -> Result<CommitReceipt, ExecuteError<C::Error>> {
-        let name = C::NAME.to_owned();
-        let args = match CanonicalJson::encode(&command) {
-            Ok(args) => args,
-            Err(source) => return Err(ExecuteError::Payload { name, source }),
-        };
-        self.execute_stored(name, args).map_err(ExecuteError::of)
+        self.execute_encoded(C::NAME, &command).map_err(ExecuteError::of)
     }
 
     /// Executes a command by its name, as [`Store::execute`] does; for commands that were defined at
@@ -262,19 +255,15 @@ impl Store {
         name: &str,
         args: &T,
     ) -> Result<CommitReceipt, ExecuteError<serde_json::Value>> {
-        let name = name.to_owned();
-        let args = match CanonicalJson::encode(args) {
-            Ok(args) => args,
-            Err(source) => return Err(ExecuteError::Payload { name, source }),
-        };
-        self.execute_stored(name, args).map_err(ExecuteError::of)
+        self.execute_encoded(name, args).map_err(ExecuteError::of)
     }
 
-    fn execute_stored(
+    fn execute_encoded<T: Serialize + ?Sized>(
         &self,
-        name: String,
-        args: CanonicalJson,
+        name: &str,
+        args: &T,
     ) -> Result<CommitReceipt, NotExecuted> {
+        let (name, args) = (name.to_owned(), command::encode(name, args)?);
         let inner = &self.0.inner;
         let executed =
             |replica: &mut Replica, now_ms| replica.execute_stored(name, args, now_ms).map(Some);

@@ -140,6 +140,25 @@ pub fn judge(
     request.groups.iter().enumerate().find_map(judge_one)
 }
 
+/// Cuts a refusal to a size that fits a message, whatever a rule has put into it.
+fn bounded(mut refusal: Refusal) -> Refusal {
+    let cut = |text: &mut String| {
+        let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= MAX_REFUSAL_BYTES);
+        text.truncate(end.unwrap_or(text.len()));
+    };
+    cut(&mut refusal.message);
+    if let Some(code) = &mut refusal.code {
+        cut(code);
+    }
+    refusal.details = refusal.details.filter(|details| details.to_string().len() <= MAX_DETAILS);
+    refusal
+}
+
+/// Most bytes of a refusal's text, and of its code.
+const MAX_REFUSAL_BYTES: usize = 4 << 10;
+/// Most bytes of its details, which are left out if they have more.
+const MAX_DETAILS: usize = 64 << 10;
+
 fn verdict(
     store: &StoreId,
     group: GroupId,
@@ -148,6 +167,7 @@ fn verdict(
     match checked {
         Ok(Ok(())) => None,
         Ok(Err(refusal)) => {
+            let refusal = bounded(refusal);
             tracing::info!(%store, %group, code = refusal.code.as_deref(), "a group was refused");
             Some(AppendOutcome::Refused { group, refusal })
         }

@@ -248,8 +248,8 @@ impl Connection {
     /// Runs a closure whose statements may take so many steps of SQLite's machine together; tells
     /// also whether they took more.
     ///
-    /// What takes one too many is interrupted, and so is whatever follows. The count is exact to
-    /// some thousand steps.
+    /// What takes one too many is interrupted, and so is whatever follows. SQLite counts some thousand
+    /// steps at a time, for each statement by itself, so many short ones have a little more.
     pub fn within_steps<R>(&self, steps: u64, run: impl FnOnce() -> R) -> (R, bool) {
         let steps = i64::try_from(steps).map_or(UNLIMITED - 1, |steps| steps.min(UNLIMITED - 1));
         self.steps_left.store(steps, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! Comparing a store's log with that of a backend, and answering beforehand what is to be done about it.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,7 +163,9 @@ impl Inspector {
     ) -> Result<Comparison, SqliteError> {
         let Meta { backend_id: known_backend, client_id, head, .. } = &self.meta;
         let is_other = known_backend.is_some_and(|known| known != located.backend_id);
-        let divergence = if is_other || common < head.seq {
+        // While the log is published anew, the backend has a part of it.
+        let known_to_be_there = self.meta.republished.unwrap_or(head.seq);
+        let divergence = if is_other || common < known_to_be_there {
             let pending = pending::tail(&self.connection)?.groups;
             Some(divergence(&self.connection, client_id, pending, common, located)?)
         } else {
@@ -204,7 +207,8 @@ pub fn answer_divergence(
             Err(source) => return Err(OpenError::Io { path: shown, source }.into()),
         },
         // No app has ever opened it here.
-        Err(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(OpenError::Io { path: shown, source }.into()),
     };
     // Opening would make a file that is missing.
     Inspector::open_file(path)?;
@@ -215,7 +219,7 @@ pub fn answer_divergence(
     }
     connection.transaction(|| {
         let mut meta = Meta::load(&connection)?.ok_or_else(damaged)?;
-        let given = GivenAnswer::new(answer, divergence);
+        let given = GivenAnswer::new(answer, *divergence);
         meta.answer = Some(given).filter(|given| given.answer != HistoryAnswer::Stop);
         Ok::<_, CompareError>(meta.save(&connection)?)
     })?;

@@ -68,8 +68,9 @@ impl Replica {
     /// Hands out a barrier that somebody, or the next push, waits for.
     pub fn poll_barrier(&mut self) -> Option<Barrier> {
         let Barriers { durable, wanted, epoch, is_under_way, has_failed } = self.barriers;
-        let pushes = self.may_push() || self.may_republish();
-        let is_wanted = wanted > durable || pushes && !self.is_durable(self.tail.last);
+        let is_wanted = wanted > durable
+            || self.may_push() && !self.is_durable(self.tail.last)
+            || self.may_republish() && !self.is_durable(self.upstream.republish_barrier());
         if self.durability == Durability::Memory || is_under_way || has_failed || !is_wanted {
             return None;
         }

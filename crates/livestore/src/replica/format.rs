@@ -145,18 +145,19 @@ pub(crate) struct Meta {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GivenAnswer {
     pub(crate) answer: HistoryAnswer,
-    backend_id: BackendId,
-    common: GlobalSeqNum,
+    /// What was seen then.
+    to: Divergence,
 }
 
 impl GivenAnswer {
-    pub(crate) fn new(answer: HistoryAnswer, to: &Divergence) -> Self {
-        Self { answer, backend_id: to.backend_id, common: to.common }
+    pub(crate) fn new(answer: HistoryAnswer, to: Divergence) -> Self {
+        Self { answer, to }
     }
 
-    /// Tells whether it is an answer to this divergence.
+    /// Tells whether it is an answer to this divergence. What the backend has got meanwhile changes
+    /// nothing about what it would cost.
     pub(crate) fn is_to(&self, divergence: &Divergence) -> bool {
-        (self.backend_id, self.common) == (divergence.backend_id, divergence.common)
+        self.to == Divergence { backend_head: self.to.backend_head, ..*divergence }
     }
 }
 
@@ -263,7 +264,8 @@ impl Meta {
             let rebuild_client: Option<u32> = row.get(7)?;
             let ordinal = row.get(8)?;
             let answer = row.get_ref(14)?.as_str_or_null()?.map(serde_json::from_str);
-            let Ok(answer) = answer.transpose() else { return Ok(None) };
+            // One that another release has written, and this one does not know, is none.
+            let answer = answer.and_then(Result::ok);
             let meta = Self {
                 store_id,
                 client_id,

@@ -407,6 +407,8 @@ impl Replica {
                 events += 1;
                 bytes += event.args.as_str().len();
             }
+            let commands = groups[counted..].iter().filter_map(|own| own.origin.command.as_ref());
+            bytes += commands.map(|command| command.args.as_str().len()).sum::<usize>();
             counted = groups.len();
             events >= REDO_EVENTS || bytes >= SLICE_BYTES
         };

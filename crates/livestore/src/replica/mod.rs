@@ -159,7 +159,7 @@ impl Replica {
             meta,
             tail,
             counts,
-            upstream: Upstream::new(config.has_upstream),
+            upstream: Upstream::new(config.has_upstream, tail.last),
             barriers: Barriers::new(),
             index_events: pending::INDEX_EVENTS,
             changes: ChangedTables::default(),

@@ -177,8 +177,8 @@ pub(crate) fn tail(connection: &Connection) -> Result<Tail, SqliteError> {
                (SELECT coalesce(min(ordinal), 1) FROM __livestore_pending), \
                (SELECT coalesce(max(ordinal), 0) FROM __livestore_pending), \
                (SELECT max(ordinal) FROM __livestore_pending_group), \
-               (SELECT max(ordinal) FROM __livestore_pending \
-               WHERE event_index = 0 AND origin IS NOT NULL)";
+               (SELECT CASE WHEN origin IS NOT NULL THEN ordinal END FROM __livestore_pending \
+               WHERE event_index = 0 ORDER BY ordinal DESC LIMIT 1)";
     let extent = system.query_one(sql, [], |row| {
         let (first, last): (i64, i64) = (row.get(1)?, row.get(2)?);
         if first < -MAX_ORDINAL || last > MAX_ORDINAL {

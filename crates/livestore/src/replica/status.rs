@@ -110,7 +110,7 @@ impl SyncStatus {
 }
 
 /// How far a backend's log agrees with ours, when it is another history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Divergence {

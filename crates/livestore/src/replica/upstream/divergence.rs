@@ -26,12 +26,14 @@ pub(crate) struct Search {
     high: GlobalSeqNum,
     /// What was asked and not answered.
     asked: Vec<LogPosition>,
+    /// Whose log the answers so far were about.
+    backend_id: Option<BackendId>,
 }
 
 impl Search {
     /// Begins to compare a log up to a position.
     pub(crate) fn up_to(head: GlobalSeqNum) -> Self {
-        Self { low: LogPosition::ROOT, high: head.next(), asked: Vec::new() }
+        Self { low: LogPosition::ROOT, high: head.next(), asked: Vec::new(), backend_id: None }
     }
 
     /// Returns the last position that is known to be common.
@@ -58,6 +60,9 @@ impl Search {
     pub(crate) fn take(&mut self, located: &Located) -> Result<(), String> {
         if self.asked.is_empty() {
             return Err("an answer about positions that nobody asked for".into());
+        }
+        if self.backend_id.replace(located.backend_id).is_some_and(|id| id != located.backend_id) {
+            return Err("another backend answers than before".into());
         }
         let asked = std::mem::take(&mut self.asked);
         let common = asked.iter().rposition(|position| position.seq == located.common);
@@ -119,7 +124,11 @@ impl Replica {
         let Some(search) = &mut self.upstream.search else {
             return Err(violation("an answer about positions that nobody asked for"));
         };
-        search.take(located).map_err(violation)?;
+        if let Err(what) = search.take(located) {
+            // The next conversation begins anew.
+            self.search_common_history();
+            return Err(violation(what));
+        }
         if !search.is_over(&self.connection)? {
             return Ok(self.go_on_searching()?);
         }
@@ -159,8 +168,11 @@ impl Replica {
         answer: HistoryAnswer,
         now_ms: u64,
     ) -> Result<bool, ReplicaError> {
-        let Phase::Stopped(StopReason::HistoryDiverged(divergence)) = self.upstream.phase else {
-            return Ok(false);
+        let divergence = match self.upstream.phase {
+            Phase::Stopped(StopReason::HistoryDiverged(divergence)) => divergence,
+            // Some of the log was published, and the rest was refused.
+            Phase::Stopped(StopReason::NotRepublished { .. }) => self.not_republished()?,
+            _ => return Ok(false),
         };
         if answer == HistoryAnswer::Stop {
             return Ok(false);
@@ -172,6 +184,18 @@ impl Replica {
         self.follow(answer, divergence, now_ms)?;
         self.upstream.phase = Phase::Offline { retry_at_ms: 0 };
         Ok(true)
+    }
+
+    /// Measures how the log differs from that of a backend to which it was not published to its end.
+    fn not_republished(&self) -> Result<Divergence, ReplicaError> {
+        let common = self.meta.republished.unwrap_or(self.meta.head.seq);
+        let located = Located {
+            backend_id: self.meta.backend_id.unwrap_or(BackendId::from_bytes([0; 16])),
+            common,
+            head: self.upstream.backend_head.unwrap_or(common),
+        };
+        let (client_id, pending) = (&self.meta.client_id, self.tail.groups);
+        Ok(divergence(&self.connection, client_id, pending, common, &located)?)
     }
 
     /// Does what was answered.
@@ -193,6 +217,7 @@ impl Replica {
                 meta.save(&self.connection)?;
                 self.meta = meta;
                 self.barriers.forget();
+                self.upstream.republish_barrier = self.tail.last;
                 Ok(())
             }
         }

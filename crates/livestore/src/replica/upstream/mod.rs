@@ -155,6 +155,8 @@ pub(super) struct Upstream {
     /// Messages have come that the driver has not handed over yet.
     more_waits: bool,
     in_flight: Option<InFlight>,
+    /// The log that is published anew is safe once everything up to this ordinal is.
+    republish_barrier: i64,
     /// Where the backend stands if it accepts the piece of the log that is pushed to it anew.
     republished_end: LogPosition,
     next_request: u64,
@@ -172,7 +174,7 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    pub(super) fn new(is_configured: bool) -> Self {
+    pub(super) fn new(is_configured: bool, last_ordinal: i64) -> Self {
         let phase =
             if is_configured { Phase::Offline { retry_at_ms: 0 } } else { Phase::NoBackend };
         Self {
@@ -182,6 +184,7 @@ impl Upstream {
             waiting_since_ms: None,
             more_waits: false,
             in_flight: None,
+            republish_barrier: last_ordinal,
             republished_end: LogPosition::ROOT,
             next_request: 1,
             backend_head: None,
@@ -192,6 +195,11 @@ impl Upstream {
             token_expired: false,
             last_error: None,
         }
+    }
+
+    /// Returns up to where everything has to be safe before the log is published anew.
+    pub(super) fn republish_barrier(&self) -> i64 {
+        self.republish_barrier
     }
 
     pub(super) fn is_configured(&self) -> bool {
@@ -413,7 +421,10 @@ impl Replica {
         match &self.upstream.phase {
             Phase::Offline { .. }
             | Phase::Stopped(
-                StopReason::NotAuthorized { .. } | StopReason::UnsupportedVersion { .. },
+                StopReason::NotAuthorized { .. }
+                | StopReason::UnsupportedVersion { .. }
+                | StopReason::HistoryDiverged(_)
+                | StopReason::NotRepublished { .. },
             ) => self.upstream.phase = Phase::Offline { retry_at_ms: 0 },
             _ => {}
         }

@@ -62,12 +62,14 @@ impl Replica {
     ) -> Result<(), ReplicaError> {
         let was_waiting = self.upstream.waiting_since_ms.take();
         let taken = match message {
-            ServerMessage::Page(_)
-            | ServerMessage::PushAccepted(_)
+            ServerMessage::Page(page) if self.is_republishing() => {
+                self.receive_while_republishing(ServerMessage::Page(page), now_ms)
+            }
+            ServerMessage::PushAccepted(_)
             | ServerMessage::AlreadyAccepted(_)
             | ServerMessage::ServerAhead(_)
             | ServerMessage::GroupRejected(_)
-                if self.is_republishing() && matches!(self.upstream.phase, Phase::Live) =>
+                if self.is_republishing() || self.has_republished() =>
             {
                 self.receive_while_republishing(message, now_ms)
             }
@@ -145,9 +147,11 @@ impl Replica {
                 }
             }
         }
-        if self.meta.backend_id.is_none() {
+        if self.meta.backend_id.is_none() || self.meta.answer.is_some() {
             let mut meta = self.meta.clone();
             meta.backend_id = Some(welcome.backend_id);
+            // There is no other history to which it could be an answer any more.
+            meta.answer = None;
             meta.save(&self.connection)?;
             self.meta = meta;
             // A push waits until a power cut cannot take this either.

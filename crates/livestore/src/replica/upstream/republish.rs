@@ -21,6 +21,13 @@ impl Replica {
         self.meta.republished.is_some()
     }
 
+    /// Tells whether a piece of the log is on its way, the answer to which may come when pages have
+    /// told already that the backend has all of it.
+    pub(super) fn has_republished(&self) -> bool {
+        // A push of what is pending has groups.
+        self.upstream.in_flight.as_ref().is_some_and(|in_flight| in_flight.groups.is_empty())
+    }
+
     /// Returns up to where the backend has our log.
     pub(super) fn position_at_backend(&self) -> Result<LogPosition, ReplicaError> {
         match self.meta.republished {
@@ -38,6 +45,11 @@ impl Replica {
 
     /// Takes note of how far the backend has our log.
     pub(super) fn republished_up_to(&mut self, seq: GlobalSeqNum) -> Result<(), ReplicaError> {
+        // A page may have told more than the answer that comes behind it.
+        let Some(before) = self.meta.republished.filter(|before| *before < seq) else {
+            return Ok(());
+        };
+        debug_assert!(before < self.meta.head.seq, "all of it was published before");
         let mut meta = self.meta.clone();
         meta.republished = Some(seq).filter(|seq| *seq < meta.head.seq);
         meta.save(&self.connection)?;
@@ -55,7 +67,7 @@ impl Replica {
 
     /// Makes the push of the next piece of the log, if it is safe on disk.
     pub(super) fn next_republished(&mut self) -> Result<Option<Push>, ReplicaError> {
-        if !self.is_durable(self.tail.last) {
+        if !self.is_durable(self.upstream.republish_barrier) {
             return Ok(None);
         }
         let base = self.position_at_backend()?;

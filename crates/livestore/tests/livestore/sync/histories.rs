@@ -308,3 +308,53 @@ fn what_the_new_history_lacks_can_be_discarded_and_is_kept_aside() {
     assert_eq!(net.backend.ids().len(), 7);
     net.converge();
 }
+
+#[test]
+fn a_backend_that_refuses_a_part_of_the_log_leaves_the_choice_to_the_app() {
+    for choice in [HistoryAnswer::RebasePending, HistoryAnswer::Discard] {
+        let (mut net, ids) = emptied(1, 30);
+        net.backend.refused.insert(ids[20]);
+        net.settle();
+        assert!(answer(&mut net, 0, HistoryAnswer::Republish));
+        let before = todos(&mut net, 0);
+        net.settle();
+        let ConnectionState::Stopped(StopReason::NotRepublished { message }) =
+            net.status(0).connection
+        else {
+            panic!("{:?}", net.status(0));
+        };
+        assert!(message.contains(&ids[20].to_string()), "{message}");
+        assert_eq!(todos(&mut net, 0), before, "nothing is changed");
+        // Trying again is no use as long as the backend has the same rules.
+        net.replica(0).retry_now();
+        net.settle();
+        assert!(matches!(net.status(0).connection, ConnectionState::Stopped(_)));
+        let has = net.backend.ids().len();
+        net.backend.refused.clear();
+        assert!(answer(&mut net, 0, choice));
+        net.settle();
+        assert!(net.status(0).is_synced(), "{:?}", net.status(0));
+        assert!(net.backend.ids().len() >= has);
+        net.assert_state_is_replay(0);
+    }
+}
+
+#[test]
+fn a_page_that_overtakes_the_answer_to_a_piece_of_the_log_takes_nothing_back() {
+    let (mut net, ids) = emptied(1, 600);
+    net.settle();
+    assert!(answer(&mut net, 0, HistoryAnswer::Republish));
+    while net.status(0).republished.is_some() {
+        net.poll(0);
+        net.take(0);
+        // What is in the log goes out as pages before the push is answered.
+        while net.send_page(0) {}
+        while net.reach_client(0).is_some() {}
+        net.answer(0);
+        net.poll(0);
+        net.reach_client(0);
+    }
+    net.settle();
+    assert_eq!(net.backend.ids(), ids);
+    net.converge();
+}
