@@ -80,6 +80,7 @@ fn help_tells_what_there_is() {
       verify   Check stores for damage, also while an app uses them
       recover  Save what a damaged store still holds into a new file
       backup   Copy a store into a new file, also while an app uses it
+      history  Compare a store's log with that of a server, and say what to do if they differ
       help     Print this message or the help of the given subcommand(s)
 
     Options:
