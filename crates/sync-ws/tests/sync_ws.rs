@@ -105,7 +105,10 @@ fn until(store: &Store, is_so: impl Fn(&SyncStatus) -> bool) -> impl Future<Outp
             }
             assert!(start.elapsed() < PATIENCE, "never so at {caller}: {status:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
-            store.retry_now().unwrap();
+            // What has stopped would go on, too.
+            if status.connection == ConnectionState::Offline {
+                store.retry_now().unwrap();
+            }
         }
     }
 }
