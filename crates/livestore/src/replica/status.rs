@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use livestore_core::mutant::{self, Mutant};
 use livestore_core::{BackendId, EventId, EventName, GlobalSeqNum, GroupId, SeqNum};
 use livestore_sqlite::SqliteError;
 
@@ -59,6 +60,9 @@ pub enum Fate {
         /// Why.
         reason: DeadLetterReason,
     },
+    /// A backend had ordered it, and it was left with that backend's history: the app has answered
+    /// [`HistoryAnswer::Discard`]. [`Store::archived`](crate::Store::archived) has it.
+    Archived,
 }
 
 /// Where a replica stands.
@@ -95,7 +99,8 @@ pub struct SyncStatus {
     pub dead_letters: u64,
     /// Confirmed events that could not be materialized and were skipped.
     pub quarantined: u64,
-    /// Groups of other clients that left the log with the history that they were in.
+    /// Groups that left the log with the history that they were in: those of other clients, and own
+    /// ones that were discarded.
     pub archived: u64,
 }
 
@@ -131,7 +136,7 @@ pub struct Divergence {
 impl Divergence {
     /// Tells whether the backend has nothing, so that the log can be published to it anew.
     pub fn allows_republishing(&self) -> bool {
-        self.backend_head == GlobalSeqNum::ROOT
+        self.backend_head == GlobalSeqNum::ROOT || mutant::is_active(Mutant::RepublishOntoOthers)
     }
 }
 

@@ -169,10 +169,10 @@ fn recognize(
 }
 
 /// Where a client may be that was following the backend at a moment.
-fn further(model: &Model, client: &ClientModel, found: &Found, last: Moment) -> Vec<Moment> {
-    let Found { head, pulled, .. } = *found;
+fn further(model: &Model, client: &mut ClientModel, found: &Found, last: Moment) -> Vec<Moment> {
+    let Found { head, pulled, archived, .. } = *found;
     if pulled.seq < last.pulled.seq {
-        return gone_back(model, client, &last, pulled).into_iter().collect();
+        return gone_back(model, client, &last, pulled, archived).into_iter().collect();
     }
     let history = model.newest_with(&[last.pulled, pulled]);
     history.map(|history| Moment { head, pulled, history, ..last }).into_iter().collect()
@@ -285,8 +285,11 @@ fn check_unseen(
     revised::check_letter(at, own, letter)?;
     let wrong = match &letter.reason {
         DeadLetterReason::MaterializeFailed { .. } | DeadLetterReason::RefusedByBackend { .. } => {
-            let is_right = own.is_forbidden() || client.failing_event(own).is_some();
+            let is_right = own.was_refused.get() || client.failing_event(own).is_some();
             (!is_right).then_some("it applies")
+        }
+        DeadLetterReason::HistoryDiscarded => {
+            (!super::client::is_discarded(client)).then_some("nobody has discarded it")
         }
         reason => revised::wrong_reason(client, own, reason),
     };

@@ -488,6 +488,9 @@ impl Replica {
             }
             _ => {
                 self.upstream.token_expired = reason == GoodbyeReason::AuthExpired;
+                if self.upstream.token_expired && mutant::is_active(Mutant::TokenExpiryDropsQueue) {
+                    self.drop_queue();
+                }
                 if reason == GoodbyeReason::Superseded {
                     // Two stores with one client id end each other's conversations: that one has
                     // lasted for as long as the other has paused says nothing good of it.
@@ -496,6 +499,13 @@ impl Replica {
                 self.upstream.last_error = Some(format!("the backend said goodbye: {message}"));
                 self.upstream.disconnect = true;
             }
+        }
+    }
+
+    /// What must never happen to pending groups.
+    fn drop_queue(&self) {
+        for table in ["__livestore_pending", "__livestore_pending_group"] {
+            _ = self.connection.system().execute(&format!("DELETE FROM {table}"), []);
         }
     }
 

@@ -7,6 +7,7 @@
 //! another client, it goes on from there; with another one, it is another history once more.
 
 use livestore_core::limits::{PAGE_BYTES, PAGE_EVENTS};
+use livestore_core::mutant::{self, Mutant};
 use livestore_core::protocol::{GroupRejected, Page, Push, PushAccepted, ServerMessage};
 use livestore_core::{GlobalSeqNum, LogPosition};
 
@@ -154,7 +155,8 @@ impl Replica {
             }
             let hash = at.hash.extend(confirmed.group.content_hash());
             let end = LogPosition { seq: confirmed.last(), hash };
-            let is_ours = log::log_hash(&self.connection, end.seq)? == Some(hash);
+            let is_ours = log::log_hash(&self.connection, end.seq)? == Some(hash)
+                || mutant::is_active(Mutant::RepublishOntoOthers);
             if !is_ours {
                 return Ok(self.stop_republishing()?);
             }

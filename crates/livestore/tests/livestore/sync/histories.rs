@@ -1,5 +1,6 @@
 //! A backend whose log is another history than ours.
 
+use livestore::replica::GroupState;
 use livestore::{Divergence, HistoryAnswer, ReplicaError};
 
 use super::*;
@@ -288,6 +289,12 @@ fn what_the_new_history_lacks_can_be_discarded_and_is_kept_aside() {
     let archived: Vec<_> =
         net.replica(0).archived().unwrap().iter().map(|(_, group)| group.group.id()).collect();
     assert_eq!((archived.len(), archived[0], archived[2]), (3, own[0], own[1]));
+    // A receipt tells that as well.
+    for id in [own[0], own[1]] {
+        let state = net.replica(0).group_state(id).unwrap();
+        assert_eq!(state, GroupState::Ended(Fate::Archived));
+        assert!(net.replica(0).committed(id).unwrap().is_some());
+    }
     let letters = net.replica(0).dead_letters().unwrap();
     assert_eq!((letters.len(), letters[0].group.id()), (1, own[2]));
     assert_eq!(
