@@ -35,7 +35,7 @@ pub use status::{
     ReplicaError, SyncStatus,
 };
 pub use upstream::{ConnectionState, StopReason, UpstreamAction};
-pub(crate) use upstream::{Search, divergence};
+pub(crate) use upstream::{Search, divergence, has_all_of};
 
 use crate::command::{NotExecuted, Run};
 use crate::event::EventKind;

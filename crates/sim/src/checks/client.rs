@@ -299,12 +299,13 @@ fn check_rejection(
     own: &Known,
     reason: &DeadLetterReason,
 ) -> Result<(), Violation> {
+    let may_be_in_log = own.was_refused.get() && own.was_republished.get();
     let wrong = if *reason == DeadLetterReason::HistoryDiscarded {
         match is_discarded(client) {
             true => return Ok(()),
             false => "nobody has discarded it",
         }
-    } else if model.current().find(own.id).is_some() {
+    } else if model.current().find(own.id).is_some() && !may_be_in_log {
         "it is in the log"
     } else {
         match reason {

@@ -42,6 +42,7 @@ pub(crate) fn appended(
                 let message = format_args!("{group:?} is published anew, and was in no log");
                 return violation("identity", None, message);
             };
+            known.was_republished.set(true);
             end = model.current_mut().append_as(entry, group);
             continue;
         }

@@ -93,6 +93,8 @@ pub(crate) struct Known {
     pub(crate) is_lost: Cell<bool>,
     /// True once the backend's rules have refused it.
     pub(crate) was_refused: Cell<bool>,
+    /// True once it was published anew with the log of somebody: it may have been refused before.
+    pub(crate) was_republished: Cell<bool>,
 }
 
 impl Known {
@@ -230,6 +232,7 @@ impl Model {
             is_rejected: false.into(),
             is_lost: false.into(),
             was_refused: false.into(),
+            was_republished: false.into(),
         });
         self.known.insert(id, Rc::clone(&known));
         known
