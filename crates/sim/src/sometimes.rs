@@ -86,7 +86,6 @@ points! {
     NotLetIn = "the server does not let a client in"
     SignedOut = "an app has nothing to show to the server"
     LetInAgain = "a client that was not let in is let in later"
-    RuleUndecided = "a rule cannot read the log, and decides nothing"
     RefusedForTheLog = "the backend's rules refuse a group for what the log has"
     RefusedByRule = "the backend's rules refuse a group"
     RefusedWithOthersBehind = "a group is refused, and others of its author stand behind it"

@@ -299,7 +299,8 @@ fn check_rejection(
     own: &Known,
     reason: &DeadLetterReason,
 ) -> Result<(), Violation> {
-    let may_be_in_log = own.was_refused.get() && own.was_republished.get();
+    // Whoever publishes a log anew may be quicker than an answer, or than what makes a group anew.
+    let may_be_in_log = own.was_republished.get();
     let wrong = if *reason == DeadLetterReason::HistoryDiscarded {
         match is_discarded(client) {
             true => return Ok(()),
@@ -317,6 +318,11 @@ fn check_rejection(
             DeadLetterReason::MaterializeFailed { .. } => "this event applies",
             DeadLetterReason::RefusedByBackend { reason: RejectReason::Refused(_) }
                 if own.was_refused.get() =>
+            {
+                return Ok(());
+            }
+            DeadLetterReason::RefusedByBackend { reason: RejectReason::EventIdConflict }
+                if own.was_republished.get() =>
             {
                 return Ok(());
             }

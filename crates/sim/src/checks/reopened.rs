@@ -306,7 +306,8 @@ fn check_unseen(
     revised::check_letter(at, own, letter)?;
     let wrong = match &letter.reason {
         DeadLetterReason::MaterializeFailed { .. } | DeadLetterReason::RefusedByBackend { .. } => {
-            let is_right = own.was_refused.get() || client.failing_event(own).is_some();
+            let is_refused = own.was_refused.get() || own.was_republished.get();
+            let is_right = is_refused || client.fails_unseen(own);
             (!is_right).then_some("it applies")
         }
         DeadLetterReason::HistoryDiscarded => {

@@ -111,8 +111,15 @@ pub(crate) fn outcome(
         AppendOutcome::RuleFailed => {
             known.is_empty() && append.request.base == log.end().seq && is_troubled
         }
-        // Every group here has its own id, and keeps those of its events.
-        AppendOutcome::Conflict { .. } => false,
+        // Somebody has published what it was in another history, before its author has made it anew.
+        AppendOutcome::Conflict { group } => {
+            let in_log = log.find(*group).map(|index| log.entries()[index].content.hash.get());
+            let pushed = append.request.groups.iter().find(|pushed| pushed.id() == *group);
+            let pushed = pushed.map(|pushed| Some(pushed.content_hash()));
+            in_log.is_some()
+                && in_log != pushed
+                && model.known.get(group).is_some_and(|known| known.was_republished.get())
+        }
     };
     if is_right {
         return Ok(());

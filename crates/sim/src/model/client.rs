@@ -64,6 +64,8 @@ pub(crate) struct ClientModel {
     pub(crate) pulled: LogPosition,
     pub(crate) history: usize,
     pub(crate) version: Version,
+    /// Another version has run since the client was looked at last.
+    pub(crate) ran_as_another: bool,
     pub(crate) archived: u64,
     /// What only the running process knows.
     pub(crate) lamps: Lamps,
@@ -101,6 +103,7 @@ impl ClientModel {
             pulled: LogPosition::ROOT,
             history: 0,
             version,
+            ran_as_another: false,
             archived: 0,
             lamps: Lamps::new(),
             quarantined: 0,
@@ -299,8 +302,19 @@ impl ClientModel {
 
     /// Tells which event of an own group fails, if one does, on the state before it.
     pub(crate) fn failing_event(&self, own: &Known) -> Option<usize> {
+        self.failing_event_as(self.version, own)
+    }
+
+    fn failing_event_as(&self, version: Version, own: &Known) -> Option<usize> {
         let facts = &own.content().facts;
-        self.state_before(own).apply_whole(facts, own.author, self.version).err()
+        self.state_before(own).apply_whole(facts, own.author, version).err()
+    }
+
+    /// Tells whether an own group fails, on the state before it, for whoever ran unseen.
+    pub(crate) fn fails_unseen(&self, own: &Known) -> bool {
+        let others = [Version::One, Version::Two].into_iter().filter(|_| self.ran_as_another);
+        let mut versions = std::iter::once(self.version).chain(others);
+        versions.any(|version| self.failing_event_as(version, own).is_some())
     }
 
     /// A pending group contains something else now.

@@ -146,6 +146,7 @@ impl World {
                 self.hit(Point::RepublishedByTwo);
             }
             ServerMessage::GroupRejected(_) if self.clients[at].is_republishing => {
+                self.clients[at].was_not_republished = true;
                 self.hit(Point::NotRepublished);
             }
             ServerMessage::Welcome(_) if self.clients[at].was_locked_out => {

@@ -202,7 +202,7 @@ impl World {
                 // groups again since then.
                 ConnectionState::Stopped(StopReason::HistoryDiverged(_)) => continue,
                 ConnectionState::Stopped(StopReason::NotRepublished { .. })
-                    if self.server.is_strict() =>
+                    if client.was_not_republished =>
                 {
                     continue;
                 }

@@ -51,6 +51,8 @@ pub(crate) struct Client {
     rebases: u64,
     /// It publishes its log anew.
     pub(crate) is_republishing: bool,
+    /// A backend has refused a piece of the log that it publishes.
+    pub(crate) was_not_republished: bool,
     /// It has stopped, since the server does not let it in.
     pub(crate) was_locked_out: bool,
 }
@@ -87,6 +89,7 @@ impl Client {
             access: Access::default(),
             rebases: 0,
             is_republishing: false,
+            was_not_republished: false,
             was_locked_out: false,
         }
     }

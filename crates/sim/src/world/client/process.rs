@@ -46,6 +46,7 @@ impl World {
         }
         client.openings += 1;
         let before = std::mem::replace(&mut client.model.version, version);
+        client.model.ran_as_another |= before != version;
         let purpose = u64::from(client.number) << 32 | u64::from(client.openings);
         let seed = Rng::new(self.seed_of(purpose)).bytes();
         let client = &mut self.clients[at];
@@ -75,6 +76,7 @@ impl World {
         let (model, own) = (&mut self.model, &mut client.model);
         let check = || checks::reopened(model, at, own, &mut replica, &doing, lost_power);
         let came = calmly(client.disk.as_ref(), check)?;
+        client.model.ran_as_another = false;
         client.doing = Doing::Nothing;
         client.is_republishing = replica.status().republished.is_some();
         client.model.has_diverged = client.is_republishing;

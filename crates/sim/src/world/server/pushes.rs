@@ -132,7 +132,6 @@ impl World {
             Ok(answer) => answer,
             // A rule could not read the log.
             Err(goodbye) => {
-                self.hit(Point::RuleUndecided);
                 self.end_conversation(id, Some(goodbye))?;
                 return Ok(true);
             }
