@@ -111,14 +111,16 @@ pub(crate) fn outcome(
         AppendOutcome::RuleFailed => {
             known.is_empty() && append.request.base == log.end().seq && is_troubled
         }
-        // Somebody has published what it was in another history, before its author has made it anew.
+        // Somebody publishes what it was in another history, and its author has made it anew:
+        // one of them is the first.
         AppendOutcome::Conflict { group } => {
             let in_log = log.find(*group).map(|index| log.entries()[index].content.hash.get());
             let pushed = append.request.groups.iter().find(|pushed| pushed.id() == *group);
             let pushed = pushed.map(|pushed| Some(pushed.content_hash()));
-            in_log.is_some()
-                && in_log != pushed
-                && model.known.get(group).is_some_and(|known| known.was_republished.get())
+            let is_republished = model.known.get(group).is_some_and(|known| {
+                known.was_republished.get() || usize::from(known.author.client) != append.client
+            });
+            in_log.is_some() && in_log != pushed && is_republished
         }
     };
     if is_right {

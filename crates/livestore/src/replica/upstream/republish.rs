@@ -8,7 +8,9 @@
 
 use livestore_core::limits::{PAGE_BYTES, PAGE_EVENTS};
 use livestore_core::mutant::{self, Mutant};
-use livestore_core::protocol::{GroupRejected, Page, Push, PushAccepted, ServerMessage};
+use livestore_core::protocol::{
+    GroupRejected, Page, Push, PushAccepted, RejectReason, ServerMessage,
+};
 use livestore_core::{GlobalSeqNum, LogPosition};
 
 use super::push::InFlight;
@@ -126,6 +128,10 @@ impl Replica {
             }
             ServerMessage::GroupRejected(GroupRejected { request, group, reason }) => {
                 self.answered(request)?;
+                if reason == RejectReason::EventIdConflict {
+                    // It has got a group of ours as something else.
+                    return Ok(self.stop_republishing()?);
+                }
                 let message = format!("it refuses group {group} of the log: {reason:?}");
                 self.upstream.stop(StopReason::NotRepublished { message });
                 Ok(())

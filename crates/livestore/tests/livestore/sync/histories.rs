@@ -349,6 +349,30 @@ fn a_backend_that_has_what_is_pending_in_the_midst_of_the_published_log_has_anot
 }
 
 #[test]
+fn a_backend_that_has_a_group_of_ours_as_something_else_has_another_history() {
+    let (mut net, ids) = emptied(1, 30);
+    net.settle();
+    assert!(answer(&mut net, 0, HistoryAnswer::Republish));
+    // Its author has made it anew, and is quicker than the first piece of the log.
+    while !matches!(net.status(0).connection, ConnectionState::Connected) {
+        net.poll(0);
+        net.take(0);
+        net.reach_client(0);
+    }
+    let theirs = net.foreign_group([fact(todo("made anew"))]);
+    let (client_id, session_id) = (theirs.client_id().clone(), theirs.session_id().clone());
+    net.backend
+        .append(Group::new(ids[0], client_id, session_id, theirs.events().to_vec()).unwrap());
+    net.settle();
+    let found = divergence(&net);
+    assert_eq!((found.common.0, found.backend_head.0), (0, 1));
+    assert_eq!(net.status(0).republished, None);
+    assert!(answer(&mut net, 0, HistoryAnswer::RebasePending));
+    net.settle();
+    net.converge();
+}
+
+#[test]
 fn what_the_new_history_lacks_can_be_discarded_and_is_kept_aside() {
     let (mut net, own) = restored(HistoryAnswer::Stop, 5);
     net.settle();
