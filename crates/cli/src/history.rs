@@ -151,7 +151,10 @@ fn text(out: &mut impl Write, store: &str, comparison: &Comparison) -> Outcome {
          others leave the state and are archived"
     )?;
     if divergence.allows_republishing() {
-        writeln!(out, "  --answer republish        push the whole log, as the server has nothing")?;
+        writeln!(
+            out,
+            "  --answer republish        push the whole log, as the server has nothing else"
+        )?;
     }
     writeln!(
         out,

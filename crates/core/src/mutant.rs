@@ -38,11 +38,15 @@ pub enum Mutant {
     ConflictBeforeOutcome,
     /// A refused group leaves the state, and what stands behind it stays as it was.
     RejectionLeavesLater,
+    /// What is pending is forgotten when the backend wants to see another token.
+    TokenExpiryDropsQueue,
+    /// The log is published to whatever backend there is, and what that has is taken for it.
+    RepublishOntoOthers,
 }
 
 impl Mutant {
     /// All of them, in the order in which they are tried.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::HeadBeforeEvents,
         Self::ConfirmByPosition,
         Self::TailOvertakesRejected,
@@ -58,6 +62,8 @@ impl Mutant {
         Self::CommandRerunInFlight,
         Self::ConflictBeforeOutcome,
         Self::RejectionLeavesLater,
+        Self::TokenExpiryDropsQueue,
+        Self::RepublishOntoOthers,
     ];
 }
 

@@ -213,6 +213,9 @@ pub enum ReceiptError {
         /// Why.
         reason: DeadLetterReason,
     },
+    /// The group was left with the history of a backend, since the app discarded that.
+    #[error("the group was left with a backend's history that was discarded; the archive has it")]
+    Archived,
     /// The commit had no synced events.
     #[error("the commit had client-only events alone, which no backend ever sees")]
     NotSynced,

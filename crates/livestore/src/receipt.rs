@@ -87,13 +87,15 @@ impl CommitReceipt {
     /// # Errors
     ///
     /// [`ReceiptError::NoBackend`] at once if there is none, [`ReceiptError::Rejected`] if the
-    /// group became a dead letter, and `Closed` when the store is shut down.
+    /// group became a dead letter, [`ReceiptError::Archived`] if it was left with a history, and
+    /// `Closed` when the store is shut down.
     pub async fn confirmed(&self) -> Result<Positions, ReceiptError> {
         match self.fate().await? {
             Fate::Confirmed { first, last } | Fate::Rewritten { first, last } => {
                 Ok(Positions { first, last })
             }
             Fate::Rejected { reason } => Err(ReceiptError::Rejected { reason }),
+            Fate::Archived => Err(ReceiptError::Archived),
         }
     }
 

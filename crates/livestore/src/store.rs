@@ -421,8 +421,8 @@ impl Store {
         Ok(self.0.inner.write(|replica| replica.acknowledge_dead_letter(group))??)
     }
 
-    /// Reads the groups of other clients that left the log with the history that they were in,
-    /// each with the backend that it came from.
+    /// Reads the groups that left the log with the history that they were in, each with the backend that
+    /// it came from: those of other clients, and own ones that were discarded.
     pub fn archived(&self) -> Result<Vec<(BackendId, ConfirmedGroup)>, QueryError> {
         Ok(self.0.inner.read(Replica::archived)??)
     }

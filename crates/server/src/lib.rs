@@ -57,7 +57,7 @@ pub use auth::{
 #[cfg(feature = "net")]
 pub use config::{ServerConfig, Timing};
 pub use memory_storage::MemoryStorage;
-pub use rules::{NoRules, Proposal, ReadPage, Rules, judge};
+pub use rules::{NoRules, Proposal, ReadPage, RuleError, Rules, judge};
 #[cfg(feature = "net")]
 pub use server::{RunningServer, Server, ServerError};
 pub use sqlite_storage::SqliteStorage;

@@ -40,12 +40,39 @@ pub trait Rules: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the rule has against it. A panic decides nothing: the client comes back with the group.
-    fn check(&self, proposal: &Proposal<'_>) -> Result<(), Refusal>;
+    /// What the rule has against it, or why it cannot decide now. A panic decides nothing, either.
+    fn check(&self, proposal: &Proposal<'_>) -> Result<(), RuleError>;
 
     /// Says that what was read from logs since the last call may not have come to be, since the
     /// transaction has failed; for rules that remember what they have read.
     fn rolled_back(&self) {}
+}
+
+/// Why a rule lets a group not pass.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleError {
+    /// It has something against the group, which never comes back.
+    #[error("refused: {}", .0.message)]
+    Refused(Refusal),
+    /// It cannot decide now: the conversation ends, and the client comes back with the group.
+    #[error("undecided: {message}")]
+    Undecided {
+        /// What the operator is told; no client sees it.
+        message: String,
+    },
+}
+
+impl From<Refusal> for RuleError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StorageError> for RuleError {
+    fn from(error: StorageError) -> Self {
+        Self::Undecided { message: error.to_string() }
+    }
 }
 
 /// The rules of an operator who has none.
@@ -53,14 +80,18 @@ pub trait Rules: Send + Sync + 'static {
 pub struct NoRules;
 
 impl Rules for NoRules {
-    fn check(&self, _proposal: &Proposal<'_>) -> Result<(), Refusal> {
+    fn check(&self, _proposal: &Proposal<'_>) -> Result<(), RuleError> {
         Ok(())
     }
 }
 
-impl<R: Fn(&Proposal<'_>) -> Result<(), Refusal> + Send + Sync + 'static> Rules for R {
-    fn check(&self, proposal: &Proposal<'_>) -> Result<(), Refusal> {
-        self(proposal)
+impl<R, E> Rules for R
+where
+    R: Fn(&Proposal<'_>) -> Result<(), E> + Send + Sync + 'static,
+    E: Into<RuleError>,
+{
+    fn check(&self, proposal: &Proposal<'_>) -> Result<(), RuleError> {
+        self(proposal).map_err(Into::into)
     }
 }
 
@@ -162,14 +193,18 @@ const MAX_DETAILS: usize = 64 << 10;
 fn verdict(
     store: &StoreId,
     group: GroupId,
-    checked: std::thread::Result<Result<(), Refusal>>,
+    checked: std::thread::Result<Result<(), RuleError>>,
 ) -> Option<AppendOutcome> {
     match checked {
         Ok(Ok(())) => None,
-        Ok(Err(refusal)) => {
+        Ok(Err(RuleError::Refused(refusal))) => {
             let refusal = bounded(refusal);
             tracing::info!(%store, %group, code = refusal.code.as_deref(), "a group was refused");
             Some(AppendOutcome::Refused { group, refusal })
+        }
+        Ok(Err(RuleError::Undecided { message })) => {
+            tracing::warn!(%store, %group, message, "a rule is undecided; the client will come back");
+            Some(AppendOutcome::RuleFailed)
         }
         Err(_) => {
             tracing::error!(%store, %group, "a rule panicked; the client will come back");

@@ -6,6 +6,7 @@
 //! minimiser drop steps at will: clients, connections and messages are therefore named by their
 //! place among those that there are, not by an identity.
 
+use livestore::HistoryAnswer;
 use serde::{Deserialize, Serialize};
 
 use crate::model::app::Version;
@@ -56,6 +57,11 @@ fn is_none(number: &u16) -> bool {
     *number == 0
 }
 
+/// Older traces do not tell it.
+fn usual_answer() -> HistoryAnswer {
+    HistoryAnswer::RebasePending
+}
+
 /// What a power cut leaves of what was not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,6 +72,21 @@ pub enum Loss {
     Unsynced,
     /// Some of it, torn and out of order.
     Random,
+}
+
+/// What an app has to show a server that asks who it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Access {
+    /// The newest token.
+    #[default]
+    Granted,
+    /// A token that has expired.
+    Expired,
+    /// A token that nobody knows.
+    Unknown,
+    /// Nothing: somebody has to sign in first.
+    SignedOut,
 }
 
 /// What a disk does wrong from now on.
@@ -92,9 +113,9 @@ pub enum Action {
         /// True if it has no file.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         memory: bool,
-        /// True if it stops when the backend has another history; else it follows.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        stops: bool,
+        /// What it does when the backend has another history.
+        #[serde(default = "usual_answer")]
+        answer: HistoryAnswer,
         /// What it runs.
         version: Version,
     },
@@ -137,10 +158,19 @@ pub enum Action {
         /// Which one, of those that there are.
         letter: usize,
     },
-    /// The user of a client that has stopped follows the backend's other history.
-    RebasePending {
+    /// The user of a client that has stopped goes on with a backend that has another history.
+    Follow {
         /// Where.
         client: usize,
+        /// How.
+        answer: HistoryAnswer,
+    },
+    /// What the app of a client can show the server changes.
+    Access {
+        /// Whose.
+        client: usize,
+        /// What it has from now on.
+        access: Access,
     },
     /// The user of a client does not want to wait for the next attempt to connect.
     Hurry {
@@ -275,6 +305,11 @@ pub enum Action {
     },
     /// The server is started, if it is not running.
     ServerStart,
+    /// The server takes none of the tokens any more that there are; from the first time on it asks
+    /// everybody who they are.
+    Revoke,
+    /// The server is stopped, and its disk replaced by one with nothing on it: another backend.
+    Swap,
     /// A copy of the server's disk is made.
     Backup,
     /// The server is stopped, and its disk replaced by a copy.

@@ -3,6 +3,7 @@
 //! Each seed has a random subset of the faults, so that some runs meet one kind alone and get far,
 //! and others meet all of them at once.
 
+use livestore::HistoryAnswer;
 use serde::{Deserialize, Serialize};
 
 use crate::rng::Rng;
@@ -30,12 +31,15 @@ pub(crate) enum Fault {
     ServerPowerCut,
     ServerDisk,
     ServerRestore,
+    Swap,
+    Revoke,
+    LockOut,
     Join,
     Leave,
 }
 
 impl Fault {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 25] = [
         Self::Drop,
         Self::Duplicate,
         Self::Reorder,
@@ -56,6 +60,9 @@ impl Fault {
         Self::ServerPowerCut,
         Self::ServerDisk,
         Self::ServerRestore,
+        Self::Swap,
+        Self::Revoke,
+        Self::LockOut,
         Self::Join,
         Self::Leave,
     ];
@@ -71,7 +78,7 @@ impl Fault {
             Self::Reset | Self::HangUp | Self::KillInside | Self::OneWay => 6,
             Self::Clock | Self::ServerStop | Self::ServerKillInside => 3,
             Self::VersionSkew => 4,
-            Self::Join | Self::Leave | Self::ServerRestore => 1,
+            Self::Join | Self::Leave | Self::ServerRestore | Self::Swap => 1,
             _ => 2,
         }
     }
@@ -117,6 +124,19 @@ fn usual_cache_pages() -> u32 {
     10_000
 }
 
+/// What the clients of a run do when the backend has another history: most runs have clients of one
+/// mind, since only these come to know each way well.
+const ANSWERS: [&[HistoryAnswer]; 5] = {
+    use HistoryAnswer::{Discard, RebasePending, Republish, Stop};
+    [
+        &[RebasePending],
+        &[Stop],
+        &[Republish],
+        &[RebasePending, RebasePending, Stop],
+        &[RebasePending, RebasePending, Stop, Republish, Republish, Discard],
+    ]
+};
+
 /// The parameters of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -124,8 +144,8 @@ pub(crate) struct Plan {
     pub(crate) clients: u64,
     /// How many of a thousand clients live in memory.
     pub(crate) in_memory: u64,
-    /// How many of a thousand clients stop when the backend has another history.
-    pub(crate) stopping: u64,
+    /// What clients do when the backend has another history; each draws one of these.
+    pub(crate) answers: &'static [HistoryAnswer],
     /// How many of a thousand clients start with the second version.
     pub(crate) second_version: u64,
     /// How many of a thousand events fail in one version of the schema only.
@@ -168,7 +188,7 @@ impl Plan {
         let plan = Self {
             clients,
             in_memory: *rng.pick(&[0, 0, 0, 300]),
-            stopping: *rng.pick(&[0, 200, 1000]),
+            answers: *rng.pick(&ANSWERS),
             second_version: *rng.pick(&[0, 0, 400]),
             skewed: *rng.pick(&[0, 0, 0, 250]),
             steps: match rng.below(10) {

@@ -6,12 +6,22 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
-use crate::action::{Action, DiskTrouble, Loss, Place, Step, Way};
+use livestore::HistoryAnswer;
+
+use crate::action::{Access, Action, DiskTrouble, Loss, Place, Step, Way};
 use crate::model::app::Version;
 use crate::plan::{Fault, Plan};
 use crate::rng::Rng;
 use crate::workload;
 use crate::world::{Effect, LinkId, World};
+
+/// How a user goes on with a backend that has another history.
+const FOLLOWING: [HistoryAnswer; 4] = [
+    HistoryAnswer::RebasePending,
+    HistoryAnswer::RebasePending,
+    HistoryAnswer::Republish,
+    HistoryAnswer::Discard,
+];
 
 /// Something that will happen at some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +71,9 @@ enum Pending {
     },
     Mend {
         client: Option<usize>,
+    },
+    LetIn {
+        client: usize,
     },
     Backup,
 }
@@ -157,11 +170,11 @@ impl Schedule {
 
     fn join(&mut self, world: &World) -> Action {
         self.after(1, Pending::User { client: world.clients.len() });
-        let (memory, stops) =
-            (self.rng.chance(self.plan.in_memory), self.rng.chance(self.plan.stopping));
+        let memory = self.rng.chance(self.plan.in_memory);
+        let answer = *self.rng.pick(self.plan.answers);
         let version =
             if self.rng.chance(self.plan.second_version) { Version::Two } else { Version::One };
-        Action::Join { memory, stops, version }
+        Action::Join { memory, answer, version }
     }
 
     /// Takes note of what a step has set in motion.
@@ -274,7 +287,7 @@ impl Schedule {
                     }
                     14..15 => Action::Hurry { client },
                     15..16 => Action::Verify { client },
-                    16..18 => Action::RebasePending { client },
+                    16..18 => Action::Follow { client, answer: *self.rng.pick(&FOLLOWING) },
                     _ if is_patient => return None,
                     _ if self.rng.chance(self.plan.commands) => {
                         let intent = workload::intent(&mut self.rng);
@@ -326,6 +339,7 @@ impl Schedule {
             Pending::Mend { client } => {
                 Some(Action::Trouble { client, trouble: DiskTrouble::default() })
             }
+            Pending::LetIn { client } => Some(Action::Access { client, access: Access::Granted }),
             Pending::Backup => {
                 let gap_ms = self.rng.around(self.plan.commit_gap_ms * 40) + 1;
                 self.after(gap_ms, pending);
@@ -392,6 +406,14 @@ impl Schedule {
                 Action::Trouble { client: None, trouble }
             }
             Fault::ServerRestore => Action::Restore { copies_ago: self.rng.below(3) as usize },
+            Fault::Swap => Action::Swap,
+            Fault::Revoke => Action::Revoke,
+            Fault::LockOut => {
+                let client = self.someone(world)?;
+                let access = [Access::Expired, Access::Unknown, Access::SignedOut];
+                self.after(lasts_ms, Pending::LetIn { client });
+                Action::Access { client, access: *self.rng.pick(&access) }
+            }
             Fault::Join => {
                 if world.clients.len() >= 16 {
                     return None;

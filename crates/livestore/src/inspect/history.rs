@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::Inspector;
 use crate::adapter::LOCK_EXTENSION;
 use crate::replica::format::{self, FileKind, GivenAnswer, Meta};
-use crate::replica::{Divergence, HistoryAnswer, Search, divergence, pending};
+use crate::replica::{Divergence, HistoryAnswer, Search, divergence, has_all_of, pending};
 use crate::sync_provider::{DriverEnd, Incoming, SyncProvider, link};
 use crate::{OpenError, SyncError};
 
@@ -77,9 +77,9 @@ pub enum CompareError {
         /// How long it was waited for.
         patience: Duration,
     },
-    /// The log cannot be published anew to a backend that has one.
+    /// The log cannot be published anew to a backend that has another one.
     #[error(
-        "backend {backend_id} is not empty (its log ends at {head}), so the log cannot be published \
+        "backend {backend_id} has a log of its own (up to {head}), so the log cannot be published \
          to it; rebase what is pending, or discard what it does not have"
     )]
     BackendNotEmpty {
@@ -165,6 +165,7 @@ impl Inspector {
         let is_other = known_backend.is_some_and(|known| known != located.backend_id);
         // While the log is published anew, the backend has a part of it.
         let known_to_be_there = self.meta.republished.unwrap_or(head.seq);
+        let is_other = is_other && !has_all_of(head.seq, common);
         let divergence = if is_other || common < known_to_be_there {
             let pending = pending::tail(&self.connection)?.groups;
             Some(divergence(&self.connection, client_id, pending, common, located)?)

@@ -42,7 +42,8 @@ pub struct FileStatus {
     pub dead_letters: u64,
     /// Confirmed events that were skipped.
     pub quarantined: u64,
-    /// Groups of other clients that left the log with the history that they were in.
+    /// Groups that left the log with the history that they were in: those of other clients, and own
+    /// ones that were discarded.
     pub archived: u64,
     /// Size of the database file, in bytes.
     pub file_bytes: u64,

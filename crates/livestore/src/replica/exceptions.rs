@@ -247,6 +247,14 @@ pub(crate) fn archive(
     Ok(())
 }
 
+/// Tells whether a group is among the archived ones.
+///
+/// Nobody asks about many: these are read through.
+pub(crate) fn is_archived(connection: &Connection, group: GroupId) -> Result<bool, SqliteError> {
+    let sql = "SELECT 1 FROM __livestore_archive WHERE content ->> 'id' = ? LIMIT 1";
+    Ok(connection.system().query_one(sql, [group.to_string()], |_| Ok(()))?.is_some())
+}
+
 /// Reads the archived groups, oldest first, with the backend that they came from.
 pub(crate) fn archived(
     connection: &Connection,

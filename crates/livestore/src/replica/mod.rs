@@ -35,7 +35,7 @@ pub use status::{
     ReplicaError, SyncStatus,
 };
 pub use upstream::{ConnectionState, StopReason, UpstreamAction};
-pub(crate) use upstream::{Search, divergence};
+pub(crate) use upstream::{Search, divergence, has_all_of};
 
 use crate::command::{NotExecuted, Run};
 use crate::event::EventKind;
@@ -484,8 +484,11 @@ impl Replica {
         if let Some(letter) = exceptions::dead_letter(&self.connection, group)? {
             return Ok(GroupState::Ended(Fate::Rejected { reason: letter.reason }));
         }
-        let is_settled = log::has_client_only(&self.connection, group)?;
-        Ok(if is_settled { GroupState::Settled } else { GroupState::Unknown })
+        if log::has_client_only(&self.connection, group)? {
+            return Ok(GroupState::Settled);
+        }
+        let is_archived = exceptions::is_archived(&self.connection, group)?;
+        Ok(if is_archived { GroupState::Ended(Fate::Archived) } else { GroupState::Unknown })
     }
 
     /// Looks up a group of this client that was committed at any time: what its commit returned.
@@ -614,8 +617,8 @@ impl Replica {
         exceptions::dead_letters(&self.connection)
     }
 
-    /// Reads the groups of other clients that left the log with the history that they were in,
-    /// each with the backend that it came from.
+    /// Reads the groups that left the log with the history that they were in, each with the backend that
+    /// it came from: those of other clients, and own ones that were discarded.
     pub fn archived(&self) -> Result<Vec<(BackendId, ConfirmedGroup)>, SqliteError> {
         exceptions::archived(&self.connection)
     }

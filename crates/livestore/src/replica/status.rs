@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use livestore_core::mutant::{self, Mutant};
 use livestore_core::{BackendId, EventId, EventName, GlobalSeqNum, GroupId, SeqNum};
 use livestore_sqlite::SqliteError;
 
@@ -59,6 +60,9 @@ pub enum Fate {
         /// Why.
         reason: DeadLetterReason,
     },
+    /// A backend had ordered it, and it was left with that backend's history: the app has answered
+    /// [`HistoryAnswer::Discard`]. [`Store::archived`](crate::Store::archived) has it.
+    Archived,
 }
 
 /// Where a replica stands.
@@ -95,7 +99,8 @@ pub struct SyncStatus {
     pub dead_letters: u64,
     /// Confirmed events that could not be materialized and were skipped.
     pub quarantined: u64,
-    /// Groups of other clients that left the log with the history that they were in.
+    /// Groups that left the log with the history that they were in: those of other clients, and own
+    /// ones that were discarded.
     pub archived: u64,
 }
 
@@ -129,9 +134,10 @@ pub struct Divergence {
 }
 
 impl Divergence {
-    /// Tells whether the backend has nothing, so that the log can be published to it anew.
+    /// Tells whether the log can be published to the backend anew: that is empty, or has a beginning of
+    /// this very log, as when another client is about to publish the same.
     pub fn allows_republishing(&self) -> bool {
-        self.backend_head == GlobalSeqNum::ROOT
+        self.backend_head == self.common || mutant::is_active(Mutant::RepublishOntoOthers)
     }
 }
 
@@ -148,7 +154,7 @@ impl std::fmt::Display for Divergence {
              dead letters"
         )?;
         if self.allows_republishing() {
-            f.write_str("; Republish would push the whole log, as the backend is empty")?;
+            f.write_str("; Republish would push the whole log, as the backend has nothing else")?;
         }
         Ok(())
     }
@@ -165,7 +171,8 @@ pub enum HistoryAnswer {
     /// Go back to the last common position, make own groups above it pending again under their
     /// old ids, and archive those of others.
     RebasePending,
-    /// Push the whole log, under its old ids, to a backend that is empty; stop if it is not.
+    /// Push the whole log, under its old ids, to a backend that is empty; stop if that has anything but
+    /// a beginning of the same log.
     Republish,
     /// Go back to the last common position, archive everything above it, and make what is pending
     /// dead letters.
@@ -202,9 +209,9 @@ pub enum ReplicaError {
         /// True if the materializer panicked, so that trying again is no use.
         panicked: bool,
     },
-    /// The log cannot be published anew to a backend that has one.
+    /// The log cannot be published anew to a backend that has another one.
     #[error(
-        "backend {backend_id} is not empty (its log ends at {head}), so this log cannot be \
+        "backend {backend_id} has a log of its own (up to {head}), so this log cannot be \
          published to it; rebase what is pending, or discard what it does not have"
     )]
     BackendNotEmpty {

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use livestore::{DeadLetter, DeadLetterReason, Fate, Replica};
 use livestore_core::protocol::{Push, RejectReason};
-use livestore_core::{Group, GroupId, LogPosition};
+use livestore_core::{GlobalSeqNum, Group, GroupId, LogPosition};
 
 use super::revised::{self, Revised, Since};
 use super::stored::{self, Pending};
 use super::{Violation, readable, violation};
-use crate::model::{ClientModel, Content, History, Known, Model, Moment, Settled};
+use crate::model::{ClientModel, Content, Entry, History, Known, Model, Moment, Settled};
 
 /// How many pending groups are compared by id at each step; the others only by number.
 const COMPARED: usize = 64;
@@ -33,6 +33,10 @@ pub(crate) struct Observed {
     pub(crate) gathers: bool,
     /// It went back to follow another history.
     pub(crate) went_back: bool,
+    /// Own groups that were left with a history.
+    pub(crate) archived: usize,
+    /// It has discarded what a backend does not have.
+    pub(crate) discarded: bool,
     /// What became of pending groups that stayed.
     pub(crate) revised: Revised,
     /// Commands that became dead letters since they were no longer possible.
@@ -58,7 +62,9 @@ pub(crate) fn observe(
     let pulled = replica.head();
     let is_rejection = |(_, fate): &&(GroupId, Fate)| matches!(fate, Fate::Rejected { .. });
     let given_up: Vec<GroupId> = fates.iter().filter(is_rejection).map(|(id, _)| *id).collect();
+    let letters_before = client.letters();
     observed.went_back = follow_history(model, at, client, replica, pulled, &given_up)?;
+    observed.archived = client.letters().saturating_sub(letters_before);
     observed.moved = client.head != head;
     observed.gathers = head != pulled;
     let log = &model.histories[client.history];
@@ -79,6 +85,9 @@ pub(crate) fn observe(
     let letters =
         if given_up.is_empty() { Vec::new() } else { readable(at, replica.dead_letters())? };
     check_fates(model, at, client, (&fates, &letters), confirmed, &mut observed)?;
+    if (observed.discarded || observed.archived > 0) && client.pending_synced().next().is_some() {
+        return violation("divergence", Some(at), "not everything that is pending was discarded");
+    }
     check_places(at, client)?;
     check_status(at, client, replica)?;
     check_pending(at, client, replica)?;
@@ -152,6 +161,7 @@ fn check_fates(
                 match reason {
                     DeadLetterReason::CommandFailed { .. } => observed.commands_failed += 1,
                     DeadLetterReason::DroppedOnRebase { .. } => observed.dropped += 1,
+                    DeadLetterReason::HistoryDiscarded => observed.discarded = true,
                     _ => {}
                 }
                 observed.client_only_rejected += usize::from(own.client_only);
@@ -182,7 +192,12 @@ fn follow_history(
         }
         return Ok(false);
     }
-    let Some(moment) = gone_back(model, client, &client.now(), pulled) else {
+    if !client.has_diverged {
+        let message = format_args!("it went back to {pulled:?}, and nobody told it to");
+        return violation("divergence", Some(at), message);
+    }
+    let archived = replica.status().archived;
+    let Some(moment) = gone_back(model, client, &client.now(), pulled, archived) else {
         let message = format_args!("it went back from {:?} to {pulled:?}", client.pulled);
         return violation("head", Some(at), message);
     };
@@ -209,25 +224,34 @@ fn follow_history(
 ///
 /// It goes back to where it was told that both are the same. By now they may have more in common,
 /// since the backend's log got some of the same groups again, or less, since it was restored once
-/// more.
+/// more. The groups of others are left with the history, and if it has discarded that, so are its own.
 pub(super) fn gone_back(
     model: &Model,
-    client: &ClientModel,
+    client: &mut ClientModel,
     from: &Moment,
     pulled: LogPosition,
+    archived: u64,
 ) -> Option<Moment> {
     let old = &model.histories[from.history];
     let (common, before) = (old.groups_up_to(pulled)?, old.groups_up_to(from.pulled)?);
     let history = model.newest_with(&[pulled])?;
     let left = old.entries()[..before].get(common..)?;
     let is_own = |known: &Known| client.committed.iter().any(|own| own.id == known.id);
-    let others = left.iter().filter(|left| !is_own(&left.known)).count() as u64;
-    let archived = from.archived + others;
+    let own: Vec<GroupId> =
+        left.iter().filter(|left| is_own(&left.known)).map(|left| left.known.id).collect();
+    let others = (left.len() - own.len()) as u64;
     if common < model.least_common() {
         return None;
     }
     client.rank_as_left(left, pulled);
-    Some(Moment { head: pulled, pulled, history, archived, ..*from })
+    if archived != from.archived + others {
+        if !client.may_discard || archived != from.archived + left.len() as u64 {
+            return None;
+        }
+        own.into_iter().for_each(|id| client.archive(id));
+    }
+    let letters = client.letters();
+    Some(Moment { head: pulled, pulled, history, archived, letters, ..*from })
 }
 
 /// Finds the client-only groups that have come to their places.
@@ -275,7 +299,14 @@ fn check_rejection(
     own: &Known,
     reason: &DeadLetterReason,
 ) -> Result<(), Violation> {
-    let wrong = if model.current().find(own.id).is_some() {
+    // Whoever publishes a log anew may be quicker than an answer, or than what makes a group anew.
+    let may_be_in_log = own.was_republished.get();
+    let wrong = if *reason == DeadLetterReason::HistoryDiscarded {
+        match is_discarded(client) {
+            true => return Ok(()),
+            false => "nobody has discarded it",
+        }
+    } else if model.current().find(own.id).is_some() && !may_be_in_log {
         "it is in the log"
     } else {
         match reason {
@@ -286,7 +317,12 @@ fn check_rejection(
             }
             DeadLetterReason::MaterializeFailed { .. } => "this event applies",
             DeadLetterReason::RefusedByBackend { reason: RejectReason::Refused(_) }
-                if own.is_forbidden() =>
+                if own.was_refused.get() =>
+            {
+                return Ok(());
+            }
+            DeadLetterReason::RefusedByBackend { reason: RejectReason::EventIdConflict }
+                if own.was_republished.get() =>
             {
                 return Ok(());
             }
@@ -298,6 +334,11 @@ fn check_rejection(
         }
     };
     violation("fate", Some(at), format_args!("{} was rejected, but {wrong}: {reason}", own.id))
+}
+
+/// Tells whether a client can have discarded what is pending.
+pub(super) fn is_discarded(client: &ClientModel) -> bool {
+    client.has_diverged && client.may_discard
 }
 
 fn check_status(at: usize, client: &ClientModel, replica: &Replica) -> Result<(), Violation> {
@@ -364,6 +405,27 @@ pub(crate) fn push(at: usize, client: &ClientModel, push: &Push) -> Result<(), V
         }
     }
     Ok(())
+}
+
+/// A piece of the log leaves anew: what follows the position up to which the backend has it.
+pub(crate) fn republished(
+    model: &Model,
+    at: usize,
+    client: &ClientModel,
+    seq: GlobalSeqNum,
+    push: &Push,
+) -> Result<(), Violation> {
+    let log = &model.histories[client.history];
+    let entries = log.entries().iter().filter(|entry| entry.end.seq > seq);
+    let is_next = |(group, entry): (&Group, &Entry)| {
+        entry.known.id == group.id() && entry.content.hash.get() == Some(group.content_hash())
+    };
+    let is_long_enough = entries.clone().count() >= push.groups.len();
+    if push.base == seq && is_long_enough && push.groups.iter().zip(entries).all(is_next) {
+        return Ok(());
+    }
+    let message = format_args!("after {seq} it publishes what is not the log, on {}", push.base);
+    violation("republish", Some(at), message)
 }
 
 /// Tells whether a group is what its author has.

@@ -262,8 +262,12 @@ fn check_receipts(
                 (entry.first(), entry.end.seq.0) == (first.0, last.0)
                     && own.is_rewritten(&entry.content) == is_rewritten
             }),
+            GroupState::Ended(Fate::Archived) => client.is_archived(own.id),
             GroupState::Ended(_) => dead.contains(&own.id),
-            GroupState::Unknown => client.has_given_up(own.id) && !dead.contains(&own.id),
+            GroupState::Unknown => {
+                let is_kept = dead.contains(&own.id) || client.is_archived(own.id);
+                client.has_given_up(own.id) && !is_kept
+            }
         };
         if !is_right {
             return violation("receipt", Some(at), format_args!("{}: {told:?}", own.id));

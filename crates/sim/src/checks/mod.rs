@@ -14,10 +14,10 @@ use std::fmt;
 
 use livestore::SqliteError;
 
-pub(crate) use client::{Observed, observe, push};
+pub(crate) use client::{Observed, observe, push, republished};
 pub(crate) use full::{accounted, newest_group, state, verify};
 pub(crate) use reopened::{Attempt, Came, Doing, reopened};
-pub(crate) use server::{appended, goodbye, outcome, page, refused, welcome};
+pub(crate) use server::{Append, appended, goodbye, outcome, page, refused, welcome};
 
 /// Something that must not be, and is.
 #[derive(Debug, Clone, PartialEq, Eq)]

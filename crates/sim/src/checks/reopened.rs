@@ -169,10 +169,10 @@ fn recognize(
 }
 
 /// Where a client may be that was following the backend at a moment.
-fn further(model: &Model, client: &ClientModel, found: &Found, last: Moment) -> Vec<Moment> {
-    let Found { head, pulled, .. } = *found;
+fn further(model: &Model, client: &mut ClientModel, found: &Found, last: Moment) -> Vec<Moment> {
+    let Found { head, pulled, archived, .. } = *found;
     if pulled.seq < last.pulled.seq {
-        return gone_back(model, client, &last, pulled).into_iter().collect();
+        return gone_back(model, client, &last, pulled, archived).into_iter().collect();
     }
     let history = model.newest_with(&[last.pulled, pulled]);
     history.map(|history| Moment { head, pulled, history, ..last }).into_iter().collect()
@@ -199,7 +199,10 @@ fn finish(
         }
         Doing::Nothing | Doing::Following => return Ok(false),
     };
-    let new: Vec<GroupId> = found.open_ids().filter(|id| !model.known.contains_key(id)).collect();
+    // With another version, it may be a dead letter at once.
+    let letters = found.letters.iter().map(|letter| letter.group.id());
+    let new = found.open_ids().chain(letters).filter(|id| !model.known.contains_key(id));
+    let new: Vec<GroupId> = new.collect();
     let ByKind { synced, client_only, .. } = ByKind::of(facts);
     let expected: Vec<_> =
         [synced, client_only].into_iter().filter(|facts| !facts.is_empty()).collect();
@@ -209,14 +212,16 @@ fn finish(
     if new.len() != expected.len() {
         return violation("atomicity", Some(at), "a part of a commit survived");
     }
-    for (id, facts) in new.into_iter().zip(expected) {
-        let content = readable(at, stored::content(replica, id))?;
-        let known = model.learn(id, *author, facts, intent.clone());
-        let events = content.iter().map(|(name, args)| (name.as_str(), args));
-        let first = known.content();
-        if !events.eq(first.events.iter().map(|(name, args)| (*name, args))) {
+    let contents: Result<Vec<_>, _> =
+        new.into_iter().map(|id| content(at, replica, found, id)).collect();
+    let contents = contents?;
+    for facts in expected {
+        let events: Vec<_> =
+            facts.iter().map(|fact| (fact.name().to_owned(), fact.args())).collect();
+        let Some((id, _)) = contents.iter().find(|(_, content)| *content == events) else {
             return violation("atomicity", Some(at), "half of a group survived");
-        }
+        };
+        let known = model.learn(*id, *author, facts, intent.clone());
         client.commit(known);
     }
     if let Some(letter) = letter {
@@ -224,6 +229,22 @@ fn finish(
     }
     client.note();
     Ok(true)
+}
+
+/// Reads the names and payloads of a group, whatever has become of it.
+fn content(
+    at: usize,
+    replica: &Replica,
+    found: &Found,
+    id: GroupId,
+) -> Result<(GroupId, Vec<(String, String)>), Violation> {
+    let letter = found.letters.iter().find(|letter| letter.group.id() == id);
+    let Some(letter) = letter else {
+        return Ok((id, readable(at, stored::content(replica, id))?));
+    };
+    let events = letter.group.events().iter();
+    let events = events.map(|event| (event.name.as_str().into(), event.args.as_str().into()));
+    Ok((id, events.collect()))
 }
 
 /// If a client that was at this moment would look like this, the model becomes that.
@@ -285,8 +306,12 @@ fn check_unseen(
     revised::check_letter(at, own, letter)?;
     let wrong = match &letter.reason {
         DeadLetterReason::MaterializeFailed { .. } | DeadLetterReason::RefusedByBackend { .. } => {
-            let is_right = own.is_forbidden() || client.failing_event(own).is_some();
+            let is_refused = own.was_refused.get() || own.was_republished.get();
+            let is_right = is_refused || client.fails_unseen(own);
             (!is_right).then_some("it applies")
+        }
+        DeadLetterReason::HistoryDiscarded => {
+            (!super::client::is_discarded(client)).then_some("nobody has discarded it")
         }
         reason => revised::wrong_reason(client, own, reason),
     };

@@ -14,6 +14,9 @@ pub(crate) const FIRST_OPEN: u8 = 5;
 /// What is in a purse that nobody has touched.
 pub(crate) const FIRST_COINS: i64 = 20;
 
+/// How far below zero the operator of the backend lets a purse go.
+const LOWEST: i64 = -30;
+
 /// The purses that were touched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Bank {
@@ -76,4 +79,15 @@ pub(crate) fn movement(fact: &Fact) -> Option<(u8, u8, i64)> {
         }
         _ => None,
     }
+}
+
+/// Returns what the operator of the backend has against a group, which takes effect on this bank.
+///
+/// A strict one forbids more than another.
+pub(crate) fn objection(bank: &mut Bank, facts: &[Fact], is_strict: bool) -> Option<&'static str> {
+    facts.iter().for_each(|fact| bank.apply(fact));
+    if facts.iter().any(|fact| fact.is_forbidden(is_strict)) {
+        return Some("forbidden");
+    }
+    bank.purses.values().any(|coins| *coins < LOWEST).then_some("overdraft")
 }

@@ -33,6 +33,8 @@ pub(crate) enum Letter {
     Buried(GroupId),
     /// The user has dealt with it.
     Forgotten(GroupId),
+    /// It was confirmed, and left with the history that it was in.
+    Archived(GroupId),
     /// The log has it after all, since the backend was restored from a backup that had it.
     Exhumed(GroupId),
 }
@@ -62,6 +64,8 @@ pub(crate) struct ClientModel {
     pub(crate) pulled: LogPosition,
     pub(crate) history: usize,
     pub(crate) version: Version,
+    /// Another version has run since the client was looked at last.
+    pub(crate) ran_as_another: bool,
     pub(crate) archived: u64,
     /// What only the running process knows.
     pub(crate) lamps: Lamps,
@@ -73,6 +77,10 @@ pub(crate) struct ClientModel {
     asked: Option<u64>,
     /// Its file says that pending groups are to be made anew.
     pub(crate) revision_due: bool,
+    /// It was told that the backend has another history, and has not been welcomed since.
+    pub(crate) has_diverged: bool,
+    /// It may discard what a backend does not have.
+    pub(crate) may_discard: bool,
     /// Every moment since the disk was synced last; the first one survives a power cut for sure.
     pub(crate) moments: Vec<Moment>,
     /// True if it has no file, so that nothing of it has to survive anything.
@@ -95,12 +103,15 @@ impl ClientModel {
             pulled: LogPosition::ROOT,
             history: 0,
             version,
+            ran_as_another: false,
             archived: 0,
             lamps: Lamps::new(),
             quarantined: 0,
             open: HashSet::new(),
             asked: None,
             revision_due: false,
+            has_diverged: false,
+            may_discard: false,
             moments: Vec::new(),
             is_volatile,
             confirmed: App::default(),
@@ -196,6 +207,26 @@ impl ClientModel {
         self.letters.push(Letter::Forgotten(id));
     }
 
+    /// A group that was confirmed is left with its history.
+    pub(crate) fn archive(&mut self, id: GroupId) {
+        self.letters.push(Letter::Archived(id));
+    }
+
+    /// How much has become of what was given up.
+    pub(crate) fn letters(&self) -> usize {
+        self.letters.len()
+    }
+
+    /// Tells whether a group was left with the history that it was in.
+    pub(crate) fn is_archived(&self, id: GroupId) -> bool {
+        let is_about = |letter: &&Letter| match letter {
+            Letter::Buried(about) | Letter::Forgotten(about) => *about == id,
+            Letter::Archived(about) | Letter::Exhumed(about) => *about == id,
+        };
+        let last = self.letters.iter().rev().find(is_about);
+        matches!(last, Some(Letter::Archived(_)))
+    }
+
     /// Returns the dead letters, in the order in which they became that, at first.
     ///
     /// A group can become one again, after another history held it for a while.
@@ -223,6 +254,7 @@ impl ClientModel {
                     ended.insert(*id);
                 }
                 Letter::Forgotten(id) => drop(dead.remove(id)),
+                Letter::Archived(id) => drop(ended.insert(*id)),
                 Letter::Exhumed(id) => {
                     dead.remove(id);
                     ended.remove(id);
@@ -270,8 +302,19 @@ impl ClientModel {
 
     /// Tells which event of an own group fails, if one does, on the state before it.
     pub(crate) fn failing_event(&self, own: &Known) -> Option<usize> {
+        self.failing_event_as(self.version, own)
+    }
+
+    fn failing_event_as(&self, version: Version, own: &Known) -> Option<usize> {
         let facts = &own.content().facts;
-        self.state_before(own).apply_whole(facts, own.author, self.version).err()
+        self.state_before(own).apply_whole(facts, own.author, version).err()
+    }
+
+    /// Tells whether an own group fails, on the state before it, for whoever ran unseen.
+    pub(crate) fn fails_unseen(&self, own: &Known) -> bool {
+        let others = [Version::One, Version::Two].into_iter().filter(|_| self.ran_as_another);
+        let mut versions = std::iter::once(self.version).chain(others);
+        versions.any(|version| self.failing_event_as(version, own).is_some())
     }
 
     /// A pending group contains something else now.

@@ -42,11 +42,16 @@ pub(crate) struct History {
 impl History {
     /// Appends a group and returns the end of the log.
     pub(crate) fn append(&mut self, known: Rc<Known>, group: &Group) -> LogPosition {
+        let (content, is_made) = (known.content(), known.intent().is_some());
+        self.append_as(Entry { known, content, is_made, end: self.end() }, group)
+    }
+
+    /// Appends a group as it is in another history.
+    pub(crate) fn append_as(&mut self, entry: Entry, group: &Group) -> LogPosition {
         let LogPosition { seq, hash } = self.end();
         let hash = hash.extend(group.content_hash());
         let end = LogPosition { seq: seq.plus(group.event_count()), hash };
-        let (content, is_made) = (known.content(), known.intent().is_some());
-        self.push(Entry { known, content, is_made, end });
+        self.push(Entry { end, ..entry });
         end
     }
 

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use livestore::EventKind;
-use livestore_core::{ContentHash, EventId, GroupId, LogPosition};
+use livestore_core::{ContentHash, EventId, Group, GroupId, LogPosition};
 
 pub(crate) use client::{ClientModel, Moment, Settled};
 pub(crate) use history::{Entry, History};
@@ -91,6 +91,10 @@ pub(crate) struct Known {
     pub(crate) is_rejected: Cell<bool>,
     /// True once a power cut has taken it from its author.
     pub(crate) is_lost: Cell<bool>,
+    /// True once the backend's rules have refused it.
+    pub(crate) was_refused: Cell<bool>,
+    /// True once it was published anew with the log of somebody: it may have been refused before.
+    pub(crate) was_republished: Cell<bool>,
 }
 
 impl Known {
@@ -150,11 +154,6 @@ impl Known {
     pub(crate) fn synced_events(&self) -> u64 {
         if self.client_only { 0 } else { self.now.borrow().facts.len() as u64 }
     }
-
-    /// Tells whether the backend refuses it.
-    pub(crate) fn is_forbidden(&self) -> bool {
-        !self.client_only && self.now.borrow().facts.iter().any(Fact::is_forbidden)
-    }
 }
 
 /// Everything that was ever committed, and every history of the backend's log.
@@ -181,7 +180,7 @@ impl Model {
         self.histories.last_mut().expect("there is always a history")
     }
 
-    /// The server is restored from a backup: the first groups of some history.
+    /// The server's log is the first groups of some history: those of a backup, or none.
     pub(crate) fn restore(&mut self, history: usize, groups: usize) {
         self.forks.push(self.histories[history].fork(groups).common_with(self.current()));
         self.histories.push(self.histories[history].fork(groups));
@@ -191,6 +190,15 @@ impl Model {
     pub(crate) fn newest_with(&self, positions: &[LogPosition]) -> Option<usize> {
         let has_all = |log: &History| positions.iter().all(|at| log.groups_up_to(*at).is_some());
         self.histories.iter().rposition(has_all)
+    }
+
+    /// Finds what a group is in a history that the backend has left.
+    pub(crate) fn left_entry(&self, group: &Group) -> Option<&Entry> {
+        let (_, left) = self.histories.split_last()?;
+        let is_it = |entry: &&Entry| entry.content.hash.get() == Some(group.content_hash());
+        let entries =
+            left.iter().rev().filter_map(|log| Some(&log.entries()[log.find(group.id())?]));
+        entries.into_iter().find(is_it)
     }
 
     /// Returns how many groups all histories have in common, if there was more than one.
@@ -223,8 +231,16 @@ impl Model {
             rank: 0.into(),
             is_rejected: false.into(),
             is_lost: false.into(),
+            was_refused: false.into(),
+            was_republished: false.into(),
         });
         self.known.insert(id, Rc::clone(&known));
         known
     }
+}
+
+/// Reads the events of a group; none if one of them is not the app's.
+pub(crate) fn facts_of(group: &Group) -> Option<Vec<Fact>> {
+    let events = group.events().iter();
+    events.map(|event| Fact::read(event.name.as_str(), event.args.as_str())).collect()
 }

@@ -155,8 +155,12 @@ impl ByKind {
 }
 
 impl Fact {
-    /// Tells whether the rules of the simulated backend forbid it.
-    pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Counted(Counted { by: 8, .. }) | Self::Paid(Paid { coins: 13, .. }))
+    /// Tells whether the rules of the simulated backend forbid it; a strict one forbids more.
+    pub fn is_forbidden(&self, is_strict: bool) -> bool {
+        match self {
+            Self::Counted(Counted { by: 8, .. }) | Self::Paid(Paid { coins: 13, .. }) => true,
+            Self::Counted(Counted { by: 7, .. }) => is_strict,
+            _ => false,
+        }
     }
 }

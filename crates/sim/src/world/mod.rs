@@ -156,7 +156,7 @@ impl World {
             return Ok(false);
         }
         match action {
-            Action::Join { memory, stops, version } => self.join(*memory, *stops, *version),
+            Action::Join { memory, answer, version } => self.join(*memory, *answer, *version),
             Action::Leave { client } => {
                 self.note_leave(*client);
                 Ok(self.leave(*client))
@@ -165,7 +165,11 @@ impl World {
             Action::Execute { client, intent, full } => self.execute(*client, intent, *full),
             Action::Retry { client, letter } => self.retry(*client, *letter),
             Action::Acknowledge { client, letter } => self.acknowledge(*client, *letter),
-            Action::RebasePending { client } => self.rebase_pending(*client),
+            Action::Follow { client, answer } => self.follow(*client, *answer),
+            Action::Access { client, access } => {
+                let before = std::mem::replace(&mut self.clients[*client].access, *access);
+                Ok(before != *access)
+            }
             Action::Hurry { client } => self.hurry(*client),
             Action::Read { client } => self.read(*client),
             Action::Verify { client } => self.verify(*client),
@@ -228,6 +232,8 @@ impl World {
                 Ok(self.cut_server(*loss))
             }
             Action::ServerStart => self.start_server(),
+            Action::Revoke => self.revoke(),
+            Action::Swap => Ok(self.swap()),
             Action::Backup => Ok(self.back_up()),
             Action::Restore { copies_ago } => Ok(self.restore(*copies_ago)),
             Action::Settle => {
@@ -408,7 +414,8 @@ fn client_of(action: &Action) -> Option<usize> {
         | Action::Execute { client, .. }
         | Action::Retry { client, .. }
         | Action::Acknowledge { client, .. }
-        | Action::RebasePending { client }
+        | Action::Follow { client, .. }
+        | Action::Access { client, .. }
         | Action::Hurry { client }
         | Action::Read { client }
         | Action::Verify { client }
@@ -435,6 +442,8 @@ fn client_of(action: &Action) -> Option<usize> {
         | Action::ServerStop { .. }
         | Action::ServerPowerCut { .. }
         | Action::ServerStart
+        | Action::Revoke
+        | Action::Swap
         | Action::Backup
         | Action::Restore { .. }
         | Action::Settle => None,

@@ -6,7 +6,7 @@ use crate::action::Way;
 use crate::world::server::Conversation;
 
 /// Names one connection for the whole run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LinkId {
     pub(crate) client: usize,
     pub(crate) serial: u32,

@@ -1,12 +1,12 @@
 //! Takes note of the situations that the simulation gets into.
 
 use livestore_core::protocol::{ClientMessage, ServerMessage, Welcome};
-use livestore_server::{AppendOutcome, AppendRequest};
+use livestore_server::AppendOutcome;
 
 use super::World;
 use super::net::{Body, LinkId};
 use crate::action::Way;
-use crate::checks::{Came, Doing, Observed};
+use crate::checks::{Append, Came, Doing, Observed};
 use crate::model::Known;
 use crate::sometimes::Point;
 
@@ -32,11 +32,15 @@ impl World {
         let doing = client.doing.clone();
         let has_pending = !client.model.pending.is_empty();
         let is_gathering = client.model.head != client.model.pulled;
+        let is_republishing = client.is_republishing;
         if self.has_push_in_flight(at) {
             self.hit(Point::KilledWithPushInFlight);
         }
         if is_gathering {
             self.hit(Point::KilledGathering);
+        }
+        if is_republishing {
+            self.hit(Point::KilledRepublishing);
         }
         match doing {
             Doing::Commit(..) if was_inside => self.hit(Point::KilledCommitting),
@@ -93,10 +97,19 @@ impl World {
         }
     }
 
-    pub(super) fn note_outcome(&mut self, _id: LinkId, _: &AppendRequest, outcome: &AppendOutcome) {
+    pub(super) fn note_outcome(&mut self, append: &Append, outcome: &AppendOutcome) {
         match outcome {
             AppendOutcome::AlreadyAccepted { .. } => self.hit(Point::PushAlreadyAccepted),
             AppendOutcome::ServerAhead { .. } => self.hit(Point::PushRefusedAhead),
+            AppendOutcome::Refused { group, refusal } => {
+                self.hit(Point::RefusedByRule);
+                if append.request.groups.last().is_some_and(|last| last.id() != *group) {
+                    self.hit(Point::RefusedWithOthersBehind);
+                }
+                if refusal.code.as_deref() == Some("overdraft") {
+                    self.hit(Point::RefusedForTheLog);
+                }
+            }
             _ => {}
         }
     }
@@ -127,6 +140,19 @@ impl World {
                     self.hit(Point::PageEndsInsideAttempted);
                 }
             }
+            ServerMessage::AlreadyAccepted(_) | ServerMessage::ServerAhead(_)
+                if self.clients[at].is_republishing =>
+            {
+                self.hit(Point::RepublishedByTwo);
+            }
+            ServerMessage::GroupRejected(_) if self.clients[at].is_republishing => {
+                self.clients[at].was_not_republished = true;
+                self.hit(Point::NotRepublished);
+            }
+            ServerMessage::Welcome(_) if self.clients[at].was_locked_out => {
+                self.clients[at].was_locked_out = false;
+                self.hit(Point::LetInAgain);
+            }
             ServerMessage::Goodbye(goodbye)
                 if goodbye.reason == livestore_core::protocol::GoodbyeReason::HistoryDiverged =>
             {
@@ -154,6 +180,12 @@ impl World {
         }
         if observed.went_back {
             self.hit(Point::HistoryFollowed);
+        }
+        if observed.discarded {
+            self.hit(Point::Discarded);
+        }
+        if observed.archived > 0 {
+            self.hit(Point::OwnArchived);
         }
         if observed.quarantined > 0 {
             self.hit(Point::Quarantined);

@@ -11,7 +11,7 @@ use livestore::{ConnectionState, StopReason};
 use super::World;
 use super::client::IDLE_MS;
 use super::net::LinkId;
-use crate::action::{DiskTrouble, Place, Way};
+use crate::action::{Access, DiskTrouble, Place, Way};
 use crate::checks::{self, Violation, violation};
 use crate::model::Known;
 
@@ -67,6 +67,10 @@ impl World {
             }
             let version = self.clients[client].model.version;
             self.start(client, version, None)?;
+            self.clients[client].access = Access::Granted;
+            if self.clients[client].was_locked_out {
+                self.hurry(client)?;
+            }
             self.end_old_links(client)?;
         }
         Ok(())
@@ -115,7 +119,10 @@ impl World {
         };
         let going_down: usize = self.active().map(behind).sum();
         let clients = self.clients.len() as u64;
-        200 + 60 * clients + 8 * (going_up + going_down) as u64
+        // A client may publish the whole log anew before it goes on.
+        let longest = self.model.histories.iter().map(|log| log.entries().len()).max();
+        let anew = longest.unwrap_or(0);
+        200 + 60 * clients + 8 * (going_up + going_down + anew) as u64
     }
 
     fn active(&self) -> impl Iterator<Item = usize> {
@@ -190,10 +197,16 @@ impl World {
                 return violation("opens", Some(at), "it is not running");
             };
             let status = process.replica.status();
-            if let ConnectionState::Stopped(StopReason::HistoryDiverged(_)) = status.connection {
+            match status.connection {
                 // That it had to is checked when it is told to; the log may have got the same
                 // groups again since then.
-                continue;
+                ConnectionState::Stopped(StopReason::HistoryDiverged(_)) => continue,
+                ConnectionState::Stopped(StopReason::NotRepublished { .. })
+                    if client.was_not_republished =>
+                {
+                    continue;
+                }
+                _ => {}
             }
             if !status.is_synced() || client.model.head != self.model.current().end() {
                 return violation("convergence", Some(at), format_args!("at rest: {status:?}"));

@@ -83,6 +83,12 @@ impl Search {
     }
 }
 
+/// Tells whether a backend that is not the one we know has our whole log, so that there is nothing to
+/// decide: somebody has published it there. Two empty logs are no such proof.
+pub(crate) fn has_all_of(head: GlobalSeqNum, common: GlobalSeqNum) -> bool {
+    common == head && head > GlobalSeqNum::ROOT
+}
+
 /// Measures how a log differs from that of a backend, whose answer says what both have in common.
 pub(crate) fn divergence(
     connection: &Connection,
@@ -134,6 +140,10 @@ impl Replica {
         }
         let common = search.common();
         self.upstream.search = None;
+        if has_all_of(self.meta.head.seq, common) {
+            self.adopt(located.backend_id, None)?;
+            return Ok(self.say_hello()?);
+        }
         let (client_id, pending) = (&self.meta.client_id, self.tail.groups);
         let divergence = divergence(&self.connection, client_id, pending, common, located)?;
         match self.answer_to(&divergence) {
@@ -210,17 +220,28 @@ impl Replica {
             HistoryAnswer::RebasePending => self.go_back(divergence, true, now_ms),
             HistoryAnswer::Discard => self.go_back(divergence, false, now_ms),
             HistoryAnswer::Republish => {
-                let mut meta = self.meta.clone();
-                meta.backend_id = Some(divergence.backend_id);
-                meta.answer = None;
-                meta.republished = Some(GlobalSeqNum::ROOT).filter(|root| *root < meta.head.seq);
-                meta.save(&self.connection)?;
-                self.meta = meta;
-                self.barriers.forget();
-                self.upstream.republish_barrier = self.tail.last;
-                Ok(())
+                let anew = Some(GlobalSeqNum::ROOT).filter(|root| *root < self.meta.head.seq);
+                self.adopt(divergence.backend_id, anew)
             }
         }
+    }
+
+    /// Goes on with another backend as it is, which has the log up to somewhere.
+    fn adopt(
+        &mut self,
+        backend_id: BackendId,
+        republished: Option<GlobalSeqNum>,
+    ) -> Result<(), ReplicaError> {
+        let mut meta = self.meta.clone();
+        meta.backend_id = Some(backend_id);
+        meta.answer = None;
+        meta.republished = republished;
+        meta.save(&self.connection)?;
+        self.meta = meta;
+        // A push waits until a power cut cannot take this either.
+        self.barriers.forget();
+        self.upstream.republish_barrier = self.tail.last;
+        Ok(())
     }
 
     fn go_back(

@@ -18,7 +18,7 @@ use livestore_core::{Cursor, GlobalSeqNum, GroupId, LogPosition};
 
 use super::merge::Redo;
 use super::{Divergence, Replica, ReplicaError, pending};
-pub(crate) use divergence::{Search, divergence};
+pub(crate) use divergence::{Search, divergence, has_all_of};
 use push::InFlight;
 
 /// The first pause before connecting again, in milliseconds; it doubles up to [`MAX_PAUSE_MS`].

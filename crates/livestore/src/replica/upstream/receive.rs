@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use livestore_core::limits::MAX_ATTEMPTED_GROUPS;
 use livestore_core::mutant::{self, Mutant};
 use livestore_core::protocol::{
-    AlreadyAccepted, Goodbye, GoodbyeReason, GroupRejected, PROTOCOL_VERSION, Page, PushAccepted,
-    ServerAhead, ServerMessage, Welcome,
+    AlreadyAccepted, Goodbye, GoodbyeReason, GroupPosition, GroupRejected, PROTOCOL_VERSION, Page,
+    PushAccepted, ServerAhead, ServerMessage, Welcome,
 };
 use livestore_core::{ConfirmedGroup, Event, GlobalSeqNum, Group, GroupId, LogHash};
 
@@ -136,6 +136,11 @@ impl Replica {
         let at_backend = self.position_at_backend()?.seq;
         if welcome.head < at_backend {
             return Err(violation("a log that is shorter than our cursor"));
+        }
+        // The published log has nothing of what is pending, so this is another one.
+        let is_within = |group: &GroupPosition| group.first <= self.meta.head.seq;
+        if self.is_republishing() && welcome.accepted.iter().any(is_within) {
+            return Ok(self.stop_republishing()?);
         }
         if !welcome.accepted.is_empty() {
             let attempted = pending::first_ids(&self.connection, MAX_ATTEMPTED_GROUPS)?;
@@ -434,10 +439,11 @@ impl Replica {
         if already.groups.is_empty() {
             return Err(violation("a push was refused as a repeat of nothing"));
         }
-        let pending = pending::first_ids(&self.connection, MAX_ATTEMPTED_GROUPS)?;
         for group in &already.groups {
             let is_here = group.first <= self.head().seq;
-            if !in_flight.has(group.id) || is_here && pending.contains(&group.id) {
+            // A page may have brought it, be it merged yet or not.
+            let stands = log::positions(&self.connection, group.id)?.map(|(first, _)| first);
+            if !in_flight.has(group.id) || is_here && stands != Some(group.first) {
                 let message = format!("group {} cannot stand at {}", group.id, group.first);
                 return Err(violation(message));
             }
@@ -488,6 +494,9 @@ impl Replica {
             }
             _ => {
                 self.upstream.token_expired = reason == GoodbyeReason::AuthExpired;
+                if self.upstream.token_expired && mutant::is_active(Mutant::TokenExpiryDropsQueue) {
+                    self.drop_queue();
+                }
                 if reason == GoodbyeReason::Superseded {
                     // Two stores with one client id end each other's conversations: that one has
                     // lasted for as long as the other has paused says nothing good of it.
@@ -496,6 +505,13 @@ impl Replica {
                 self.upstream.last_error = Some(format!("the backend said goodbye: {message}"));
                 self.upstream.disconnect = true;
             }
+        }
+    }
+
+    /// What must never happen to pending groups.
+    fn drop_queue(&self) {
+        for table in ["__livestore_pending", "__livestore_pending_group"] {
+            _ = self.connection.system().execute(&format!("DELETE FROM {table}"), []);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A backend whose log is another history than ours.
 
+use livestore::replica::GroupState;
 use livestore::{Divergence, HistoryAnswer, ReplicaError};
 
 use super::*;
@@ -219,6 +220,54 @@ fn clients_who_publish_the_same_log_anew_complement_each_other() {
 }
 
 #[test]
+fn whoever_finds_the_whole_log_at_another_backend_goes_on_with_that() {
+    let (mut net, ids) = emptied(3, 40);
+    net.clients[2].is_reachable = false;
+    net.settle();
+    assert!(matches!(net.status(1).connection, ConnectionState::Stopped(_)));
+    assert!(answer(&mut net, 0, HistoryAnswer::Republish));
+    net.commit(2, todo("pending"));
+    net.settle();
+    // Nothing would leave the state of the others, so nobody is asked.
+    net.replica(1).retry_now();
+    net.clients[2].is_reachable = true;
+    net.settle();
+    assert_eq!((net.backend.ids().len(), &net.backend.ids()[..40]), (41, &ids[..]));
+    assert_eq!(net.status(2).dead_letters + net.status(2).archived, 0);
+    net.converge();
+}
+
+#[test]
+fn a_log_can_be_published_anew_while_another_client_is_about_it() {
+    let (mut net, ids) = emptied(2, 600);
+    net.clients[1].is_reachable = false;
+    net.settle();
+    assert!(answer(&mut net, 0, HistoryAnswer::Republish));
+    while net.backend.ids().is_empty() {
+        net.poll(0);
+        net.take(0);
+        net.answer(0);
+        net.reach_client(0);
+    }
+    // The first one is gone before it is done, and the second one sees what it has left.
+    net.clients[0].is_reachable = false;
+    net.cut(0, OnTheWire::Lost);
+    net.clients[1].is_reachable = true;
+    net.settle();
+    let ConnectionState::Stopped(StopReason::HistoryDiverged(found)) = net.status(1).connection
+    else {
+        panic!("{:?}", net.status(1))
+    };
+    assert!(found.common == found.backend_head && found.allows_republishing(), "{found}");
+    assert!(answer(&mut net, 1, HistoryAnswer::Republish));
+    net.settle();
+    assert_eq!(net.backend.ids(), ids);
+    net.clients[0].is_reachable = true;
+    net.settle();
+    net.converge();
+}
+
+#[test]
 fn publishing_anew_goes_on_after_a_restart_and_a_lost_answer() {
     let (mut net, ids) = emptied(1, 600);
     net.settle();
@@ -279,6 +328,51 @@ fn whoever_writes_to_the_backend_first_stops_the_log_from_being_published_there(
 }
 
 #[test]
+fn a_backend_that_has_what_is_pending_in_the_midst_of_the_published_log_has_another_history() {
+    let (mut net, _) = emptied(1, 30);
+    let pending = net.commit(0, todo("pending")).group_id;
+    net.settle();
+    assert!(answer(&mut net, 0, HistoryAnswer::Republish));
+    // Somebody publishes another log first, in which that group was taken without an answer.
+    net.elsewhere([fact(todo("somebody else"))]);
+    let theirs = net.foreign_group([fact(todo("pending"))]);
+    let (client_id, session_id) = (theirs.client_id().clone(), theirs.session_id().clone());
+    let group = Group::new(pending, client_id, session_id, theirs.events().to_vec()).unwrap();
+    net.backend.append(group);
+    net.settle();
+    let found = divergence(&net);
+    assert_eq!((found.common.0, found.backend_head.0), (0, 2));
+    assert_eq!(net.status(0).republished, None);
+    assert!(answer(&mut net, 0, HistoryAnswer::RebasePending));
+    net.settle();
+    net.converge();
+}
+
+#[test]
+fn a_backend_that_has_a_group_of_ours_as_something_else_has_another_history() {
+    let (mut net, ids) = emptied(1, 30);
+    net.settle();
+    assert!(answer(&mut net, 0, HistoryAnswer::Republish));
+    // Its author has made it anew, and is quicker than the first piece of the log.
+    while !matches!(net.status(0).connection, ConnectionState::Connected) {
+        net.poll(0);
+        net.take(0);
+        net.reach_client(0);
+    }
+    let theirs = net.foreign_group([fact(todo("made anew"))]);
+    let (client_id, session_id) = (theirs.client_id().clone(), theirs.session_id().clone());
+    net.backend
+        .append(Group::new(ids[0], client_id, session_id, theirs.events().to_vec()).unwrap());
+    net.settle();
+    let found = divergence(&net);
+    assert_eq!((found.common.0, found.backend_head.0), (0, 1));
+    assert_eq!(net.status(0).republished, None);
+    assert!(answer(&mut net, 0, HistoryAnswer::RebasePending));
+    net.settle();
+    net.converge();
+}
+
+#[test]
 fn what_the_new_history_lacks_can_be_discarded_and_is_kept_aside() {
     let (mut net, own) = restored(HistoryAnswer::Stop, 5);
     net.settle();
@@ -288,6 +382,12 @@ fn what_the_new_history_lacks_can_be_discarded_and_is_kept_aside() {
     let archived: Vec<_> =
         net.replica(0).archived().unwrap().iter().map(|(_, group)| group.group.id()).collect();
     assert_eq!((archived.len(), archived[0], archived[2]), (3, own[0], own[1]));
+    // A receipt tells that as well.
+    for id in [own[0], own[1]] {
+        let state = net.replica(0).group_state(id).unwrap();
+        assert_eq!(state, GroupState::Ended(Fate::Archived));
+        assert!(net.replica(0).committed(id).unwrap().is_some());
+    }
     let letters = net.replica(0).dead_letters().unwrap();
     assert_eq!((letters.len(), letters[0].group.id()), (1, own[2]));
     assert_eq!(

@@ -97,6 +97,32 @@ fn merging_pages_that_waited_does_not_forgive_the_answer_to_a_push() {
     net.converge();
 }
 
+#[test]
+fn a_page_that_waits_to_be_merged_may_bring_what_a_push_repeats() {
+    let mut net = clients(1);
+    // As many events are gathered as the tail is long.
+    for number in 0..5 {
+        net.commit(0, todo(&format!("mine-{number}")));
+    }
+    net.poll(0);
+    // Somebody else publishes a log anew that has one of them.
+    net.backend.page_events = 1;
+    net.elsewhere([fact(todo("theirs"))]);
+    let group = net.clients[0].pushes[0].groups[2].clone();
+    net.backend.append(group);
+    assert!(net.send_page(0) && net.send_page(0));
+    net.replica(0).more_messages_wait(true);
+    assert!(net.reach_client(0).is_some() && net.reach_client(0).is_some());
+    assert_eq!(net.status(0).pending_groups, 5, "the pages are not merged yet");
+    net.reach_backend(0);
+    let answer = net.reach_client(0).unwrap();
+    assert!(matches!(answer, ServerMessage::AlreadyAccepted(_)), "{answer:?}");
+    assert!(net.is_connected(0), "{:?}", net.status(0).last_error);
+    net.replica(0).more_messages_wait(false);
+    net.settle();
+    net.converge();
+}
+
 fn poisoned(options: StoreOptions) -> (Served, Store) {
     let backend = Served::new();
     let adapter = MemoryAdapter::new().sync(backend.clone());

@@ -1,7 +1,8 @@
 //! What a client's driver does: disk and connection, and what the replica asks for.
 
 use livestore::replica::UpstreamAction;
-use livestore_core::protocol::{ClientMessage, ServerMessage};
+use livestore::{ConnectionState, StopReason, SyncStatus};
+use livestore_core::protocol::{Authenticate, ClientMessage, GoodbyeReason, ServerMessage};
 
 use super::BEGINNING_MS;
 use crate::action::Way;
@@ -45,12 +46,22 @@ impl World {
         let now_ms = self.client_now(at);
         let is_reachable = self.server.process.is_some();
         let client = &mut self.clients[at];
+        let token = self.server.token(client.access);
         let Some(process) = &mut client.process else { return Ok(false) };
         if !std::mem::take(&mut process.is_connecting) {
             return Ok(false);
         }
-        if is_reachable && client.blocked.is_empty() {
-            client.links.open();
+        if let Err(reason) = token {
+            process.replica.upstream_unauthorized(reason.into());
+            process.replica.upstream_disconnected(now_ms, reason);
+            self.hit(Point::SignedOut);
+        } else if is_reachable && client.blocked.is_empty() {
+            let serial = client.links.open();
+            if let Ok(Some(token)) = token {
+                let shown = ClientMessage::Authenticate(Authenticate { token }).encode();
+                self.send(LinkId { client: at, serial }, Way::Up, Body::Frame(shown));
+            }
+            let process = self.clients[at].process.as_mut().expect("it is running");
             let connected = process.replica.upstream_connected();
             if self.has_died(at, Doing::Following) {
                 return Ok(true);
@@ -111,11 +122,17 @@ impl World {
 
     /// What a message tells about groups that were pushed.
     fn learn_outcomes(&mut self, at: usize, message: &ServerMessage) {
+        // A log that is published anew may turn out to be another one than the backend's at any time.
+        let is_republishing = self.clients[at].is_republishing;
         let own = &mut self.clients[at].model;
         let none = std::iter::empty();
         match message {
             ServerMessage::Welcome(welcome) => {
+                own.has_diverged = is_republishing;
                 own.is_welcome(welcome.accepted.iter().map(|group| group.id));
+            }
+            ServerMessage::Goodbye(goodbye) => {
+                own.has_diverged |= goodbye.reason == GoodbyeReason::HistoryDiverged;
             }
             ServerMessage::PushAccepted(accepted) => own.is_answered(accepted.request, none),
             ServerMessage::ServerAhead(ahead) => own.is_answered(ahead.request, none),
@@ -155,7 +172,18 @@ impl World {
         }
         let Some(process) = &mut client.process else { return Ok(()) };
         let (model, own, replica) = (&self.model, &mut client.model, &mut process.replica);
-        let rebases = replica.status().rebases;
+        let SyncStatus { rebases, republished, connection, .. } = replica.status();
+        let was_republishing =
+            std::mem::replace(&mut client.is_republishing, republished.is_some());
+        if was_republishing
+            && republished.is_none()
+            && model.current().groups_up_to(own.head).is_some()
+        {
+            self.sometimes.hit(Point::Republished);
+        }
+        if let ConnectionState::Stopped(StopReason::NotAuthorized { .. }) = connection {
+            client.was_locked_out = true;
+        }
         let rebased = rebases - std::mem::replace(&mut client.rebases, rebases);
         let check = || checks::observe(model, at, own, replica, rebased > 0);
         let observed = calmly(client.disk.as_ref(), check)?;
@@ -227,9 +255,19 @@ impl World {
     fn client_says(&mut self, at: usize, message: &ClientMessage) -> Result<(), Violation> {
         let client = &mut self.clients[at];
         if let ClientMessage::Push(push) = message {
-            checks::push(at, &client.model, push)?;
-            let ids = push.groups.iter().map(livestore_core::Group::id);
-            client.model.pushes(push.request, ids);
+            let process = client.process.as_ref().expect("it says something");
+            let republished = process.replica.status().republished;
+            if let Some(seq) = republished {
+                checks::republished(&self.model, at, &client.model, seq, push)?;
+                if let Some(serial) = client.links.current() {
+                    self.server.anew.insert((LinkId { client: at, serial }, push.request));
+                }
+                self.sometimes.hit(Point::RepublishesGroups);
+            } else {
+                checks::push(at, &client.model, push)?;
+                let ids = push.groups.iter().map(livestore_core::Group::id);
+                client.model.pushes(push.request, ids);
+            }
         }
         let Some(serial) = client.links.current() else {
             return violation("driver", Some(at), "a message without a connection");

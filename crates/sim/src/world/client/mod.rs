@@ -14,7 +14,7 @@ use livestore_sqlite::Connection;
 use super::World;
 use super::disk::Disk;
 use super::net::Links;
-use crate::action::Way;
+use crate::action::{Access, Way};
 use crate::checks::Doing;
 use crate::model::app::Version;
 use crate::model::{Author, ClientModel};
@@ -44,9 +44,17 @@ pub(crate) struct Client {
     /// What it was doing when its process ended.
     pub(crate) doing: Doing,
     lost_power: bool,
-    /// It stops when the backend has another history.
-    stops: bool,
+    /// What it does when the backend has another history.
+    answer: HistoryAnswer,
+    /// What its app has to show to the server.
+    pub(crate) access: Access,
     rebases: u64,
+    /// It publishes its log anew.
+    pub(crate) is_republishing: bool,
+    /// A backend has refused a piece of the log that it publishes.
+    pub(crate) was_not_republished: bool,
+    /// It has stopped, since the server does not let it in.
+    pub(crate) was_locked_out: bool,
 }
 
 /// The running process.
@@ -62,8 +70,9 @@ pub(crate) struct Process {
 }
 
 impl Client {
-    fn new(number: u8, disk: Option<Disk>, stops: bool, version: Version) -> Self {
-        let model = ClientModel::new(version, disk.is_none());
+    fn new(number: u8, disk: Option<Disk>, answer: HistoryAnswer, version: Version) -> Self {
+        let mut model = ClientModel::new(version, disk.is_none());
+        model.may_discard = answer == HistoryAnswer::Discard;
         Self {
             number,
             disk,
@@ -76,8 +85,12 @@ impl Client {
             model,
             doing: Doing::Following,
             lost_power: false,
-            stops,
+            answer,
+            access: Access::default(),
             rebases: 0,
+            is_republishing: false,
+            was_not_republished: false,
+            was_locked_out: false,
         }
     }
 
@@ -122,11 +135,7 @@ impl Client {
             durability,
             has_upstream: true,
             on_poison: PoisonAnswer::Quarantine,
-            on_history_diverged: if self.stops {
-                HistoryAnswer::Stop
-            } else {
-                HistoryAnswer::RebasePending
-            },
+            on_history_diverged: self.answer,
             seed,
         };
         let path = "the simulated disk";

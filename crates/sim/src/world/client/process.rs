@@ -1,5 +1,7 @@
 //! A client's process starts and ends.
 
+use livestore::HistoryAnswer;
+
 use super::{Client, Process};
 use crate::action::Loss;
 use crate::checks::{self, Doing, Violation, violation};
@@ -14,13 +16,13 @@ impl World {
     pub(crate) fn join(
         &mut self,
         memory: bool,
-        stops: bool,
+        answer: HistoryAnswer,
         version: Version,
     ) -> Result<bool, Violation> {
         let Ok(number) = u8::try_from(self.clients.len()) else { return Ok(false) };
         let seed = self.seed_of(u64::from(number));
         let disk = (!memory).then(|| Disk::new(seed, self.sizes.page_bytes));
-        self.clients.push(Client::new(number, disk, stops, version));
+        self.clients.push(Client::new(number, disk, answer, version));
         self.start(usize::from(number), version, None)
     }
 
@@ -44,6 +46,7 @@ impl World {
         }
         client.openings += 1;
         let before = std::mem::replace(&mut client.model.version, version);
+        client.model.ran_as_another |= before != version;
         let purpose = u64::from(client.number) << 32 | u64::from(client.openings);
         let seed = Rng::new(self.seed_of(purpose)).bytes();
         let client = &mut self.clients[at];
@@ -73,7 +76,10 @@ impl World {
         let (model, own) = (&mut self.model, &mut client.model);
         let check = || checks::reopened(model, at, own, &mut replica, &doing, lost_power);
         let came = calmly(client.disk.as_ref(), check)?;
+        client.model.ran_as_another = false;
         client.doing = Doing::Nothing;
+        client.is_republishing = replica.status().republished.is_some();
+        client.model.has_diverged = client.is_republishing;
         let (now, pending) = (client.model.now(), client.model.pending.len());
         client.rebases = replica.status().rebases;
         client.process = Some(Process {

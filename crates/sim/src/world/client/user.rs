@@ -1,7 +1,7 @@
 //! What the user of a client does.
 
-use livestore::HistoryAnswer;
 use livestore::replica::Committed;
+use livestore::{ConnectionState, HistoryAnswer, ReplicaError, StopReason};
 
 use crate::checks::{self, Attempt, Doing, Violation, violation};
 use crate::sometimes::Point;
@@ -169,19 +169,36 @@ impl World {
         Ok(true)
     }
 
-    /// The user follows the backend's other history.
-    pub(crate) fn rebase_pending(&mut self, at: usize) -> Result<bool, Violation> {
+    /// The user goes on with a backend that has another history.
+    pub(crate) fn follow(&mut self, at: usize, answer: HistoryAnswer) -> Result<bool, Violation> {
         let now_ms = self.client_now(at);
-        let Some(process) = &mut self.clients[at].process else { return Ok(false) };
-        let went_back = process.replica.answer_divergence(HistoryAnswer::RebasePending, now_ms);
+        let client = &mut self.clients[at];
+        let Some(process) = &mut client.process else { return Ok(false) };
+        let is_stopped = matches!(
+            process.replica.status().connection,
+            ConnectionState::Stopped(
+                StopReason::HistoryDiverged(_) | StopReason::NotRepublished { .. }
+            )
+        );
+        client.model.may_discard |= is_stopped && answer == HistoryAnswer::Discard;
+        let followed = process.replica.answer_divergence(answer, now_ms);
         if self.has_died(at, Doing::Following) {
             return Ok(true);
         }
-        match went_back {
-            Ok(false) => return Ok(false),
-            Ok(true) => self.hit(Point::HistoryFollowedLater),
+        match followed {
+            Ok(false) if !is_stopped => return Ok(false),
+            Ok(true) => self.hit(match answer {
+                HistoryAnswer::Republish => Point::RepublishedLater,
+                HistoryAnswer::Discard => Point::DiscardedLater,
+                _ => Point::HistoryFollowedLater,
+            }),
+            Err(ReplicaError::BackendNotEmpty { head, .. }) if head.0 > 0 => {
+                self.hit(Point::NotRepublishedOntoOthers);
+            }
             Err(_) if self.clients[at].is_troubled() => {}
-            Err(error) => return violation("driver", Some(at), error),
+            other => {
+                return violation("driver", Some(at), format_args!("to {answer:?}: {other:?}"));
+            }
         }
         self.finish(at)?;
         Ok(true)

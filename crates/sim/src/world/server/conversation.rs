@@ -1,13 +1,12 @@
 //! The server's end of a connection: who is there, and how far the client is behind the log.
 
-use livestore_core::ClientId;
-use livestore_core::protocol::{ClientMessage, Goodbye, ServerMessage};
+use livestore_core::protocol::{ClientMessage, Goodbye, ServerMessage, Token};
 use livestore_server::session::{self, Introduction, Opening, Session};
 use livestore_server::{AppendRequest, LogStorage, NoRules};
 
 use super::pushes::Pushing;
 use crate::action::Way;
-use crate::checks::{self, Violation, violation};
+use crate::checks::{self, Append, Violation, violation};
 use crate::sometimes::Point;
 use crate::world::net::{Body, Link, LinkId};
 use crate::world::{Effect, World};
@@ -16,6 +15,8 @@ use crate::world::{Effect, World};
 #[derive(Debug, Default)]
 pub(crate) struct Conversation {
     introduction: Introduction,
+    /// What the client has shown.
+    token: Option<Token>,
     pub(crate) session: Option<Session>,
     pub(crate) pushing: Option<Pushing>,
     /// A request that arrived meanwhile; nothing is read while there is one.
@@ -73,6 +74,15 @@ impl World {
             Ok(opening) => opening,
             Err(goodbye) => return Ok(Err(goodbye)),
         };
+        if let Opening::Authenticate(token) = opening {
+            conversation.token = Some(token);
+            return Ok(Ok(()));
+        }
+        let token = conversation.token.clone();
+        if let Err(error) = self.server.authenticate(token.as_ref()) {
+            self.hit(Point::NotLetIn);
+            return Ok(Err(session::not_let_in(error)));
+        }
         self.introduce(id, &opening)
     }
 
@@ -82,7 +92,6 @@ impl World {
         opening: &Opening,
     ) -> Result<Result<(), Goodbye>, Violation> {
         let question = match opening {
-            // Nobody is asked who they are here.
             Opening::Authenticate(_) => return Ok(Ok(())),
             Opening::Locate(locate) => Introduction::question(locate),
             Opening::Hello(hello) => {
@@ -94,8 +103,8 @@ impl World {
                 Session::question(hello)
             }
         };
-        if let Opening::Hello(hello) = opening
-            && !self.settle_append_of(&hello.client_id)
+        if let Opening::Hello(_) = opening
+            && !self.settle_append_of(id.client)
         {
             let is_alive = self.server.process.is_some();
             return Ok(if is_alive { Err(session::storage_failed()) } else { Ok(()) });
@@ -112,14 +121,14 @@ impl World {
             },
             Opening::Hello(hello) => match Session::open(hello, backend_id, &view) {
                 Ok((session, welcome)) => {
-                    checks::welcome(&self.model, hello, &welcome)?;
+                    checks::welcome(&self.model, backend_id, hello, &welcome)?;
                     let conversation = self.conversation_mut(id).expect("somebody listens");
                     conversation.session = Some(session);
                     self.note_welcome(id, &welcome);
                     ServerMessage::Welcome(welcome)
                 }
                 Err(goodbye) => {
-                    checks::refused(&self.model, hello, &goodbye)?;
+                    checks::refused(&self.model, backend_id, hello, &goodbye)?;
                     return Ok(Err(goodbye));
                 }
             },
@@ -146,8 +155,8 @@ impl World {
     }
 
     /// Makes sure that a push of a client which failed does not come back; tells whether it is.
-    fn settle_append_of(&mut self, client_id: &ClientId) -> bool {
-        let is_own = |append: &AppendRequest| append.groups[0].client_id() == client_id;
+    fn settle_append_of(&mut self, client: usize) -> bool {
+        let is_own = |append: &Append| append.client == client;
         if !self.server.doubtful.as_ref().is_some_and(is_own) {
             return true;
         }

@@ -4,22 +4,24 @@
 //! say so. The rule of fair turns is that of the server's `turn` module.
 
 mod conversation;
+mod operator;
 mod process;
 mod pushes;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use livestore_core::protocol::Page;
 use livestore_core::{GlobalSeqNum, StoreId};
 use livestore_server::session::Question;
-use livestore_server::{
-    AppendRequest, LogReader, LogStorage, LogView, SqliteStorage, StorageError,
-};
+use livestore_server::{LogReader, LogStorage, LogView, SqliteStorage, StorageError};
 use livestore_sqlite::sim::SimDisk;
 
 use super::disk::Disk;
+use super::net::LinkId;
+use crate::checks::Append;
 use crate::plan::Sizes;
 use crate::rng::Rng;
+use operator::OperatorRules;
 use process::Backup;
 use pushes::Turn;
 
@@ -35,8 +37,16 @@ pub(crate) struct Server {
     page_groups: usize,
     turn: Turn,
     backups: VecDeque<Backup>,
+    /// Which backend it is; each has a log of its own.
+    backend: u64,
+    /// How many others there have been after the first.
+    backends: u64,
+    /// Which pushes are pieces of a log that is published anew: connection and request.
+    pub(crate) anew: HashSet<(LinkId, u64)>,
+    /// The number of the first token that is taken; none is asked for while it is 0.
+    tokens: u64,
     /// What an append that failed may have left in the log.
-    pub(crate) doubtful: Option<AppendRequest>,
+    pub(crate) doubtful: Option<Append>,
     seed: u64,
 }
 
@@ -44,6 +54,7 @@ pub(crate) struct Server {
 pub(crate) struct Process {
     pub(crate) storage: SqliteStorage,
     pub(crate) reader: Box<dyn LogReader>,
+    pub(super) rules: OperatorRules,
 }
 
 impl std::fmt::Debug for Process {
@@ -61,6 +72,10 @@ impl Server {
             page_groups: sizes.page_groups,
             turn: Turn::default(),
             backups: VecDeque::new(),
+            backend: 0,
+            backends: 0,
+            anew: HashSet::new(),
+            tokens: 0,
             doubtful: None,
             seed,
         }
@@ -68,9 +83,11 @@ impl Server {
 
     fn open(&mut self, now_ms: u64) -> Result<Process, StorageError> {
         let (path, vfs) = (self.disk.path(), SimDisk::vfs());
-        let storage = SqliteStorage::open_in_vfs(&path, vfs, Rng::new(self.seed).bytes(), now_ms)?;
+        let seed = Rng::new(self.seed.wrapping_add(self.backend)).bytes();
+        let storage = SqliteStorage::open_in_vfs(&path, vfs, seed, now_ms)?;
         let reader = storage.reader()?;
-        Ok(Process { storage, reader })
+        let rules = OperatorRules::new(self.is_strict());
+        Ok(Process { storage, reader, rules })
     }
 
     fn view(&mut self, question: &Question) -> Result<LogView, StorageError> {

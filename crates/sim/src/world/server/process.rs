@@ -7,6 +7,7 @@ use super::pushes::Turn;
 use crate::action::{Loss, Way};
 use crate::checks::{self, Violation, violation};
 use crate::sometimes::Point;
+use crate::world::disk::Disk;
 use crate::world::net::{Body, LinkId};
 use crate::world::{Client, Effect, World};
 
@@ -17,6 +18,7 @@ const BACKUPS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Backup {
     image: Image,
+    backend: u64,
     history: usize,
     groups: usize,
 }
@@ -128,7 +130,8 @@ impl World {
         let image = self.server.disk.image();
         let (history, groups) =
             (self.model.histories.len() - 1, self.model.current().entries().len());
-        self.server.backups.push_front(Backup { image, history, groups });
+        let backend = self.server.backend;
+        self.server.backups.push_front(Backup { image, backend, history, groups });
         self.server.backups.truncate(BACKUPS);
         true
     }
@@ -137,14 +140,11 @@ impl World {
     pub(crate) fn restore(&mut self, copies_ago: usize) -> bool {
         let Some(backup) = self.server.backups.get(copies_ago) else { return false };
         let (image, history, groups) = (backup.image.clone(), backup.history, backup.groups);
-        let before = self.model.current().entries().len();
+        let backend = backup.backend;
         self.stop_server(false);
         self.server.disk.restore(&image);
-        self.server.doubtful = None;
-        self.model.restore(history, groups);
-        let lost = before.saturating_sub(groups);
-        self.counts.restores += 1;
-        if lost > 0 {
+        self.server.backend = backend;
+        if self.begin_history(history, groups) {
             self.hit(Point::ServerRestored);
             let offline = |client: &Client| !client.model.pending.is_empty() && !client.is_online();
             if self.clients.iter().any(offline) {
@@ -152,5 +152,27 @@ impl World {
             }
         }
         true
+    }
+
+    /// Puts another backend in place of the server's, with an empty log.
+    pub(crate) fn swap(&mut self) -> bool {
+        self.stop_server(false);
+        self.server.backends += 1;
+        self.server.backend = self.server.backends;
+        let seed = self.seed_of(u64::MAX - self.server.backend);
+        self.server.disk = Disk::new(seed, self.sizes.page_bytes);
+        if self.begin_history(0, 0) {
+            self.hit(Point::BackendSwapped);
+        }
+        true
+    }
+
+    /// The server's log is the beginning of some history from now on; tells whether groups are gone.
+    fn begin_history(&mut self, history: usize, groups: usize) -> bool {
+        let before = self.model.current().entries().len();
+        self.server.doubtful = None;
+        self.model.restore(history, groups);
+        self.counts.restores += 1;
+        before > groups
     }
 }

@@ -2,13 +2,11 @@
 
 use std::collections::VecDeque;
 
-use livestore_core::protocol::{GroupRejected, Refusal, RejectReason, ServerMessage};
-use livestore_core::{Group, GroupId};
 use livestore_server::session::{self, Answer};
-use livestore_server::{AppendOutcome, AppendRequest, LogStorage, NoRules, StorageError};
+use livestore_server::{AppendOutcome, AppendRequest, LogStorage, Rules, StorageError};
 
-use super::Server;
-use crate::checks::{self, Violation, violation};
+use super::{Process, Server};
+use crate::checks::{self, Append, Violation, violation};
 use crate::sometimes::Point;
 use crate::world::net::LinkId;
 use crate::world::{Effect, World};
@@ -35,16 +33,7 @@ struct Holder {
 pub(crate) struct Pushing {
     request: u64,
     append: AppendRequest,
-    pub(crate) decision: Option<Decision>,
-}
-
-/// What is decided about a push.
-#[derive(Debug)]
-pub(crate) enum Decision {
-    /// By the rules of the backend's operator, before the log is asked.
-    Refused(GroupId),
-    /// By the log.
-    Stored(AppendOutcome),
+    pub(crate) decision: Option<AppendOutcome>,
 }
 
 impl Server {
@@ -87,17 +76,19 @@ impl World {
     fn decide(&mut self, id: LinkId) -> Result<(), Violation> {
         self.server.turn.holder = Some(Holder { link: id, until_ms: None });
         let conversation = self.conversation_mut(id).expect("somebody listens");
-        let append = conversation.pushing.as_ref().expect("there is a push").append.clone();
-        if let Some(group) = self.forbidden(&append) {
-            self.hit(Point::RefusedByRule);
-            if append.groups.last().is_some_and(|last| last.id() != group) {
-                self.hit(Point::RefusedWithOthersBehind);
-            }
-            self.decided(id, Decision::Refused(group));
-            return Ok(());
+        let Pushing { request, append, .. } =
+            conversation.pushing.as_ref().expect("there is a push");
+        let (number, request) = (*request, append.clone());
+        let append = Append {
+            request,
+            client: id.client,
+            is_anew: self.server.anew.contains(&(id, number)),
+        };
+        let Process { storage, rules, .. } = self.server.process.as_mut().expect("it is running");
+        let decided = storage.append(std::slice::from_ref(&append.request), rules);
+        if decided.is_err() {
+            rules.rolled_back();
         }
-        let process = self.server.process.as_mut().expect("it is running");
-        let decided = process.storage.append(std::slice::from_ref(&append), &NoRules);
         if self.bury_server() {
             self.server.doubtful = Some(append);
             return Ok(());
@@ -114,20 +105,15 @@ impl World {
             Err(error) => return violation("server-append", None, error),
         };
         self.server.doubtful = None;
-        checks::outcome(&mut self.model, &append, &outcome)?;
-        self.note_outcome(id, &append, &outcome);
-        self.decided(id, Decision::Stored(outcome));
+        let (is_strict, is_troubled) = (self.server.is_strict(), self.server.disk.is_troubled);
+        checks::outcome(&mut self.model, &append, &outcome, is_strict, is_troubled)?;
+        self.note_outcome(&append, &outcome);
+        self.decided(id, outcome);
         self.spread_growth();
         Ok(())
     }
 
-    /// Finds the first group of a push that the rules of the backend's operator forbid.
-    fn forbidden(&self, append: &AppendRequest) -> Option<GroupId> {
-        let mut ids = append.groups.iter().map(Group::id);
-        ids.find(|id| self.model.known.get(id).is_some_and(|known| known.is_forbidden()))
-    }
-
-    fn decided(&mut self, id: LinkId, decision: Decision) {
+    fn decided(&mut self, id: LinkId, decision: AppendOutcome) {
         let conversation = self.conversation_mut(id).expect("somebody listens");
         conversation.pushing.as_mut().expect("there is a push").decision = Some(decision);
         self.effects.push(Effect::Decided(id));
@@ -142,15 +128,12 @@ impl World {
         let Pushing { request, decision, .. } = pushing;
         let mut session = session;
         let mut is_late = false;
-        let answer = match decision.expect("it is decided") {
-            Decision::Stored(outcome) => match session.answer(request, outcome) {
-                Ok(answer) => answer,
-                Err(goodbye) => return violation("rules", None, goodbye.message),
-            },
-            Decision::Refused(group) => {
-                let reason = RejectReason::Refused(Refusal::new("not this one"));
-                let rejected = GroupRejected { request, group, reason };
-                Answer::Send(ServerMessage::GroupRejected(rejected))
+        let answer = match session.answer(request, decision.expect("it is decided")) {
+            Ok(answer) => answer,
+            // A rule could not read the log.
+            Err(goodbye) => {
+                self.end_conversation(id, Some(goodbye))?;
+                return Ok(true);
             }
         };
         let message = match answer {

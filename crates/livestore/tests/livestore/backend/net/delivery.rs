@@ -172,7 +172,8 @@ impl Net {
                 }
             }
         }
-        panic!("the network does not come to rest: {:?}", self.clients);
+        let statuses: Vec<_> = self.clients.iter().map(|client| client.replica.status()).collect();
+        panic!("the network does not come to rest: {statuses:?}");
     }
 }
 
