@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use livestore_core::protocol::Token;
 use livestore_core::{ClientId, StoreId};
@@ -12,19 +12,21 @@ use livestore_core::{ClientId, StoreId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     id: String,
-    validity: Option<Duration>,
+    valid_until: Option<Instant>,
 }
 
 impl Principal {
     /// Makes a principal of an id, by which rules tell people apart; it is no secret.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), validity: None }
+        Self { id: id.into(), valid_until: None }
     }
 
-    /// Sets how long from now on the server takes its word; then it has to show another token.
+    /// Sets how long the server takes its word, counted from this call; then it has to show another
+    /// token.
     #[must_use]
     pub fn valid_for(mut self, time: Duration) -> Self {
-        self.validity = Some(time);
+        // What is too far away to be a point in time never comes.
+        self.valid_until = Instant::now().checked_add(time);
         self
     }
 
@@ -33,9 +35,9 @@ impl Principal {
         &self.id
     }
 
-    /// Returns how long the server takes its word, if not for good.
-    pub fn validity(&self) -> Option<Duration> {
-        self.validity
+    /// Returns until when the server takes its word, if not for good.
+    pub fn valid_until(&self) -> Option<Instant> {
+        self.valid_until
     }
 }
 

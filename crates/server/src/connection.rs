@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::ws::{Utf8Bytes, WebSocket};
 use livestore_core::protocol::{GoodbyeReason, Hello, Page, ServerMessage};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use crate::auth::Principal;
 use crate::handshake;
@@ -78,8 +78,8 @@ async fn converse(wire: &mut Wire, shared: &Arc<Shared>) -> End {
 
 /// Waits until a client has to show another token.
 async fn expired(principal: Option<Arc<Principal>>) {
-    match principal.and_then(|principal| principal.validity()) {
-        Some(validity) => sleep(validity).await,
+    match principal.and_then(|principal| principal.valid_until()) {
+        Some(at) => sleep_until(at.into()).await,
         None => pending().await,
     }
 }

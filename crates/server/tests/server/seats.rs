@@ -69,8 +69,8 @@ async fn nobody_is_welcomed_while_the_writer_has_a_push_of_an_earlier_conversati
 #[tokio::test]
 async fn nobody_is_welcomed_while_a_failed_push_of_theirs_may_come_back() {
     let dir = tempfile::tempdir().unwrap();
-    let (server, faults) = start_faulty_with(dir.path(), |timing| {
-        timing.hello = Duration::from_millis(300);
+    let (server, faults) = start_faulty_with(dir.path(), |config| {
+        config.timing.hello = Duration::from_millis(300);
     })
     .await;
     let introduction = hello("notes");
