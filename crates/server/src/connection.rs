@@ -20,12 +20,12 @@ use crate::session::{self, Answer, Session};
 use crate::storage::{AppendOutcome, AppendRequest};
 use crate::stores::{LiveStore, RecentPage, Tail};
 use crate::turn::Turn;
-use crate::wire::{self, End, Heard, Wire};
+use crate::wire::{self, End, Heard, Unknown, Wire};
 use crate::writer::WriteFailed;
 
 /// Serves one client until either side ends the conversation.
-pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>) {
-    let mut wire = Wire::new(socket, shared.timing.send);
+pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>, client: Unknown) {
+    let mut wire = Wire::new(socket, shared.timing.send, client);
     let mut shutdown = shared.shutdown.clone();
     let end = tokio::select! {
         biased;
@@ -39,7 +39,9 @@ pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>) {
             match goodbye.reason {
                 reason @ (GoodbyeReason::ShuttingDown
                 | GoodbyeReason::Superseded
-                | GoodbyeReason::AuthExpired) => {
+                | GoodbyeReason::Unauthenticated
+                | GoodbyeReason::AuthExpired
+                | GoodbyeReason::Forbidden) => {
                     tracing::debug!(?reason, "a connection was ended");
                 }
                 reason => tracing::warn!(?reason, "a connection was ended"),
@@ -209,7 +211,7 @@ impl Conversation<'_> {
     }
 
     async fn hear(&mut self, frame: Utf8Bytes) -> Result<(), End> {
-        let push = self.session.hear(wire::decode(frame).await?)?;
+        let push = self.session.hear(wire::decode(frame, session::decode).await?)?;
         let number = push.request;
         let append = self.session.push(&self.store.id, push)?;
         let append = AppendRequest { principal: self.principal.clone(), ..append };

@@ -22,6 +22,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "net")]
+mod allowance;
 mod auth;
 #[cfg(feature = "net")]
 mod config;

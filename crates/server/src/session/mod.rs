@@ -40,8 +40,17 @@ pub use self::goodbyes::{
     superseded,
 };
 pub(crate) use self::introduction::check_versions;
-pub use self::introduction::{Introduction, Opening};
+pub use self::introduction::{Introduction, Opening, decode_opening};
 use crate::storage::{AppendOutcome, AppendRequest, LogView};
+
+/// Reads a message that comes after the welcome.
+///
+/// # Errors
+///
+/// The goodbye of a client that sent what is no message.
+pub fn decode(frame: &str) -> Result<ClientMessage, Goodbye> {
+    ClientMessage::decode(frame).map_err(protocol_error)
+}
 
 /// What has to be looked up, in one consistent view, before a client can be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Who may talk to the server: tokens at the beginning, and for how long they hold.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use livestore_core::protocol::{
@@ -116,6 +116,43 @@ async fn a_server_that_asks_nobody_takes_a_token_and_forgets_it() {
     let (_dir, server) = start(|config| config.authenticator = None).await;
     let (_wire, answer) = begin(&server, Some("whatever"), "notes").await;
     assert!(matches!(answer, ServerMessage::Welcome(_)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_log_output_says_why_somebody_is_not_let_in_and_never_with_what() {
+    let output = LogOutput::default();
+    let writer = output.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    // A test has one thread, on which the server runs too.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (_dir, server) = start(|_| ()).await;
+    refusal(&server, Some("the-token-of-eve"), "notes").await;
+    refusal(&server, Some(ANN), "money").await;
+    let lines = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+    let server_lines = || lines.lines().filter(|line| line.contains("livestore_server"));
+    for reason in ["the token is unknown", "ann may not use money"] {
+        let line = server_lines().find(|line| line.contains(reason)).expect(reason);
+        assert!(line.contains("DEBUG") && line.contains("a client is not let in"), "{line}");
+    }
+    assert!(!server_lines().any(|line| line.contains("the-token-of")), "{lines}");
+    assert!(!server_lines().any(|line| line.contains("WARN")), "{lines}");
+}
+
+#[derive(Clone, Default)]
+struct LogOutput(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for LogOutput {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Lets everybody in for a moment, or nobody at all.
