@@ -389,8 +389,13 @@ impl SchemaBuilder {
         self
     }
 
-    /// Says what becomes of a pending event, or of the events of a family, when other clients' events
-    /// come in before it; by default it is kept.
+    /// Says what becomes of a pending event, or of the events of a family, when the state before it has
+    /// become another one; by default it is kept.
+    ///
+    /// So it is when other clients' events come in before it, when an earlier group of this client was
+    /// refused or given up, when the state was derived anew from the log, and when the backend has
+    /// another history. The function may run for one event any number of times, and does not run before
+    /// it is known what the backend has of the event's group.
     pub fn on_rebase<E: Event>(
         mut self,
         decide: impl Fn(E, &RebaseContext<'_>) -> Result<OnRebase<E>, QueryFailed>

@@ -44,6 +44,43 @@ impl Principal {
 /// Finds out who talks to the server, and whether they may use a store.
 ///
 /// Without one, whoever reaches the server may read and write all of its stores.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use livestore_server::{
+///     Attempt, AuthError, Authenticating, Authenticator, Principal, ServerConfig, StoreId, Token,
+/// };
+///
+/// /// Sessions are kept elsewhere; each user has one store, which is named after them.
+/// struct Sessions;
+///
+/// impl Sessions {
+///     async fn user_of(&self, token: &Token) -> Option<String> {
+///         # let _ = token.secret();
+///         # None
+///     }
+/// }
+///
+/// impl Authenticator for Sessions {
+///     fn authenticate<'a>(&'a self, attempt: Attempt<'a>) -> Authenticating<'a> {
+///         Box::pin(async move {
+///             let unauthenticated = || AuthError::Unauthenticated { message: "sign in".into() };
+///             let token = attempt.token.ok_or_else(unauthenticated)?;
+///             let user = self.user_of(token).await.ok_or_else(unauthenticated)?;
+///             if StoreId::new(&*user).as_ref() != Ok(attempt.store_id) {
+///                 let message = format!("{user} may not use {}", attempt.store_id);
+///                 return Err(AuthError::Forbidden { message });
+///             }
+///             Ok(Principal::new(user).valid_for(Duration::from_secs(15 * 60)))
+///         })
+///     }
+/// }
+///
+/// let mut config = ServerConfig::new("data");
+/// config.authenticator = Some(Arc::new(Sessions));
+/// ```
 pub trait Authenticator: Send + Sync + 'static {
     /// Decides about a client at the beginning of a conversation.
     fn authenticate<'a>(&'a self, attempt: Attempt<'a>) -> Authenticating<'a>;

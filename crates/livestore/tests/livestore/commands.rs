@@ -655,6 +655,23 @@ fn an_event_is_kept_while_nobody_else_has_come_in_before_it() {
 }
 
 #[test]
+fn an_event_is_decided_about_when_an_own_group_before_it_was_refused() {
+    let mut net = counting(|e, cx| {
+        let all = Account::select().filter(Account::id.eq(&*e.account)).first();
+        let now = cx.query(&all)?.map_or(0, |account| account.balance);
+        Ok(OnRebase::Rewrite(counted(now + 1)))
+    });
+    let refused = net.commit(0, changed("a", -30)).group_id;
+    let behind = net.commit(0, counted(71)).group_id;
+    net.backend.refused.insert(refused);
+    net.settle();
+    assert!(matches!(fate(&net, 0, refused), Some(Fate::Rejected { .. })));
+    assert!(matches!(fate(&net, 0, behind), Some(Fate::Rewritten { .. })));
+    assert_eq!(balance_of(&mut net, 0, "a"), 101);
+    net.converge();
+}
+
+#[test]
 fn what_cannot_be_decided_on_a_rebase_is_a_dead_letter() {
     let mut net = counting(|e, cx| {
         assert_ne!(e.balance, 1, "cannot decide");
