@@ -81,6 +81,7 @@ enum Misbehave {
     Unknown,
     Loop,
     LoopAndIgnore,
+    ManyTexts,
     BadQuery,
 }
 
@@ -106,6 +107,12 @@ fn misbehave(
         Misbehave::LoopAndIgnore => loop {
             _ = cx.query(&all);
         },
+        Misbehave::ManyTexts => {
+            for at in 0..1_000 {
+                cx.query(&Sql::new(format!("SELECT {at}")))?;
+            }
+            Ok(vec![NewEvent::of(changed("a", 1)).unwrap()])
+        }
         Misbehave::BadQuery => {
             _ = cx.query(&Sql::new("SELECT nothing FROM nowhere"));
             Ok(vec![NewEvent::of(changed("a", 1)).unwrap()])
@@ -238,6 +245,7 @@ fn handlers_that_misbehave_get_an_error_each_and_change_nothing() {
     assert!(matches!(failure(Misbehave::Unknown), CommandFailure::UnknownEvent { .. }));
     assert_eq!(failure(Misbehave::Loop), CommandFailure::OverBudget { steps: 100_000 });
     assert_eq!(failure(Misbehave::LoopAndIgnore), CommandFailure::OverBudget { steps: 100_000 });
+    assert_eq!(failure(Misbehave::ManyTexts), CommandFailure::OverBudget { steps: 100_000 });
     let bad = failure(Misbehave::BadQuery);
     assert!(matches!(&bad, CommandFailure::Query { message } if message.contains("nowhere")));
     assert_eq!(store.sync_status().unwrap().pending_events, 1);
