@@ -381,7 +381,12 @@ impl SchemaBuilder {
     }
 
     /// Sets how many steps of SQLite's machine the queries of one run of a handler may take together,
-    /// 20 million by default: a good part of a second.
+    /// 20 million by default: a good part of a second. Each query counts for at least 100, and for
+    /// 1,100 if its text is a new one.
+    ///
+    /// A handler that goes on with queries after that is unwound, as after a query that has failed. In
+    /// a program that is built with `panic = "abort"` these queries return errors instead, so a handler
+    /// that ignores them and never ends is not stopped; and one that panics ends the process.
     ///
     /// The same holds for the functions of [`SchemaBuilder::on_rebase`].
     pub fn command_budget(mut self, steps: u64) -> Self {
