@@ -153,3 +153,63 @@ impl Seated {
         newest.of.get(&self.principal).is_some_and(|newest| *newest > self.number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use livestore_core::{CanonicalJson, EventId, SessionId};
+
+    use super::*;
+
+    fn hello(asks_about: impl IntoIterator<Item = u8>) -> Hello {
+        Hello {
+            versions: vec![0],
+            store_id: StoreId::new("notes").unwrap(),
+            client_id: ClientId::new("laptop").unwrap(),
+            cursor: None,
+            attempted: asks_about.into_iter().map(|id| GroupId::from_bytes([id; 16])).collect(),
+        }
+    }
+
+    fn group(id: u8) -> Vec<Group> {
+        let event = livestore_core::Event {
+            id: EventId::from_bytes([id; 16]),
+            name: livestore_core::EventName::new("v1.Noted").unwrap(),
+            args: CanonicalJson::encode(&id).unwrap(),
+        };
+        let (client, session) = (ClientId::new("laptop").unwrap(), SessionId::new("app").unwrap());
+        vec![Group::new(GroupId::from_bytes([id; 16]), client, session, vec![event]).unwrap()]
+    }
+
+    #[tokio::test]
+    async fn what_others_under_the_client_id_ask_about_is_remembered_for_a_while() {
+        let seats = Seats::default();
+        let (ann, bob, eve) = ("ann", "bob", "eve");
+        let take = async |who: &str, asks_about: Vec<u8>| {
+            seats.take(&hello(asks_about), Some(&Principal::new(who))).await.unwrap()
+        };
+        let before = take(ann, vec![]).await;
+        take(bob, vec![1]).await;
+        // However often somebody else asks.
+        for id in 100..200 {
+            take(eve, vec![id]).await;
+        }
+        before.admit(&group(1)).await.unwrap_err();
+        before.admit(&group(2)).await.unwrap();
+        before.admit(&group(199)).await.unwrap_err();
+        before.admit(&group(100)).await.unwrap();
+        let questions = before.client.questions.read().await.len();
+        assert_eq!(questions, 1 + REMEMBERED_QUESTIONS);
+        // Whoever has asked may push it.
+        take(bob, vec![1]).await.admit(&group(1)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn clients_that_have_left_are_forgotten() {
+        let seats = Seats::default();
+        for number in 0..1_000 {
+            let client_id = ClientId::new(format!("laptop-{number}")).unwrap();
+            seats.take(&Hello { client_id, ..hello([]) }, None).await.unwrap();
+        }
+        assert!(seats.clients.lock().unwrap().len() < 10);
+    }
+}
