@@ -43,7 +43,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
-    let mut store = args.target.one()?;
+    let store = args.target.one()?;
     if store.status()?.is_rebuilding {
         eprintln!("note: the state is not all derived; open the app to go on with that");
     }
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
         let progress = progress.clone();
         move || progress.is_cancelled() || is_late()
     };
-    store.interrupt_when(ends.clone())?;
+    store.interrupt_when(ends.clone());
 
     let mut out = stdout();
     let mut written = Ok(true);

@@ -39,6 +39,15 @@ pub const MAX_LOCATE_POSITIONS: usize = 256;
 /// longest log that there can be.
 pub const MAX_LOCATES: usize = 16;
 
+/// Most protocol versions that a client offers.
+pub const MAX_VERSIONS: usize = 16;
+
+/// Longest message before the end of the introduction, in bytes (128 KiB).
+///
+/// The longest that there can be is a token of [`MAX_TOKEN_BYTES`] of which JSON escapes each byte
+/// as six. A locate message of [`MAX_LOCATE_POSITIONS`] is less than half of it.
+pub const MAX_OPENING_BYTES: usize = 128 << 10;
+
 /// Longest event name, in bytes.
 pub const MAX_EVENT_NAME_BYTES: usize = 128;
 

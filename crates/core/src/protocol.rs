@@ -9,7 +9,9 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS, MAX_TOKEN_BYTES};
+use crate::limits::{
+    MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS, MAX_TOKEN_BYTES, MAX_VERSIONS,
+};
 use crate::{BackendId, ClientId, ConfirmedGroup, Cursor, GlobalSeqNum, Group, GroupId};
 use crate::{LogPosition, StoreId};
 
@@ -424,14 +426,7 @@ impl ClientMessage {
                 Err(ProtocolError::TokenTooLong { bytes: token.len() })
             }
             Self::Locate(locate) => locate.check().and(Ok(message)),
-            Self::Hello(hello) if hello.attempted.len() > MAX_ATTEMPTED_GROUPS => {
-                Err(ProtocolError::WrongCount {
-                    message: "hello",
-                    items: "attempted groups",
-                    count: hello.attempted.len(),
-                    expected: "at most 256",
-                })
-            }
+            Self::Hello(hello) => hello.check().and(Ok(message)),
             Self::Push(push) if push.groups.is_empty() => Err(ProtocolError::WrongCount {
                 message: "push",
                 items: "groups",
@@ -461,9 +456,34 @@ impl ServerMessage {
     }
 }
 
-impl Locate {
-    /// Checks that there are positions, not too many, and that they ascend.
+fn check_versions(message: &'static str, versions: &[u32]) -> Result<(), ProtocolError> {
+    if versions.len() > MAX_VERSIONS {
+        let (items, expected) = ("versions", "at most 16");
+        return Err(ProtocolError::WrongCount { message, items, count: versions.len(), expected });
+    }
+    Ok(())
+}
+
+impl Hello {
+    /// Checks that there are not too many versions and groups.
     pub fn check(&self) -> Result<(), ProtocolError> {
+        check_versions("hello", &self.versions)?;
+        if self.attempted.len() > MAX_ATTEMPTED_GROUPS {
+            return Err(ProtocolError::WrongCount {
+                message: "hello",
+                items: "attempted groups",
+                count: self.attempted.len(),
+                expected: "at most 256",
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Locate {
+    /// Checks that there are positions, not too many, that they ascend, and the number of versions.
+    pub fn check(&self) -> Result<(), ProtocolError> {
+        check_versions("locate", &self.versions)?;
         let count = self.positions.len();
         if count == 0 || count > MAX_LOCATE_POSITIONS {
             return Err(ProtocolError::WrongCount {

@@ -117,9 +117,10 @@ pub fn new_id() -> String {
 /// Everything that most apps need: `use livestore::prelude::*`.
 pub mod prelude {
     pub use crate::{
-        Command, CommandContext, CommitReceipt, Event, FileAdapter, FromRow, HandlerError, Json,
-        LiveQuery, MaterializeError, MemoryAdapter, Query, Rows, Schema, Sql, Store, Subscription,
-        Table, count_rows, excluded, new_id, query_as,
+        Command, CommandContext, CommitReceipt, DeadLetterReason, Event, ExecuteError, Fate,
+        FileAdapter, FromRow, HandlerError, Json, LiveQuery, MaterializeError, MemoryAdapter,
+        OnRebase, Query, RebaseContext, Rows, Schema, Sql, Store, Subscription, Table, count_rows,
+        excluded, new_id, query_as,
     };
 }
 

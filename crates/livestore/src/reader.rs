@@ -44,8 +44,13 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn query<Q: Query>(&self, query: &Q) -> Result<Q::Output, QueryFailed> {
         if self.failure.borrow().is_some() || self.connection.is_out_of_steps() {
-            // Else a function that does not look at errors could go on for ever.
-            resume_unwind(Box::new(Stopped));
+            // Else a function that does not look at errors could go on for ever. Where unwinding would
+            // end the process, that is the lesser evil: its outcome is judged when it returns.
+            if cfg!(panic = "unwind") {
+                resume_unwind(Box::new(Stopped));
+            }
+            let message = "an earlier query has failed, or the budget is used up".into();
+            return Err(QueryFailed { message });
         }
         self.state.query(query).map_err(|error| {
             let message = error.to_string();

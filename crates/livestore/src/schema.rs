@@ -381,7 +381,12 @@ impl SchemaBuilder {
     }
 
     /// Sets how many steps of SQLite's machine the queries of one run of a handler may take together,
-    /// 20 million by default: a good part of a second.
+    /// 20 million by default: a good part of a second. Each query counts for at least 100, and for
+    /// 1,100 if its text is a new one.
+    ///
+    /// A handler that goes on with queries after that is unwound, as after a query that has failed. In
+    /// a program that is built with `panic = "abort"` these queries return errors instead, so a handler
+    /// that ignores them and never ends is not stopped; and one that panics ends the process.
     ///
     /// The same holds for the functions of [`SchemaBuilder::on_rebase`].
     pub fn command_budget(mut self, steps: u64) -> Self {
@@ -389,8 +394,13 @@ impl SchemaBuilder {
         self
     }
 
-    /// Says what becomes of a pending event, or of the events of a family, when other clients' events
-    /// come in before it; by default it is kept.
+    /// Says what becomes of a pending event, or of the events of a family, when the state before it has
+    /// become another one; by default it is kept.
+    ///
+    /// So it is when other clients' events come in before it, when an earlier group of this client was
+    /// refused or given up, when the state was derived anew from the log, and when the backend has
+    /// another history. The function may run for one event any number of times, and does not run before
+    /// it is known what the backend has of the event's group.
     pub fn on_rebase<E: Event>(
         mut self,
         decide: impl Fn(E, &RebaseContext<'_>) -> Result<OnRebase<E>, QueryFailed>

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use livestore_core::protocol::Token;
 use livestore_core::{ClientId, StoreId};
@@ -12,19 +12,21 @@ use livestore_core::{ClientId, StoreId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     id: String,
-    validity: Option<Duration>,
+    valid_until: Option<Instant>,
 }
 
 impl Principal {
     /// Makes a principal of an id, by which rules tell people apart; it is no secret.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), validity: None }
+        Self { id: id.into(), valid_until: None }
     }
 
-    /// Sets how long from now on the server takes its word; then it has to show another token.
+    /// Sets how long the server takes its word, counted from this call; then it has to show another
+    /// token.
     #[must_use]
     pub fn valid_for(mut self, time: Duration) -> Self {
-        self.validity = Some(time);
+        // What is too far away to be a point in time never comes.
+        self.valid_until = Instant::now().checked_add(time);
         self
     }
 
@@ -33,15 +35,52 @@ impl Principal {
         &self.id
     }
 
-    /// Returns how long the server takes its word, if not for good.
-    pub fn validity(&self) -> Option<Duration> {
-        self.validity
+    /// Returns until when the server takes its word, if not for good.
+    pub fn valid_until(&self) -> Option<Instant> {
+        self.valid_until
     }
 }
 
 /// Finds out who talks to the server, and whether they may use a store.
 ///
 /// Without one, whoever reaches the server may read and write all of its stores.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use livestore_server::{
+///     Attempt, AuthError, Authenticating, Authenticator, Principal, ServerConfig, StoreId, Token,
+/// };
+///
+/// /// Sessions are kept elsewhere; each user has one store, which is named after them.
+/// struct Sessions;
+///
+/// impl Sessions {
+///     async fn user_of(&self, token: &Token) -> Option<String> {
+///         # let _ = token.secret();
+///         # None
+///     }
+/// }
+///
+/// impl Authenticator for Sessions {
+///     fn authenticate<'a>(&'a self, attempt: Attempt<'a>) -> Authenticating<'a> {
+///         Box::pin(async move {
+///             let unauthenticated = || AuthError::Unauthenticated { message: "sign in".into() };
+///             let token = attempt.token.ok_or_else(unauthenticated)?;
+///             let user = self.user_of(token).await.ok_or_else(unauthenticated)?;
+///             if StoreId::new(&*user).as_ref() != Ok(attempt.store_id) {
+///                 let message = format!("{user} may not use {}", attempt.store_id);
+///                 return Err(AuthError::Forbidden { message });
+///             }
+///             Ok(Principal::new(user).valid_for(Duration::from_secs(15 * 60)))
+///         })
+///     }
+/// }
+///
+/// let mut config = ServerConfig::new("data");
+/// config.authenticator = Some(Arc::new(Sessions));
+/// ```
 pub trait Authenticator: Send + Sync + 'static {
     /// Decides about a client at the beginning of a conversation.
     fn authenticate<'a>(&'a self, attempt: Attempt<'a>) -> Authenticating<'a>;

@@ -19,6 +19,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Most conversations at a time; further ones are refused with HTTP 503.
     pub max_connections: u32,
+    /// Most of them at a time that have not said who they are yet; further ones are refused alike.
+    pub max_introductions: u32,
     /// Which groups the logs take; all, by default.
     pub rules: Arc<dyn Rules>,
     /// Finds out who talks to the server. With none, which is the default, whoever reaches the server
@@ -30,24 +32,26 @@ pub struct ServerConfig {
 
 impl fmt::Debug for ServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data_dir, listen, max_connections, timing, rules: _, authenticator } = self;
+        let Self { data_dir, listen, max_connections, max_introductions, timing, .. } = self;
         f.debug_struct("ServerConfig")
             .field("data_dir", data_dir)
             .field("listen", listen)
             .field("max_connections", max_connections)
+            .field("max_introductions", max_introductions)
             .field("timing", timing)
-            .field("authenticates", &authenticator.is_some())
+            .field("authenticates", &self.authenticator.is_some())
             .finish_non_exhaustive()
     }
 }
 
 impl ServerConfig {
-    /// Returns the defaults: `127.0.0.1:7433`, 10,000 connections.
+    /// Returns the defaults: `127.0.0.1:7433`, 10,000 connections, 1,000 of them in their introduction.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7433)),
             max_connections: 10_000,
+            max_introductions: 1_000,
             rules: Arc::new(NoRules),
             authenticator: None,
             timing: Timing::default(),

@@ -8,24 +8,24 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::ws::{Utf8Bytes, WebSocket};
-use livestore_core::protocol::{GoodbyeReason, Hello, Page, ServerMessage};
+use livestore_core::protocol::{Goodbye, GoodbyeReason, Hello, Page, ServerMessage};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use crate::auth::Principal;
 use crate::handshake;
-use crate::seat::Hold;
+use crate::seat::{Seated, Superseded};
 use crate::server::Shared;
 use crate::session::{self, Answer, Session};
 use crate::storage::{AppendOutcome, AppendRequest};
 use crate::stores::{LiveStore, RecentPage, Tail};
 use crate::turn::Turn;
-use crate::wire::{self, End, Heard, Wire};
+use crate::wire::{self, End, Heard, Unknown, Wire};
 use crate::writer::WriteFailed;
 
 /// Serves one client until either side ends the conversation.
-pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>) {
-    let mut wire = Wire::new(socket, shared.timing.send);
+pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>, client: Unknown) {
+    let mut wire = Wire::new(socket, shared.timing.send, client);
     let mut shutdown = shared.shutdown.clone();
     let end = tokio::select! {
         biased;
@@ -39,7 +39,9 @@ pub(crate) async fn serve(socket: WebSocket, shared: Arc<Shared>) {
             match goodbye.reason {
                 reason @ (GoodbyeReason::ShuttingDown
                 | GoodbyeReason::Superseded
-                | GoodbyeReason::AuthExpired) => {
+                | GoodbyeReason::Unauthenticated
+                | GoodbyeReason::AuthExpired
+                | GoodbyeReason::Forbidden) => {
                     tracing::debug!(?reason, "a connection was ended");
                 }
                 reason => tracing::warn!(?reason, "a connection was ended"),
@@ -58,28 +60,27 @@ async fn converse(wire: &mut Wire, shared: &Arc<Shared>) -> End {
     span.record("store", hello.store_id.as_str()).record("client", hello.client_id.as_str());
     let seat = async {
         shared.writer.settle().await;
-        shared.seats.take(&hello.store_id, &hello.client_id).await
+        shared.seats.take(&hello, principal.as_deref()).await
     };
-    let mut seat = match timeout(shared.timing.hello, seat).await {
-        Ok(Some(seat)) => seat,
-        Ok(None) => return session::superseded().into(),
+    let seat = match timeout(shared.timing.hello, seat).await {
+        Ok(Ok(seat)) => seat,
+        Ok(Err(Superseded)) => return session::superseded().into(),
         // The writer is stuck, or may still take a push of the conversation before.
         Err(_) => return session::storage_failed().into(),
     };
-    let hold = seat.hold();
     let expiry = expired(principal.clone());
     tokio::select! {
         biased;
         () = seat.superseded() => session::superseded().into(),
         () = expiry => session::auth_expired().into(),
-        end = converse_seated(wire, shared, hello, hold, principal) => end,
+        end = converse_seated(wire, shared, hello, seat.clone(), principal) => end,
     }
 }
 
 /// Waits until a client has to show another token.
 async fn expired(principal: Option<Arc<Principal>>) {
-    match principal.and_then(|principal| principal.validity()) {
-        Some(validity) => sleep(validity).await,
+    match principal.and_then(|principal| principal.valid_until()) {
+        Some(at) => sleep_until(at.into()).await,
         None => pending().await,
     }
 }
@@ -88,7 +89,7 @@ async fn converse_seated(
     wire: &mut Wire,
     shared: &Arc<Shared>,
     hello: Hello,
-    hold: Hold,
+    seat: Seated,
     principal: Option<Arc<Principal>>,
 ) -> End {
     let store = shared.stores.open(&hello.store_id);
@@ -107,7 +108,7 @@ async fn converse_seated(
         tail,
         session,
         principal,
-        hold,
+        seat,
         turn,
         pushing: None,
         next_push: None,
@@ -122,7 +123,7 @@ struct Conversation<'a> {
     tail: watch::Receiver<Tail>,
     session: Session,
     principal: Option<Arc<Principal>>,
-    hold: Hold,
+    seat: Seated,
     turn: Turn,
     /// The push that is under way.
     pushing: Option<Pushing>,
@@ -141,7 +142,7 @@ struct Request {
 /// A push that the writer is done with.
 struct Decided {
     request: u64,
-    outcome: Result<AppendOutcome, WriteFailed>,
+    outcome: Result<AppendOutcome, Goodbye>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -210,7 +211,7 @@ impl Conversation<'_> {
     }
 
     async fn hear(&mut self, frame: Utf8Bytes) -> Result<(), End> {
-        let push = self.session.hear(wire::decode(frame).await?)?;
+        let push = self.session.hear(wire::decode(frame, session::decode).await?)?;
         let number = push.request;
         let append = self.session.push(&self.store.id, push)?;
         let append = AppendRequest { principal: self.principal.clone(), ..append };
@@ -226,21 +227,27 @@ impl Conversation<'_> {
     fn push(&mut self, Request { number, append }: Request) {
         let store = Arc::clone(&self.store);
         let writer = self.shared.writer.clone();
-        let hold = self.hold.clone();
+        let seat = self.seat.clone();
         let turn = self.turn.take();
         self.pushing = Some(Box::pin(async move {
             let permit = match turn {
                 Some(permit) => Some(permit),
                 None => store.queue_to_push().await,
             };
-            Decided { request: number, outcome: writer.append(append, hold).await, permit }
+            let outcome = match seat.admit(&append.groups).await {
+                Ok(hold) => {
+                    let outcome = writer.append(append, hold).await;
+                    outcome.map_err(|WriteFailed| session::storage_failed())
+                }
+                Err(Superseded) => Err(session::superseded()),
+            };
+            Decided { request: number, outcome, permit }
         }));
     }
 
     async fn answer(&mut self, decided: Decided) -> Result<(), End> {
         let Decided { request, outcome, permit } = decided;
-        let outcome = outcome.map_err(|WriteFailed| session::storage_failed())?;
-        match self.session.answer(request, outcome)? {
+        match self.session.answer(request, outcome?)? {
             Answer::Send(message) => {
                 drop(permit);
                 self.wire.send(message.encode()).await

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::Utf8Bytes;
 use livestore_core::protocol::{ClientMessage, Hello, ServerMessage, Token};
 use livestore_core::{ClientId, StoreId};
-use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::auth::{Attempt, AuthError, Principal};
@@ -13,7 +11,7 @@ use crate::server::Shared;
 use crate::session::{self, Introduction, Opening, Question, Session};
 use crate::storage::{LogReader, LogView};
 use crate::stores::LiveStore;
-use crate::wire::{self, End, Heard, Wire};
+use crate::wire::{self, End, Wire};
 
 /// Answers locates until the hello is there; returns also who says it, if clients have to show that.
 pub(crate) async fn receive_hello(
@@ -29,6 +27,7 @@ pub(crate) async fn receive_hello(
                 session::check_versions(&hello.versions)?;
                 let who = (&hello.store_id, &hello.client_id);
                 let principal = authenticate(shared, token.as_ref(), who).await?;
+                wire.let_in();
                 return Ok((hello, principal));
             }
             Opening::Locate(locate) => {
@@ -60,8 +59,11 @@ async fn authenticate(
     match decided {
         Ok(principal) => Ok(Some(Arc::new(principal))),
         Err(error) => {
+            let client = client_id;
             if let AuthError::Unavailable { message } = &error {
-                tracing::error!(message, store = %store_id, "a client could not be authenticated");
+                tracing::error!(message, store = %store_id, %client, "nobody can be let in");
+            } else {
+                tracing::debug!(%error, store = %store_id, %client, "a client is not let in");
             }
             Err(session::not_let_in(error).into())
         }
@@ -70,38 +72,11 @@ async fn authenticate(
 
 /// Waits for the next message, not for ever.
 async fn receive_opening(wire: &mut Wire, shared: &Shared) -> Result<ClientMessage, End> {
-    let Ok(frame) = timeout(shared.timing.hello, receive_frame(wire)).await else {
+    let Ok(frame) = timeout(shared.timing.hello, wire.receive_opening()).await else {
         let wait = shared.timing.hello;
         return Err(session::protocol_error(format!("no hello message within {wait:?}")).into());
     };
-    let frame = frame?;
-    let decoded = wire::decode(frame.clone()).await;
-    if decoded.is_err()
-        && let Ok(any) = serde_json::from_str::<AnyOpening>(&frame)
-    {
-        session::check_versions(&any.opening.versions)?;
-    }
-    decoded
-}
-
-async fn receive_frame(wire: &mut Wire) -> Result<Utf8Bytes, End> {
-    loop {
-        if let Heard::Frame(frame) = wire.receive().await? {
-            return Ok(frame);
-        }
-    }
-}
-
-/// The opening of another version may have other members, but it says its versions.
-#[derive(Deserialize)]
-struct AnyOpening {
-    #[serde(rename = "hello", alias = "locate")]
-    opening: AnyVersions,
-}
-
-#[derive(Deserialize)]
-struct AnyVersions {
-    versions: Vec<u32>,
+    wire::decode(frame?, session::decode_opening).await
 }
 
 /// Checks the cursor and welcomes the client.

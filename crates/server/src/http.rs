@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
-use axum::http::{StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use livestore_core::limits::MAX_FRAME_BYTES;
@@ -18,8 +20,10 @@ use tokio::sync::{Semaphore, watch};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
+use crate::allowance::{Allowance, Counted};
 use crate::connection;
 use crate::server::Shared;
+use crate::wire::Unknown;
 use crate::writer::WriterHealth;
 
 /// Sockets that are not (yet) WebSockets. Further ones wait in the listen queue; a request has
@@ -78,10 +82,17 @@ async fn stop_on_shutdown(served: impl Future<Output = ()>, mut shutdown: watch:
 async fn serve_http(socket: TcpStream, router: Router, patience: Duration) {
     // Messages are small and wait for nothing: Nagle's algorithm would only delay them.
     let _ = socket.set_nodelay(true);
+    let allowance = Allowance::unlimited();
+    let socket = Counted::new(socket, allowance.clone());
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(allowance.clone());
+        router.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(socket), service)
         .with_upgrades()
         .await;
     if let Err(error) = served {
@@ -113,11 +124,22 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
     (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-async fn sync(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
+async fn sync(
+    State(shared): State<Arc<Shared>>,
+    Extension(allowance): Extension<Allowance>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let full = || {
+        let message = "too many connections; try again later\n";
+        (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+    };
     let Ok(slot) = Arc::clone(&shared.connections).try_acquire_owned() else {
         tracing::warn!(limit = shared.max_connections, "refused a connection: too many");
-        let message = "too many connections; try again later\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
+        return full();
+    };
+    let Ok(introduction) = Arc::clone(&shared.introductions).try_acquire_owned() else {
+        tracing::warn!("refused a connection: too many that have not said who they are");
+        return full();
     };
     upgrade
         .max_frame_size(MAX_FRAME_BYTES)
@@ -126,7 +148,8 @@ async fn sync(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> R
         .write_buffer_size(SOCKET_BUFFER_BYTES)
         .on_upgrade(async move |socket| {
             let span = tracing::info_span!("connection", store = Empty, client = Empty);
-            connection::serve(socket, shared).instrument(span).await;
+            let unknown = Unknown { allowance, _place: introduction };
+            connection::serve(socket, shared, unknown).instrument(span).await;
             drop(slot);
         })
 }

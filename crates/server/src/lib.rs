@@ -22,6 +22,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "net")]
+mod allowance;
 mod auth;
 #[cfg(feature = "net")]
 mod config;
@@ -50,6 +52,13 @@ mod turn;
 mod wire;
 #[cfg(feature = "net")]
 mod writer;
+
+/// What rules, authenticators and storages of one's own see of the protocol and of logs.
+pub use livestore_core::{
+    BackendId, CanonicalJson, ClientId, ConfirmedGroup, Event, EventId, EventName, GlobalSeqNum,
+    Group, GroupId, LogHash, LogPosition, SessionId, StoreId,
+    protocol::{GroupPosition, Page, Refusal, Token},
+};
 
 pub use auth::{
     Attempt, AuthError, Authenticating, Authenticator, Principal, TokenList, TokenListError,

@@ -22,8 +22,7 @@ use crate::storage::{AppendOutcome, AppendRequest, StorageError};
 /// ```
 /// use std::sync::Arc;
 ///
-/// use livestore_core::protocol::Refusal;
-/// use livestore_server::{Proposal, ServerConfig};
+/// use livestore_server::{Proposal, Refusal, ServerConfig};
 ///
 /// let mut config = ServerConfig::new("data");
 /// config.rules = Arc::new(|proposal: &Proposal<'_>| {
@@ -48,7 +47,7 @@ pub trait Rules: Send + Sync + 'static {
     fn rolled_back(&self) {}
 }
 
-/// Why a rule lets a group not pass.
+/// Why a rule does not let a group pass.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {

@@ -1,101 +1,215 @@
 //! Seats: each client of a store has one conversation at a time.
 //!
 //! A client that connects again asks what has become of its last push. The answer is final only if
-//! that push cannot be taken afterwards, so the earlier conversation has to be over first, and
-//! with it whatever it has left with the writer.
+//! that push cannot be taken afterwards, so whatever the earlier conversation has left with the
+//! writer has to be decided first, and nothing more may come from it.
+//!
+//! A client id is no secret, so each principal has a seat of its own under it: nobody ends the
+//! conversations of somebody else. But a client may come back as another principal, since another
+//! user has signed in. Then what it asks about, groups that only it knows, is what its earlier
+//! conversation may not push any more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use livestore_core::{ClientId, StoreId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use livestore_core::protocol::Hello;
+use livestore_core::{ClientId, Group, GroupId, StoreId};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
+
+use crate::auth::Principal;
+
+/// How many hellos of each principal are remembered with what they asked about.
+const REMEMBERED_QUESTIONS: usize = 8;
+
+/// Who sits; nobody in particular if the server asks nobody who they are.
+type PrincipalId = Option<String>;
 
 /// The seats of all clients of all stores. Holds none alive.
 #[derive(Debug, Default)]
 pub(crate) struct Seats {
-    wanted: Mutex<HashMap<(StoreId, ClientId), Weak<Seat>>>,
+    clients: Mutex<HashMap<(StoreId, ClientId), Weak<Client>>>,
 }
 
-#[derive(Debug)]
-struct Seat {
-    /// Counts the conversations that have asked for the seat; the last one is to have it.
-    newest: watch::Sender<u64>,
-    free: Arc<Semaphore>,
+/// What all conversations under one client id share.
+#[derive(Debug, Default)]
+struct Client {
+    newest: watch::Sender<Newest>,
+    /// Held by each push until it is decided, and by a newcomer for a moment before its welcome.
+    questions: Arc<RwLock<VecDeque<Question>>>,
 }
 
-/// A conversation that has the seat of its client.
+/// Counts the conversations that have asked for a seat; the last one of each principal is to have
+/// it.
+#[derive(Debug, Default)]
+struct Newest {
+    count: u64,
+    of: HashMap<PrincipalId, u64>,
+}
+
+/// What a conversation has asked about in its hello.
 #[derive(Debug)]
-pub(crate) struct Seated {
+struct Question {
+    principal: PrincipalId,
     number: u64,
-    newest: watch::Receiver<u64>,
-    hold: Hold,
+    groups: HashSet<GroupId>,
 }
 
-/// Keeps a seat occupied, beyond the conversation if need be.
+/// A conversation that has a seat.
 #[derive(Debug, Clone)]
-pub(crate) struct Hold {
-    _occupied: Arc<Occupied>,
+pub(crate) struct Seated {
+    principal: PrincipalId,
+    number: u64,
+    client: Arc<Client>,
 }
 
+/// A newer conversation has the seat.
 #[derive(Debug)]
-struct Occupied {
-    // Fields are dropped in this order: whoever finds no seat any more to wait for must not come
-    // before this one is free.
-    _permit: OwnedSemaphorePermit,
-    _seat: Arc<Seat>,
+pub(crate) struct Superseded;
+
+/// Keeps newcomers waiting until a push is decided, beyond its conversation if need be.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    // Fields are dropped in this order: whoever finds no client any more to wait for must not come
+    // before the questions are free.
+    _questions: OwnedRwLockReadGuard<VecDeque<Question>>,
+    _client: Arc<Client>,
 }
 
 impl Seats {
-    /// Asks whoever has the seat of a client to leave, and waits until it is free.
-    ///
-    /// None if a newer conversation has asked for it meanwhile.
-    pub(crate) async fn take(&self, store_id: &StoreId, client_id: &ClientId) -> Option<Seated> {
-        let seat = self.seat(store_id, client_id);
-        let mut newest = seat.newest.subscribe();
-        let mut number = 0;
-        seat.newest.send_modify(|newest| {
-            *newest += 1;
-            number = *newest;
+    /// Asks whoever has the seat to leave, and waits until nothing of theirs can be taken any more.
+    pub(crate) async fn take(
+        &self,
+        hello: &Hello,
+        principal: Option<&Principal>,
+    ) -> Result<Seated, Superseded> {
+        let client = self.client(&hello.store_id, &hello.client_id);
+        let principal = principal.map(|principal| principal.id().to_owned());
+        let (mut number, mut is_alone) = (0, true);
+        client.newest.send_modify(|newest| {
+            newest.count += 1;
+            number = newest.count;
+            newest.of.insert(principal.clone(), number);
+            is_alone = newest.of.len() == 1;
         });
-        let permit = tokio::select! {
+        let seated = Seated { principal, number, client };
+        let mut questions = tokio::select! {
             biased;
-            () = later_than(&mut newest, number) => return None,
-            permit = Arc::clone(&seat.free).acquire_owned() => permit.ok()?,
+            () = seated.superseded() => return Err(Superseded),
+            questions = seated.client.questions.write() => questions,
         };
-        let hold = Hold { _occupied: Arc::new(Occupied { _permit: permit, _seat: seat }) };
-        Some(Seated { number, newest, hold })
+        if !is_alone && !hello.attempted.is_empty() {
+            let groups = hello.attempted.iter().copied().collect();
+            let principal = seated.principal.clone();
+            let is_own = |question: &Question| question.principal == principal;
+            if questions.iter().filter(|question| is_own(question)).count() >= REMEMBERED_QUESTIONS
+                && let Some(oldest) = questions.iter().position(is_own)
+            {
+                questions.remove(oldest);
+            }
+            questions.push_back(Question { principal, number, groups });
+        }
+        drop(questions);
+        Ok(seated)
     }
 
-    fn seat(&self, store_id: &StoreId, client_id: &ClientId) -> Arc<Seat> {
-        let client = (store_id.clone(), client_id.clone());
-        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seat) = wanted.get(&client).and_then(Weak::upgrade) {
-            return seat;
+    fn client(&self, store_id: &StoreId, client_id: &ClientId) -> Arc<Client> {
+        let id = (store_id.clone(), client_id.clone());
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&id).and_then(Weak::upgrade) {
+            return client;
         }
         // As with the stores: full is the moment to forget who has left.
-        if wanted.len() == wanted.capacity() {
-            wanted.retain(|_, seat| seat.strong_count() > 0);
+        if clients.len() == clients.capacity() {
+            clients.retain(|_, client| client.strong_count() > 0);
         }
-        let newest = watch::Sender::new(0);
-        let seat = Arc::new(Seat { newest, free: Arc::new(Semaphore::new(1)) });
-        wanted.insert(client, Arc::downgrade(&seat));
-        seat
+        let client = Arc::default();
+        clients.insert(id, Arc::downgrade(&client));
+        client
     }
 }
 
 impl Seated {
-    /// Waits until a newer conversation of the client asks for the seat.
-    pub(crate) async fn superseded(&mut self) {
-        later_than(&mut self.newest, self.number).await;
+    /// Waits until a newer conversation asks for the seat.
+    pub(crate) async fn superseded(&self) {
+        let mut newest = self.client.newest.subscribe();
+        // The sender is in the client, which whoever waits here keeps.
+        let _ = newest.wait_for(|newest| self.is_behind(newest)).await;
     }
 
-    /// Returns what keeps the seat occupied until it is dropped too.
-    pub(crate) fn hold(&self) -> Hold {
-        self.hold.clone()
+    /// Lets a push pass, unless a newer conversation was told what is in the log of it.
+    pub(crate) async fn admit(&self, groups: &[Group]) -> Result<Hold, Superseded> {
+        let questions = Arc::clone(&self.client.questions).read_owned().await;
+        let is_asked = |question: &Question| {
+            question.number > self.number
+                && groups.iter().any(|group| question.groups.contains(&group.id()))
+        };
+        if self.is_behind(&self.client.newest.borrow()) || questions.iter().any(is_asked) {
+            return Err(Superseded);
+        }
+        Ok(Hold { _questions: questions, _client: Arc::clone(&self.client) })
+    }
+
+    fn is_behind(&self, newest: &Newest) -> bool {
+        newest.of.get(&self.principal).is_some_and(|newest| *newest > self.number)
     }
 }
 
-async fn later_than(newest: &mut watch::Receiver<u64>, number: u64) {
-    // The sender is in the seat, which whoever waits here keeps.
-    let _ = newest.wait_for(|newest| *newest > number).await;
+#[cfg(test)]
+mod tests {
+    use livestore_core::{CanonicalJson, EventId, SessionId};
+
+    use super::*;
+
+    fn hello(asks_about: impl IntoIterator<Item = u8>) -> Hello {
+        Hello {
+            versions: vec![0],
+            store_id: StoreId::new("notes").unwrap(),
+            client_id: ClientId::new("laptop").unwrap(),
+            cursor: None,
+            attempted: asks_about.into_iter().map(|id| GroupId::from_bytes([id; 16])).collect(),
+        }
+    }
+
+    fn group(id: u8) -> Vec<Group> {
+        let event = livestore_core::Event {
+            id: EventId::from_bytes([id; 16]),
+            name: livestore_core::EventName::new("v1.Noted").unwrap(),
+            args: CanonicalJson::encode(&id).unwrap(),
+        };
+        let (client, session) = (ClientId::new("laptop").unwrap(), SessionId::new("app").unwrap());
+        vec![Group::new(GroupId::from_bytes([id; 16]), client, session, vec![event]).unwrap()]
+    }
+
+    #[tokio::test]
+    async fn what_others_under_the_client_id_ask_about_is_remembered_for_a_while() {
+        let seats = Seats::default();
+        let (ann, bob, eve) = ("ann", "bob", "eve");
+        let take = async |who: &str, asks_about: Vec<u8>| {
+            seats.take(&hello(asks_about), Some(&Principal::new(who))).await.unwrap()
+        };
+        let before = take(ann, vec![]).await;
+        take(bob, vec![1]).await;
+        // However often somebody else asks.
+        for id in 100..200 {
+            take(eve, vec![id]).await;
+        }
+        before.admit(&group(1)).await.unwrap_err();
+        before.admit(&group(2)).await.unwrap();
+        before.admit(&group(199)).await.unwrap_err();
+        before.admit(&group(100)).await.unwrap();
+        let questions = before.client.questions.read().await.len();
+        assert_eq!(questions, 1 + REMEMBERED_QUESTIONS);
+        // Whoever has asked may push it.
+        take(bob, vec![1]).await.admit(&group(1)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn clients_that_have_left_are_forgotten() {
+        let seats = Seats::default();
+        for number in 0..1_000 {
+            let client_id = ClientId::new(format!("laptop-{number}")).unwrap();
+            seats.take(&Hello { client_id, ..hello([]) }, None).await.unwrap();
+        }
+        assert!(seats.clients.lock().unwrap().len() < 10);
+    }
 }

@@ -65,8 +65,8 @@ impl Server {
         config: ServerConfig,
         storage: Box<dyn LogStorage>,
     ) -> Result<RunningServer, ServerError> {
-        let ServerConfig { listen: addr, max_connections, timing, rules, authenticator, .. } =
-            config;
+        let ServerConfig { listen: addr, max_connections, max_introductions, timing, .. } = config;
+        let ServerConfig { rules, authenticator, .. } = config;
         let listener =
             TcpListener::bind(addr).await.map_err(|source| ServerError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServerError::Listen { addr, source })?;
@@ -86,6 +86,7 @@ impl Server {
             authenticator,
             max_connections,
             connections: Arc::new(Semaphore::new(max_connections as usize)),
+            introductions: Arc::new(Semaphore::new(max_introductions as usize)),
             shutdown,
         });
         let accepting = tokio::spawn(http::accept(listener, Arc::clone(&shared)));
@@ -106,6 +107,8 @@ pub(crate) struct Shared {
     pub(crate) max_connections: u32,
     /// One permit for each further conversation.
     pub(crate) connections: Arc<Semaphore>,
+    /// One permit for each further one that has not said who it is.
+    pub(crate) introductions: Arc<Semaphore>,
     /// Turns true, or loses its sender, when the server stops.
     pub(crate) shutdown: watch::Receiver<bool>,
 }

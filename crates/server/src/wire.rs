@@ -1,11 +1,15 @@
 //! One WebSocket, with the protocol's frames on it.
 
+use std::io;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use livestore_core::limits::MAX_OPENING_BYTES;
 use livestore_core::protocol::{ClientMessage, Goodbye, ServerMessage};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use crate::allowance::Allowance;
 use crate::session;
 
 /// Frames from this size on are decoded off the async threads.
@@ -41,15 +45,46 @@ pub(crate) enum Heard {
     SignOfLife,
 }
 
+/// What is kept of a client as long as it has not said who it is.
+pub(crate) struct Unknown {
+    pub(crate) allowance: Allowance,
+    /// One of the places that there are for such clients.
+    pub(crate) _place: OwnedSemaphorePermit,
+}
+
 /// The server's end of one WebSocket.
 pub(crate) struct Wire {
     socket: WebSocket,
     send_timeout: Duration,
+    unknown: Option<Unknown>,
 }
 
 impl Wire {
-    pub(crate) fn new(socket: WebSocket, send_timeout: Duration) -> Self {
-        Self { socket, send_timeout }
+    pub(crate) fn new(socket: WebSocket, send_timeout: Duration, client: Unknown) -> Self {
+        Self { socket, send_timeout, unknown: Some(client) }
+    }
+
+    /// Waits for the next message of an introduction, which is bounded.
+    pub(crate) async fn receive_opening(&mut self) -> Result<Utf8Bytes, End> {
+        if let Some(client) = &self.unknown {
+            client.allowance.one_opening();
+        }
+        loop {
+            match self.receive().await? {
+                Heard::Frame(frame) if frame.len() > MAX_OPENING_BYTES => {
+                    return Err(opening_too_large().into());
+                }
+                Heard::Frame(frame) => return Ok(frame),
+                Heard::SignOfLife => {}
+            }
+        }
+    }
+
+    /// Ends the introduction of a client: it may send large messages from now on.
+    pub(crate) fn let_in(&mut self) {
+        if let Some(client) = self.unknown.take() {
+            client.allowance.lift();
+        }
     }
 
     /// Waits for the next frame. Safe to cancel.
@@ -109,6 +144,9 @@ fn why_broken(error: axum::Error) -> End {
 
     let error = error.into_inner();
     match error.downcast_ref::<Error>() {
+        Some(Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            opening_too_large().into()
+        }
         Some(
             Error::Io(_)
             | Error::ConnectionClosed
@@ -119,13 +157,22 @@ fn why_broken(error: axum::Error) -> End {
     }
 }
 
+fn opening_too_large() -> Goodbye {
+    session::protocol_error(format!(
+        "a message before the welcome is over the limit of {MAX_OPENING_BYTES} bytes"
+    ))
+}
+
 /// Decodes one frame; a large one off the async threads.
-pub(crate) async fn decode(frame: Utf8Bytes) -> Result<ClientMessage, End> {
+pub(crate) async fn decode(
+    frame: Utf8Bytes,
+    decode: fn(&str) -> Result<ClientMessage, Goodbye>,
+) -> Result<ClientMessage, End> {
     let decoded = if frame.len() < LARGE_FRAME_BYTES {
-        ClientMessage::decode(&frame)
+        decode(&frame)
     } else {
-        let task = tokio::task::spawn_blocking(move || ClientMessage::decode(&frame));
+        let task = tokio::task::spawn_blocking(move || decode(&frame));
         task.await.map_err(|_| session::storage_failed())?
     };
-    decoded.map_err(|error| session::protocol_error(error).into())
+    Ok(decoded?)
 }

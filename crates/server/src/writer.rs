@@ -69,7 +69,7 @@ impl Writer {
 
     /// Appends groups to a log. The outcome is on disk.
     ///
-    /// The seat of the client stays occupied until it is, even if nobody waits for the outcome.
+    /// The client's next conversation waits until it is, even if nobody waits for the outcome.
     pub(crate) async fn append(
         &self,
         request: AppendRequest,
@@ -141,7 +141,7 @@ fn run(
     rules: &dyn Rules,
     failing: &AtomicBool,
 ) {
-    // The seats of those whose pushes have failed, and may come back until another transaction has
+    // What keeps those waiting whose pushes have failed, and may come back until another transaction has
     // succeeded.
     let mut unsettled = Vec::new();
     while let Some(job) = queue.blocking_recv() {

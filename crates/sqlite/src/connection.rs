@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -13,8 +13,9 @@ use rusqlite::{CachedStatement, OpenFlags, Params, Statement, StatementStatus, p
 
 use crate::authorizer::{Authorizer, Mode};
 use crate::capture::{Capture, JournalMark};
-use crate::kept::{Bind, Kept};
+use crate::kept::{self, Bind, Kept};
 use crate::row::{RowCursor, RowRef};
+use crate::steps::Steps;
 use crate::undo::{Preimages, UndoSql};
 use crate::{
     ChangedTables, DecodeError, Query, RunWrite, Scope, SqliteError, TableDef, Write,
@@ -29,12 +30,6 @@ const WAL_LIMIT: i32 = 1_000;
 
 /// How long a `-wal` file stays that one long transaction has made longer, in bytes.
 const KEPT_WAL_BYTES: i64 = 16 << 20;
-
-/// Instructions of SQLite's machine between two looks at whether to go on.
-const STEPS_BETWEEN_CHECKS: i32 = 2_000;
-
-/// What is left of a budget if there is none.
-const UNLIMITED: i64 = i64::MAX;
 
 /// How long the other side of a lock on the file is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,7 +49,7 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct Connection {
     /// Comes before the connection, which does not close while statements are prepared.
-    kept: Kept,
+    pub(crate) kept: Kept,
     pub(crate) raw: rusqlite::Connection,
     pub(crate) authorizer: Authorizer,
     pub(crate) capture: Capture,
@@ -66,8 +61,7 @@ pub struct Connection {
     /// Pages in the `-wal` file as of the last commit.
     wal_pages: Arc<AtomicI32>,
     wal_limit: i32,
-    /// Steps of SQLite's machine that may still be taken, see [`Connection::within_steps`].
-    steps_left: Arc<AtomicI64>,
+    steps: Steps,
 }
 
 impl Connection {
@@ -139,17 +133,7 @@ impl Connection {
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         // Without it SQLite plans a statement anew whenever its LIMIT is bound.
         raw.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        let steps_left = Arc::new(AtomicI64::new(UNLIMITED));
-        let left = Arc::clone(&steps_left);
-        let is_used_up = move || match left.load(Ordering::Relaxed) {
-            UNLIMITED => false,
-            before => {
-                let now = before.saturating_sub(STEPS_BETWEEN_CHECKS.into());
-                left.store(now, Ordering::Relaxed);
-                now < 0
-            }
-        };
-        raw.progress_handler(STEPS_BETWEEN_CHECKS, Some(is_used_up))?;
+        let steps = Steps::install(&mut raw)?;
         let authorizer = Authorizer::install(&mut raw)?;
         date_functions::register(&raw, &authorizer)?;
         Ok(Self {
@@ -162,7 +146,7 @@ impl Connection {
             recounts: Vec::new(),
             wal_pages: Arc::default(),
             wal_limit: WAL_LIMIT,
-            steps_left,
+            steps,
         })
     }
 
@@ -177,13 +161,15 @@ impl Connection {
     /// Prepares a statement in the present mode, or takes it from the cache.
     fn prepare(&self, mode: Mode, sql: &str) -> Result<CachedStatement<'_>, SqliteError> {
         let explain = |error| self.authorizer.explain(mode, error, sql);
+        self.steps.count_run().map_err(explain)?;
         let statement = self.raw.prepare_cached(sql).map_err(explain)?;
-        if self.authorizer.was_asked()
-            && let Err(error) = self.authorize_opened_tables(&statement, sql)
-        {
-            // The cache would hand it out next time, without another question.
-            statement.discard();
-            return Err(explain(error));
+        if self.authorizer.was_asked() {
+            if let Err(error) = self.authorize_opened_tables(&statement, sql) {
+                // The cache would hand it out next time, without another question.
+                statement.discard();
+                return Err(explain(error));
+            }
+            self.steps.count_prepared().map_err(explain)?;
         }
         Ok(statement)
     }
@@ -249,26 +235,23 @@ impl Connection {
     /// also whether they took more.
     ///
     /// What takes one too many is interrupted, and so is whatever follows. SQLite counts some thousand
-    /// steps at a time, for each statement by itself, so many short ones have a little more.
+    /// steps at a time, for each statement by itself; a statement of the state counts for 100 besides,
+    /// and for 1,000 more if it had to be prepared.
+    ///
+    /// Within another such closure, no more steps may be taken than are left of its budget.
     pub fn within_steps<R>(&self, steps: u64, run: impl FnOnce() -> R) -> (R, bool) {
-        let steps = i64::try_from(steps).map_or(UNLIMITED - 1, |steps| steps.min(UNLIMITED - 1));
-        self.steps_left.store(steps, Ordering::Relaxed);
-        let result = run();
-        (result, self.steps_left.swap(UNLIMITED, Ordering::Relaxed) < 0)
+        self.steps.within(steps, run)
     }
 
     /// Tells whether the statements of [`Connection::within_steps`] took too many already.
     pub fn is_out_of_steps(&self) -> bool {
-        self.steps_left.load(Ordering::Relaxed) < 0
+        self.steps.are_used_up()
     }
 
     /// Interrupts whatever runs on the connection when the check says so; asked many times a
-    /// second while a statement runs.
-    pub fn interrupt_when(
-        &mut self,
-        check: impl FnMut() -> bool + Send + 'static,
-    ) -> Result<(), SqliteError> {
-        Ok(self.raw.progress_handler(STEPS_BETWEEN_CHECKS, Some(check))?)
+    /// second while a statement runs. Takes the place of an earlier check.
+    pub fn interrupt_when(&self, check: impl FnMut() -> bool + Send + 'static) {
+        self.steps.interrupt_when(check);
     }
 
     /// Returns the view that runs queries.
@@ -517,8 +500,7 @@ impl System<'_> {
     /// Runs a statement that returns no rows and stays prepared as long as the connection is open;
     /// for those of every commit.
     pub fn run(self, sql: &'static str, binds: &[Bind<'_>]) -> Result<(), SqliteError> {
-        let Connection { kept, raw, .. } = self.0;
-        kept.run(raw, sql, binds).map_err(|error| SqliteError::new(error, sql))
+        kept::run(self.0, sql, binds).map_err(|error| SqliteError::new(error, sql))
     }
 
     /// Runs a statement that returns no rows; returns how many rows it changed.

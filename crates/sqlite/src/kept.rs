@@ -11,6 +11,8 @@ use std::ptr;
 
 use rusqlite::ffi;
 
+use crate::Connection;
+
 /// A value for a statement that stays prepared, see [`System::run`](crate::System::run).
 #[derive(Debug, Clone, Copy)]
 pub enum Bind<'a> {
@@ -24,7 +26,7 @@ pub enum Bind<'a> {
     Blob(&'a [u8]),
 }
 
-/// The statements of one connection; to be dropped before it is.
+/// The statements of the connection that they are kept in; to be dropped before it is.
 #[derive(Debug, Default)]
 pub(crate) struct Kept(RefCell<Vec<Statement>>);
 
@@ -38,15 +40,28 @@ struct Statement {
 // it does so together with this.
 unsafe impl Send for Kept {}
 
+/// Runs a statement that returns no rows, and keeps it.
+///
+/// It takes the whole connection, so that statements and the database that they belong to cannot be
+/// mixed up.
+pub(crate) fn run(
+    connection: &Connection,
+    sql: &'static str,
+    values: &[Bind<'_>],
+) -> rusqlite::Result<()> {
+    let Connection { kept, raw, .. } = connection;
+    kept.run(raw, sql, values)
+}
+
 impl Kept {
-    /// Runs a statement that returns no rows.
-    pub(crate) fn run(
+    fn run(
         &self,
         connection: &rusqlite::Connection,
         sql: &'static str,
         values: &[Bind<'_>],
     ) -> rusqlite::Result<()> {
         let raw = self.prepared(connection, sql)?;
+        debug_assert!(is_ready(connection, raw), "{sql} is under way, or of another connection");
         // SAFETY: the statement is prepared.
         let wanted = unsafe { ffi::sqlite3_bind_parameter_count(raw) };
         assert_eq!(values.len(), wanted as usize, "a value for each mark of {sql}");
@@ -97,6 +112,15 @@ impl Drop for Statement {
     fn drop(&mut self) {
         // SAFETY: the statement is prepared, its connection is still open, and nobody else has it.
         unsafe { ffi::sqlite3_finalize(self.raw) };
+    }
+}
+
+/// Tells whether a statement belongs to a connection and waits at its beginning.
+fn is_ready(connection: &rusqlite::Connection, raw: *mut ffi::sqlite3_stmt) -> bool {
+    // SAFETY: the statement is prepared, and the connection is open.
+    unsafe {
+        ptr::eq(ffi::sqlite3_db_handle(raw), connection.handle())
+            && ffi::sqlite3_stmt_busy(raw) == 0
     }
 }
 

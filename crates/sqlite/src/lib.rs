@@ -48,6 +48,7 @@ pub mod sim;
 mod sql;
 mod state_hash;
 mod state_tables;
+mod steps;
 mod table;
 mod unchanging;
 mod undo;

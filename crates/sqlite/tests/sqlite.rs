@@ -2,6 +2,7 @@
 
 mod sqlite {
     mod authorization;
+    mod budgets;
     mod change_capture;
     mod connections;
     mod constraints;

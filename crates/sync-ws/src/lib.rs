@@ -78,7 +78,8 @@ impl WsSync {
     /// Shows the server a token at the beginning of each conversation.
     ///
     /// The source is asked whenever the store connects, and is told if the server did not want the last
-    /// token any more. It may take up to 30 seconds.
+    /// token any more. If the server does not want the one that it gives then either, syncing stops. It
+    /// may take up to 30 seconds.
     ///
     /// ```
     /// use livestore::sync_provider::{TokenError, TokenRequest};
@@ -101,15 +102,10 @@ impl WsSync {
     }
 
     /// Asks for the token to show, if one is to be shown.
-    async fn token(&self) -> Result<Option<Token>, SyncError> {
+    async fn token(&self, request: TokenRequest) -> Result<Option<Token>, SyncError> {
         let Some(tokens) = &self.tokens else { return Ok(None) };
         let unavailable =
             |reason: String| SyncError::TokenUnavailable { backend: self.describe(), reason };
-        let request = if self.needs_other_token.load(Ordering::Relaxed) {
-            TokenRequest::Renew
-        } else {
-            TokenRequest::Connect
-        };
         match timeout(TOKEN_TIMEOUT, tokens.token(request)).await {
             Ok(Ok(token)) => {
                 Token::new(token).map(Some).map_err(|error| unavailable(error.to_string()))
@@ -153,9 +149,39 @@ impl WsSync {
         }
     }
 
+    /// Takes note of what a message says about the token that was shown, and returns what the store
+    /// is to be told.
+    fn judge(&self, message: ServerMessage, request: TokenRequest) -> ServerMessage {
+        match message {
+            ServerMessage::Welcome(_) => self.needs_other_token.store(false, Ordering::Relaxed),
+            ServerMessage::Goodbye(Goodbye { reason: GoodbyeReason::AuthExpired, .. }) => {
+                self.needs_other_token.store(true, Ordering::Relaxed);
+            }
+            ServerMessage::Goodbye(Goodbye { reason: GoodbyeReason::Unauthenticated, message }) => {
+                self.needs_other_token.store(true, Ordering::Relaxed);
+                // The app has not been told yet that the token is no good: the store comes back, with
+                // another one. If that is refused as well, it stops.
+                let may_have_another = self.tokens.is_some() && request == TokenRequest::Connect;
+                let reason = if may_have_another {
+                    GoodbyeReason::AuthExpired
+                } else {
+                    GoodbyeReason::Unauthenticated
+                };
+                return ServerMessage::Goodbye(Goodbye { reason, message });
+            }
+            _ => {}
+        }
+        message
+    }
+
     async fn converse(&self, link: Link) -> Result<(), SyncError> {
         let (mut outgoing, delivery): (Outgoing, _) = link.split();
-        let token = self.token().await?;
+        let request = if self.needs_other_token.load(Ordering::Relaxed) {
+            TokenRequest::Renew
+        } else {
+            TokenRequest::Connect
+        };
+        let token = self.token(request).await?;
         let mut socket = self.open().await?;
         if let Some(token) = token {
             let message = ClientMessage::Authenticate(Authenticate { token });
@@ -193,17 +219,7 @@ impl WsSync {
                     let message = ServerMessage::decode(text).map_err(|source| {
                         SyncError::Protocol { backend: self.describe(), source }
                     })?;
-                    match &message {
-                        ServerMessage::Welcome(_) => {
-                            self.needs_other_token.store(false, Ordering::Relaxed);
-                        }
-                        ServerMessage::Goodbye(Goodbye {
-                            reason: GoodbyeReason::AuthExpired | GoodbyeReason::Unauthenticated,
-                            ..
-                        }) => self.needs_other_token.store(true, Ordering::Relaxed),
-                        _ => {}
-                    }
-                    if delivery.deliver(message).await.is_err() {
+                    if delivery.deliver(self.judge(message, request)).await.is_err() {
                         return Ok(());
                     }
                 }

@@ -627,8 +627,8 @@ fn a_store_that_is_not_let_in_stops_and_goes_on_once_it_has_another_token() {
         let sync = WsSync::new(format!("ws://{}", server.local_addr())).with_tokens(
             move |request: TokenRequest| {
                 asked.lock().unwrap().push(request);
-                let is_first = asked.lock().unwrap().len() == 1;
-                let token = if is_first { "a secret that is wrong" } else { "the right one" };
+                let times = asked.lock().unwrap().len();
+                let token = if times <= 2 { "a secret that is wrong" } else { "the right one" };
                 std::future::ready(Ok(token.into()))
             },
         );
@@ -649,12 +649,49 @@ fn a_store_that_is_not_let_in_stops_and_goes_on_once_it_has_another_token() {
         assert_eq!(status.pending_events, 1);
         // Nothing is tried again in silence.
         tokio::time::sleep(Duration::from_millis(400)).await;
-        assert_eq!(*requests.lock().unwrap(), [TokenRequest::Connect]);
+        let twice = [TokenRequest::Connect, TokenRequest::Renew];
+        assert_eq!(*requests.lock().unwrap(), twice);
         assert!(is_shut_out(&store.sync_status().unwrap()));
 
         store.retry_now().unwrap();
         confirmed(&receipt).await;
-        assert_eq!(*requests.lock().unwrap(), [TokenRequest::Connect, TokenRequest::Renew]);
+        assert_eq!(requests.lock().unwrap()[2..], [TokenRequest::Renew]);
+        server.shutdown().await;
+    });
+}
+
+#[test]
+fn a_token_that_the_server_does_not_know_is_asked_for_once_more_before_the_store_stops() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let server = start_guarded(dir.path(), &Doorman::new("the new one", LONG)).await;
+        let requests: Arc<Mutex<Vec<TokenRequest>>> = Arc::default();
+        let asked = Arc::clone(&requests);
+        let sync = WsSync::new(format!("ws://{}", server.local_addr())).with_tokens(
+            move |request: TokenRequest| {
+                asked.lock().unwrap().push(request);
+                let token = match request {
+                    TokenRequest::Renew => "the new one",
+                    _ => "the one that the app has kept",
+                };
+                std::future::ready(Ok(token.into()))
+            },
+        );
+        let store = open(sync);
+        confirmed(&store.commit(note("offline")).unwrap()).await;
+        let twice = [TokenRequest::Connect, TokenRequest::Renew];
+        assert_eq!(*requests.lock().unwrap(), twice);
+        server.shutdown().await;
+    });
+}
+
+#[test]
+fn a_store_that_has_no_tokens_to_show_stops_at_once() {
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let server = start_guarded(dir.path(), &Doorman::new("ann's", LONG)).await;
+        let store = store_at(server.local_addr());
+        until(&store, is_shut_out).await;
         server.shutdown().await;
     });
 }

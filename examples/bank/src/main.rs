@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use clap::Parser;
 use livestore::prelude::*;
-use livestore::{DeadLetterReason, ExecuteError, Fate};
 use livestore_server::{RunningServer, Server, ServerConfig};
 use livestore_sync_ws::WsSync;
 use serde::Serialize;

@@ -1,4 +1,7 @@
-use livestore_core::limits::{MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS};
+use livestore_core::limits::{
+    MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS, MAX_NAME_BYTES, MAX_OPENING_BYTES,
+    MAX_TOKEN_BYTES, MAX_VERSIONS,
+};
 use livestore_core::protocol::{
     AlreadyAccepted, Authenticate, ClientMessage, Goodbye, GoodbyeReason, GroupPosition,
     GroupRejected, Hello, Locate, Located, Page, ProtocolError, Push, PushAccepted, Refusal,
@@ -237,4 +240,51 @@ fn a_token_is_bounded_and_not_shown() {
     assert_eq!(Token::new(format!("{long}x")), Err(too_long.clone()));
     let frame = message.encode().replace(&long, &format!("{long}x"));
     assert_eq!(ClientMessage::decode(&frame), Err(too_long));
+}
+
+#[test]
+fn the_longest_messages_of_an_introduction_are_within_the_limit() {
+    // JSON needs most for control characters.
+    let token = Token::new("\u{1}".repeat(MAX_TOKEN_BYTES)).unwrap();
+    let positions = (0..MAX_LOCATE_POSITIONS as u64).map(|at| GlobalSeqNum::MAX.0 - 256 + at);
+    let (longest_name, versions) = ("x".repeat(MAX_NAME_BYTES), vec![u32::MAX; MAX_VERSIONS]);
+    let store_id = StoreId::new(longest_name.as_str()).unwrap();
+    let client_id = client(&longest_name);
+    let locate = Locate {
+        versions: versions.clone(),
+        store_id: store_id.clone(),
+        client_id: client_id.clone(),
+        ..locate(positions)
+    };
+    let backend_id = BackendId::from_bytes([0xbb; 16]);
+    let cursor = Some(Cursor { backend_id, position: position(GlobalSeqNum::MAX.0) });
+    let attempted = vec![group_id(1); MAX_ATTEMPTED_GROUPS];
+    let hello = Hello { versions, store_id, client_id, cursor, attempted };
+    let mut lengths = Vec::new();
+    for message in [
+        ClientMessage::Authenticate(Authenticate { token }),
+        ClientMessage::Locate(locate),
+        ClientMessage::Hello(hello),
+    ] {
+        let frame = message.encode();
+        assert_eq!(ClientMessage::decode(&frame).unwrap(), message);
+        assert!(frame.len() <= MAX_OPENING_BYTES, "{} bytes", frame.len());
+        lengths.push(frame.len());
+    }
+    // The limit is not far from what there can be.
+    assert!(lengths[0] > MAX_OPENING_BYTES / 2, "{lengths:?}");
+    assert!(lengths[1].max(lengths[2]) < MAX_OPENING_BYTES / 2, "{lengths:?}");
+}
+
+#[test]
+fn more_versions_than_anybody_speaks_are_refused() {
+    let versions = vec![0; MAX_VERSIONS + 1];
+    let messages = [
+        ClientMessage::Hello(Hello { versions: versions.clone(), ..hello() }),
+        ClientMessage::Locate(Locate { versions, ..locate([1]) }),
+    ];
+    for message in messages {
+        let error = ClientMessage::decode(&message.encode()).unwrap_err();
+        assert!(matches!(error, ProtocolError::WrongCount { count: 17, .. }), "{error}");
+    }
 }

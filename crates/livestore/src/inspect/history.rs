@@ -78,6 +78,10 @@ pub enum CompareError {
         patience: Duration,
     },
     /// The log cannot be published anew to a backend that has another one.
+    ///
+    /// This is for who answers in a file that no app has open. An open store says
+    /// [`ReplicaError::BackendNotEmpty`](crate::ReplicaError::BackendNotEmpty), beside all else that can
+    /// go wrong in a replica, of which nothing can happen here.
     #[error(
         "backend {backend_id} has a log of its own (up to {head}), so the log cannot be published \
          to it; rebase what is pending, or discard what it does not have"

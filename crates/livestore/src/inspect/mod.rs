@@ -107,11 +107,8 @@ impl Inspector {
 
     /// Ends whatever is read from now on with an error once the check says so, which is asked many
     /// times a second.
-    pub fn interrupt_when(
-        &mut self,
-        check: impl FnMut() -> bool + Send + 'static,
-    ) -> Result<(), QueryError> {
-        Ok(self.connection.interrupt_when(check)?)
+    pub fn interrupt_when(&self, check: impl FnMut() -> bool + Send + 'static) {
+        self.connection.interrupt_when(check);
     }
 
     /// Calls a function with each event of the log after a confirmed position, pending ones last,

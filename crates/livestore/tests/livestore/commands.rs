@@ -81,6 +81,7 @@ enum Misbehave {
     Unknown,
     Loop,
     LoopAndIgnore,
+    ManyTexts,
     BadQuery,
 }
 
@@ -106,6 +107,12 @@ fn misbehave(
         Misbehave::LoopAndIgnore => loop {
             _ = cx.query(&all);
         },
+        Misbehave::ManyTexts => {
+            for at in 0..1_000 {
+                cx.query(&Sql::new(format!("SELECT {at}")))?;
+            }
+            Ok(vec![NewEvent::of(changed("a", 1)).unwrap()])
+        }
         Misbehave::BadQuery => {
             _ = cx.query(&Sql::new("SELECT nothing FROM nowhere"));
             Ok(vec![NewEvent::of(changed("a", 1)).unwrap()])
@@ -238,6 +245,7 @@ fn handlers_that_misbehave_get_an_error_each_and_change_nothing() {
     assert!(matches!(failure(Misbehave::Unknown), CommandFailure::UnknownEvent { .. }));
     assert_eq!(failure(Misbehave::Loop), CommandFailure::OverBudget { steps: 100_000 });
     assert_eq!(failure(Misbehave::LoopAndIgnore), CommandFailure::OverBudget { steps: 100_000 });
+    assert_eq!(failure(Misbehave::ManyTexts), CommandFailure::OverBudget { steps: 100_000 });
     let bad = failure(Misbehave::BadQuery);
     assert!(matches!(&bad, CommandFailure::Query { message } if message.contains("nowhere")));
     assert_eq!(store.sync_status().unwrap().pending_events, 1);
@@ -652,6 +660,23 @@ fn an_event_is_kept_while_nobody_else_has_come_in_before_it() {
     let own = net.commit(0, counted(7)).group_id;
     net.settle();
     assert!(matches!(fate(&net, 0, own), Some(Fate::Confirmed { .. })));
+}
+
+#[test]
+fn an_event_is_decided_about_when_an_own_group_before_it_was_refused() {
+    let mut net = counting(|e, cx| {
+        let all = Account::select().filter(Account::id.eq(&*e.account)).first();
+        let now = cx.query(&all)?.map_or(0, |account| account.balance);
+        Ok(OnRebase::Rewrite(counted(now + 1)))
+    });
+    let refused = net.commit(0, changed("a", -30)).group_id;
+    let behind = net.commit(0, counted(71)).group_id;
+    net.backend.refused.insert(refused);
+    net.settle();
+    assert!(matches!(fate(&net, 0, refused), Some(Fate::Rejected { .. })));
+    assert!(matches!(fate(&net, 0, behind), Some(Fate::Rewritten { .. })));
+    assert_eq!(balance_of(&mut net, 0, "a"), 101);
+    net.converge();
 }
 
 #[test]

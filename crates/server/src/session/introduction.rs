@@ -1,11 +1,12 @@
 //! The beginning of a conversation: any locates, then the hello.
 
-use livestore_core::limits::MAX_LOCATES;
+use livestore_core::limits::{MAX_LOCATES, MAX_VERSIONS};
 use livestore_core::protocol::{
     Authenticate, ClientMessage, Goodbye, GoodbyeReason, Hello, Locate, Located, PROTOCOL_VERSION,
     Token,
 };
 use livestore_core::{BackendId, GlobalSeqNum};
+use serde::Deserialize;
 
 use super::{Question, protocol_error};
 use crate::storage::LogView;
@@ -81,6 +82,34 @@ impl Introduction {
         let common = common.unwrap_or(GlobalSeqNum::ROOT);
         Ok(Located { backend_id, common, head: view.head })
     }
+}
+
+/// Reads a message that may come before the welcome.
+///
+/// # Errors
+///
+/// The goodbye of a client that speaks another version, or sent what is no message.
+pub fn decode_opening(frame: &str) -> Result<ClientMessage, Goodbye> {
+    ClientMessage::decode(frame).map_err(|error| {
+        let any = serde_json::from_str::<AnyOpening>(frame).map(|any| any.opening.versions);
+        match any {
+            Ok(versions) if versions.len() <= MAX_VERSIONS => check_versions(&versions).err(),
+            _ => None,
+        }
+        .unwrap_or_else(|| protocol_error(error))
+    })
+}
+
+/// The opening of another version may have other members, but it says its versions.
+#[derive(Deserialize)]
+struct AnyOpening {
+    #[serde(rename = "hello", alias = "locate")]
+    opening: AnyVersions,
+}
+
+#[derive(Deserialize)]
+struct AnyVersions {
+    versions: Vec<u32>,
 }
 
 /// Checks that the client and the server have a version in common.

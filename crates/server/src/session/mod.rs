@@ -10,7 +10,8 @@
 //!    [`Introduction::locate`], which needs a view of the log. If clients have to show who they are,
 //!    decide on that before either is answered.
 //! 2. End the earlier conversations of the same client with the same store: none of their pushes
-//!    is taken from now on. Say [`superseded`] there.
+//!    is taken from now on. Say [`superseded`] there. If clients show who they are, end only those of
+//!    the same principal, and take from the others nothing that the hello asks about.
 //! 3. Begin to watch the log for growth, then look up [`Session::question`] and call
 //!    [`Session::open`]. In this order nothing is appended unnoticed.
 //! 4. From now on, [`Session::hear`] each message, turn the push into a request to the storage
@@ -39,8 +40,17 @@ pub use self::goodbyes::{
     superseded,
 };
 pub(crate) use self::introduction::check_versions;
-pub use self::introduction::{Introduction, Opening};
+pub use self::introduction::{Introduction, Opening, decode_opening};
 use crate::storage::{AppendOutcome, AppendRequest, LogView};
+
+/// Reads a message that comes after the welcome.
+///
+/// # Errors
+///
+/// The goodbye of a client that sent what is no message.
+pub fn decode(frame: &str) -> Result<ClientMessage, Goodbye> {
+    ClientMessage::decode(frame).map_err(protocol_error)
+}
 
 /// What has to be looked up, in one consistent view, before a client can be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,18 +1,20 @@
 //! Who may talk to the server: tokens at the beginning, and for how long they hold.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use livestore_core::protocol::{
     Authenticate, ClientMessage, Goodbye, GoodbyeReason, Locate, PROTOCOL_VERSION, ServerMessage,
     Token,
 };
-use livestore_core::{ClientId, LogHash, LogPosition};
+use livestore_core::{ClientId, GlobalSeqNum, LogHash, LogPosition};
 use livestore_server::{
     Attempt, AuthError, Authenticating, Authenticator, Principal, Proposal, RunningServer, Server,
     ServerConfig, TokenList,
 };
 
+use crate::faults::start_faulty_with;
 use crate::support::{Client, Wire, config, group, hello, store};
 
 const ANN: &str = "the-token-of-ann";
@@ -79,7 +81,7 @@ async fn whoever_may_not_use_a_store_is_told_so() {
 #[tokio::test]
 async fn positions_are_looked_up_for_those_who_may_use_the_store() {
     let (_dir, server) = start(|_| ()).await;
-    let position = LogPosition { seq: livestore_core::GlobalSeqNum(1), hash: LogHash::EMPTY };
+    let position = LogPosition { seq: GlobalSeqNum(1), hash: LogHash::EMPTY };
     let locate = ClientMessage::Locate(Locate {
         versions: vec![PROTOCOL_VERSION],
         store_id: store("notes"),
@@ -116,6 +118,43 @@ async fn a_server_that_asks_nobody_takes_a_token_and_forgets_it() {
     assert!(matches!(answer, ServerMessage::Welcome(_)), "{answer:?}");
 }
 
+#[tokio::test]
+async fn the_log_output_says_why_somebody_is_not_let_in_and_never_with_what() {
+    let output = LogOutput::default();
+    let writer = output.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    // A test has one thread, on which the server runs too.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (_dir, server) = start(|_| ()).await;
+    refusal(&server, Some("the-token-of-eve"), "notes").await;
+    refusal(&server, Some(ANN), "money").await;
+    let lines = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+    let server_lines = || lines.lines().filter(|line| line.contains("livestore_server"));
+    for reason in ["the token is unknown", "ann may not use money"] {
+        let line = server_lines().find(|line| line.contains(reason)).expect(reason);
+        assert!(line.contains("DEBUG") && line.contains("a client is not let in"), "{line}");
+    }
+    assert!(!server_lines().any(|line| line.contains("the-token-of")), "{lines}");
+    assert!(!server_lines().any(|line| line.contains("WARN")), "{lines}");
+}
+
+#[derive(Clone, Default)]
+struct LogOutput(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for LogOutput {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Lets everybody in for a moment, or nobody at all.
 struct Moody(fn() -> Result<Principal, AuthError>);
 
@@ -138,6 +177,38 @@ async fn a_conversation_ends_when_its_token_expires() {
     let goodbye = client.wire.goodbye().await;
     assert_eq!(goodbye.reason, GoodbyeReason::AuthExpired);
     assert_eq!(goodbye.message, "the token has expired; connect again with another one");
+}
+
+#[tokio::test]
+async fn a_token_that_expires_while_the_seat_is_waited_for_opens_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let in_a_moment = || Ok(Principal::new("ann").valid_for(Duration::from_millis(400)));
+    let (server, faults) = start_faulty_with(dir.path(), |config| {
+        config.authenticator = Some(moody(in_a_moment));
+    })
+    .await;
+    let introduction = hello("notes");
+    let mut before = Client::introduce(&server, introduction.clone()).await;
+    faults.holds_commits.store(true, Ordering::SeqCst);
+    before.send_push(GlobalSeqNum::ROOT, &[group(1, "milk")]).await;
+    while faults.begun.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The push keeps the seat occupied for longer than the token of the next one holds.
+    let mut after = Wire::open(server.local_addr()).await;
+    after.send(ClientMessage::Hello(introduction)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    faults.holds_commits.store(false, Ordering::SeqCst);
+    let answer = after.receive().await;
+    let ServerMessage::Goodbye(goodbye) = answer else { panic!("{answer:?}") };
+    assert_eq!(goodbye.reason, GoodbyeReason::AuthExpired);
+}
+
+#[tokio::test]
+async fn a_principal_whose_word_is_taken_for_ever_and_a_day_does_not_expire() {
+    let for_ever = || Ok(Principal::new("ann").valid_for(Duration::MAX));
+    let (_dir, server) = start(|config| config.authenticator = Some(moody(for_ever))).await;
+    Client::connect(&server, "notes").await.push_ok(&[group(1, "in time")]).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use livestore_core::protocol::{GoodbyeReason, Page, ServerMessage};
 use livestore_core::{BackendId, GlobalSeqNum, GroupId, StoreId};
 use livestore_server::{
     AppendOutcome, AppendRequest, LogReader, LogStorage, LogView, Rules, RunningServer, Server,
-    SqliteStorage, StorageError, Timing,
+    ServerConfig, SqliteStorage, StorageError,
 };
 
 use crate::http::get;
@@ -111,13 +111,13 @@ pub(crate) async fn start_faulty(dir: &Path) -> (RunningServer, Arc<Faults>) {
 
 pub(crate) async fn start_faulty_with(
     dir: &Path,
-    set: impl FnOnce(&mut Timing),
+    set: impl FnOnce(&mut ServerConfig),
 ) -> (RunningServer, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let inner = SqliteStorage::open(dir).unwrap();
     let storage = FaultyStorage { inner, faults: Arc::clone(&faults) };
     let mut config = config(dir);
-    set(&mut config.timing);
+    set(&mut config);
     (Server::start_with_storage(config, Box::new(storage)).await.unwrap(), faults)
 }
 

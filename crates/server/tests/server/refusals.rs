@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use livestore_core::limits::MAX_FRAME_BYTES;
+use livestore_core::limits::{MAX_FRAME_BYTES, MAX_OPENING_BYTES};
 use livestore_core::protocol::{ClientMessage, Goodbye, GoodbyeReason, Hello, Push, ServerMessage};
 use livestore_core::{BackendId, Cursor, GlobalSeqNum, LogHash, LogPosition};
 use livestore_server::{RunningServer, Server};
-use tokio_tungstenite::connect_async;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, connect_async};
 
 use crate::support::{
-    Client, Wire, config, fill, group, group_of, hello, hello_at, id_bytes, start,
+    Client, PATIENCE, Wire, config, fill, group, group_of, hello, hello_at, id_bytes, start,
 };
 
 async fn refused(server: &RunningServer, first_frame: Message) -> Goodbye {
@@ -224,4 +226,80 @@ async fn everybody_when_the_server_stops() {
     let (goodbye, ()) = tokio::join!(wire.goodbye(), server.shutdown());
     assert_eq!(goodbye.reason, GoodbyeReason::ShuttingDown);
     assert!(stopping.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_message_before_the_welcome_that_is_larger_than_any_has_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let padded = |bytes: usize| {
+        let frame = ClientMessage::Hello(hello("notes")).encode();
+        format!("{}{frame}", " ".repeat(bytes - frame.len()))
+    };
+    let goodbye = refused(&server, Message::text(padded(MAX_OPENING_BYTES + 1))).await;
+    assert_eq!(goodbye.reason, GoodbyeReason::ProtocolError);
+    assert!(goodbye.message.contains("over the limit of 131072 bytes"), "{}", goodbye.message);
+    // One of the largest size is read, and after the welcome pushes may be larger.
+    let mut wire = Wire::open(server.local_addr()).await;
+    wire.send_raw(Message::text(padded(MAX_OPENING_BYTES))).await;
+    let ServerMessage::Welcome(welcome) = wire.receive().await else { panic!("no welcome") };
+    let large = "x".repeat(4 * MAX_OPENING_BYTES);
+    Client::of(wire, welcome).push_ok(&[group(1, &large)]).await;
+}
+
+#[tokio::test]
+async fn what_is_larger_before_the_welcome_is_not_read_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let (socket, _) = connect_async(format!("ws://{}/sync", server.local_addr())).await.unwrap();
+    let MaybeTlsStream::Plain(mut socket) = socket.into_inner() else { panic!("no TLS here") };
+    // A text frame of 8 MiB with a mask of zeros, of which less than a tenth comes.
+    let mut frame = vec![0x81, 0x80 | 127];
+    frame.extend((8_u64 << 20).to_be_bytes());
+    frame.extend([0; 4]);
+    frame.resize(700_000, b' ');
+    let started = Instant::now();
+    // The server may hang up meanwhile.
+    let _ = socket.write_all(&frame).await;
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, socket.read_to_end(&mut answer)).await.expect("it hangs up");
+    assert!(started.elapsed() < Duration::from_secs(5), "the server waited for the rest");
+}
+
+#[tokio::test]
+async fn a_client_of_too_many_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let versions: Vec<u32> = (0..17).collect();
+    let goodbye = refused_hello(&server, Hello { versions, ..hello("notes") }).await;
+    assert_eq!(goodbye.reason, GoodbyeReason::ProtocolError);
+    assert_eq!(goodbye.message, "a hello message with 17 versions; expected at most 16");
+    // Nor is a later form of the message read that far.
+    let later = format!(r#"{{"hello":{{"versions":{:?},"store":"notes"}}}}"#, [1; 17]);
+    let goodbye = refused(&server, Message::text(later)).await;
+    assert_eq!(goodbye.reason, GoodbyeReason::ProtocolError);
+    Client::introduce(&server, Hello { versions: (0..16).collect(), ..hello("notes") }).await;
+}
+
+#[tokio::test]
+async fn too_many_clients_that_do_not_say_who_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.max_introductions = 2;
+    let server = Server::start(config).await.unwrap();
+    // Those who have said it are not counted.
+    let mut known = Vec::new();
+    for _ in 0..3 {
+        known.push(Client::connect(&server, "notes").await);
+    }
+    let _silent = Wire::open(server.local_addr()).await;
+    let mut talks = Wire::open(server.local_addr()).await;
+    let third = connect_async(format!("ws://{}/sync", server.local_addr())).await;
+    match third.map(|_| ()) {
+        Err(Error::Http(response)) => assert_eq!(response.status().as_u16(), 503),
+        other => panic!("{other:?}"),
+    }
+    talks.send(ClientMessage::Hello(hello("notes"))).await;
+    assert!(matches!(talks.receive().await, ServerMessage::Welcome(_)));
+    Client::connect(&server, "notes").await;
 }

@@ -1,13 +1,17 @@
 //! A client that connects again: its earlier conversations are over.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use livestore_core::GlobalSeqNum;
-use livestore_core::protocol::{ClientMessage, GoodbyeReason, GroupPosition, Hello, ServerMessage};
+use livestore_core::protocol::{
+    Authenticate, ClientMessage, GoodbyeReason, GroupPosition, Hello, ServerMessage, Token,
+};
+use livestore_server::{RunningServer, Server, ServerConfig, TokenList};
 
 use crate::faults::{start_faulty, start_faulty_with};
-use crate::support::{Client, Wire, fill, group, group_id, hello, start, store};
+use crate::support::{Client, Wire, config, fill, group, group_id, hello, start, store};
 
 #[tokio::test]
 async fn a_newer_conversation_ends_the_one_before() {
@@ -69,8 +73,8 @@ async fn nobody_is_welcomed_while_the_writer_has_a_push_of_an_earlier_conversati
 #[tokio::test]
 async fn nobody_is_welcomed_while_a_failed_push_of_theirs_may_come_back() {
     let dir = tempfile::tempdir().unwrap();
-    let (server, faults) = start_faulty_with(dir.path(), |timing| {
-        timing.hello = Duration::from_millis(300);
+    let (server, faults) = start_faulty_with(dir.path(), |config| {
+        config.timing.hello = Duration::from_millis(300);
     })
     .await;
     let introduction = hello("notes");
@@ -148,4 +152,83 @@ async fn a_crowd_of_conversations_of_one_client_leaves_the_last() {
         assert_eq!(earlier.wire.goodbye().await.reason, GoodbyeReason::Superseded);
     }
     last.push_ok(&[group(1, "milk")]).await;
+}
+
+// With principals
+
+const TOKENS: &str = "the-token-of-ann ann\nthe-token-of-bob bob";
+
+fn ask_for_tokens(config: &mut ServerConfig) {
+    config.authenticator = Some(Arc::new(TokenList::parse(TOKENS).unwrap()));
+}
+
+async fn say_hello(server: &RunningServer, token: &str, hello: Hello) -> Wire {
+    let mut wire = Wire::open(server.local_addr()).await;
+    let token = Token::new(token).unwrap();
+    wire.send(ClientMessage::Authenticate(Authenticate { token })).await;
+    wire.send(ClientMessage::Hello(hello)).await;
+    wire
+}
+
+async fn introduce(server: &RunningServer, token: &str, hello: Hello) -> Client {
+    welcomed(say_hello(server, token, hello).await).await
+}
+
+async fn welcomed(mut wire: Wire) -> Client {
+    match wire.receive().await {
+        ServerMessage::Welcome(welcome) => Client::of(wire, welcome),
+        other => panic!("no welcome: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn nobody_ends_the_conversations_of_somebody_else_or_keeps_them_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    ask_for_tokens(&mut config);
+    let server = Server::start(config).await.unwrap();
+    let introduction = hello("notes");
+    let mut ann = introduce(&server, "the-token-of-ann", introduction.clone()).await;
+    // Bob has read the client id in the log, and makes up what it could have pushed.
+    let forged = Hello { attempted: vec![group_id(77)], ..introduction.clone() };
+    let mut bob = introduce(&server, "the-token-of-bob", forged).await;
+    ann.push_ok(&[group(1, "milk")]).await;
+    bob.pull_to(1).await;
+    bob.push_ok(&[group(2, "bread")]).await;
+    ann.pull_to(2).await;
+
+    // Each ends their own.
+    let mut again = introduce(&server, "the-token-of-ann", introduction).await;
+    assert_eq!(ann.wire.goodbye().await.reason, GoodbyeReason::Superseded);
+    again.pull_to(2).await;
+    again.push_ok(&[group(3, "tea")]).await;
+    bob.pull_to(3).await;
+}
+
+#[tokio::test]
+async fn what_a_client_is_told_stays_true_if_it_comes_back_as_somebody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, faults) = start_faulty_with(dir.path(), ask_for_tokens).await;
+    let mut introduction = hello("notes");
+    let mut before = introduce(&server, "the-token-of-ann", introduction.clone()).await;
+    faults.holds_commits.store(true, Ordering::SeqCst);
+    before.send_push(GlobalSeqNum::ROOT, &[group(1, "milk")]).await;
+    while faults.begun.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    introduction.attempted = vec![group_id(1), group_id(2)];
+    let mut after = say_hello(&server, "the-token-of-bob", introduction).await;
+    assert!(after.is_quiet_for(Duration::from_millis(200)).await, "welcomed too early");
+    faults.holds_commits.store(false, Ordering::SeqCst);
+    let mut after = welcomed(after).await;
+    let first = GroupPosition { id: group_id(1), first: GlobalSeqNum(1) };
+    assert_eq!(after.welcome.accepted, [first]);
+
+    // The other group was on its way, and comes too late.
+    before.answer(&[group(1, "milk")]).await;
+    before.send_push(GlobalSeqNum(1), &[group(2, "bread")]).await;
+    assert_eq!(before.wire.goodbye().await.reason, GoodbyeReason::Superseded);
+    after.pull_to(1).await;
+    after.push_ok(&[group(3, "tea")]).await;
+    assert_eq!(after.ids(), [group_id(1), group_id(3)]);
 }

@@ -16,6 +16,7 @@ const COMPARED: usize = 64;
 
 /// What a step brought.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that may have happened")]
 pub(crate) struct Observed {
     /// The head moved.
     pub(crate) moved: bool,
@@ -248,7 +249,9 @@ pub(super) fn gone_back(
         if !client.may_discard || archived != from.archived + left.len() as u64 {
             return None;
         }
-        own.into_iter().for_each(|id| client.archive(id));
+        for id in own {
+            client.archive(id);
+        }
     }
     let letters = client.letters();
     Some(Moment { head: pulled, pulled, history, archived, letters, ..*from })
@@ -302,10 +305,10 @@ fn check_rejection(
     // Whoever publishes a log anew may be quicker than an answer, or than what makes a group anew.
     let may_be_in_log = own.was_republished.get();
     let wrong = if *reason == DeadLetterReason::HistoryDiscarded {
-        match is_discarded(client) {
-            true => return Ok(()),
-            false => "nobody has discarded it",
+        if is_discarded(client) {
+            return Ok(());
         }
+        "nobody has discarded it"
     } else if model.current().find(own.id).is_some() && !may_be_in_log {
         "it is in the log"
     } else {

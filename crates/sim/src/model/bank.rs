@@ -85,7 +85,9 @@ pub(crate) fn movement(fact: &Fact) -> Option<(u8, u8, i64)> {
 ///
 /// A strict one forbids more than another.
 pub(crate) fn objection(bank: &mut Bank, facts: &[Fact], is_strict: bool) -> Option<&'static str> {
-    facts.iter().for_each(|fact| bank.apply(fact));
+    for fact in facts {
+        bank.apply(fact);
+    }
     if facts.iter().any(|fact| fact.is_forbidden(is_strict)) {
         return Some("forbidden");
     }

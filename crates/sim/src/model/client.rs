@@ -51,6 +51,7 @@ pub(crate) struct Settled {
 
 /// The reference for one client.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that may be so")]
 pub(crate) struct ClientModel {
     /// All its groups that still exist, in the order in which they were committed.
     pub(crate) committed: Vec<Rc<Known>>,
@@ -220,8 +221,10 @@ impl ClientModel {
     /// Tells whether a group was left with the history that it was in.
     pub(crate) fn is_archived(&self, id: GroupId) -> bool {
         let is_about = |letter: &&Letter| match letter {
-            Letter::Buried(about) | Letter::Forgotten(about) => *about == id,
-            Letter::Archived(about) | Letter::Exhumed(about) => *about == id,
+            Letter::Buried(about)
+            | Letter::Forgotten(about)
+            | Letter::Archived(about)
+            | Letter::Exhumed(about) => *about == id,
         };
         let last = self.letters.iter().rev().find(is_about);
         matches!(last, Some(Letter::Archived(_)))

@@ -241,7 +241,7 @@ fn verify(
     progress: &Progress,
 ) -> Result<VerifyReport, VerifyError> {
     let cancelled = progress.clone();
-    connection.interrupt_when(move || cancelled.is_cancelled())?;
+    connection.interrupt_when(move || cancelled.is_cancelled());
     let report = snapshot(connection, || {
         let mut checker = Checker::new(connection, path, progress);
         checker.run()?;

@@ -28,6 +28,7 @@ const BEGINNING_MS: u64 = 1_700_000_000_000;
 
 /// The machine of a client.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that may be so")]
 pub(crate) struct Client {
     number: u8,
     /// None if the store lives in memory.
