@@ -285,10 +285,11 @@ impl Replica {
             let leaves_later = mutant::is_active(Mutant::RejectionLeavesLater);
             // Those before it may have to be made anew, and those behind it are judged by that.
             let is_due = next.meta.revision_due && redo.revises;
+            let is_rebase = is_due || replica.has_backlog() && replica.has_all_pages();
             if leaves_later {
                 replica.undo_between(first, last + 1, next)?;
             } else {
-                replica.undo_from(if is_due { i64::MIN } else { first }, next)?;
+                replica.undo_from(if is_rebase { i64::MIN } else { first }, next)?;
             }
             let client_id = &next.meta.client_id;
             let one = pending::groups(&replica.connection, first, client_id, |groups| {
@@ -300,9 +301,11 @@ impl Replica {
             if leaves_later {
                 return Ok(());
             }
-            next.meta.revision_due &= !is_due;
-            let from = if is_due { i64::MIN } else { last + 1 };
-            replica.redo_from(from, &Taken::new(), redo, next)
+            if is_rebase {
+                replica.rebase(redo, next)?;
+                return replica.forget_letters(next);
+            }
+            replica.redo_from(last + 1, &Taken::new(), redo, next)
         })
     }
 

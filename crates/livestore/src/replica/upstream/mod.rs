@@ -238,7 +238,12 @@ impl Upstream {
     }
 
     fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Live)
+        matches!(self.phase, Phase::Live) && !self.disconnect
+    }
+
+    /// Tells whether the conversation has ended for us, whatever still comes of it.
+    pub(super) fn has_hung_up(&self) -> bool {
+        self.disconnect || matches!(self.phase, Phase::Stopped(_) | Phase::Offline { .. })
     }
 
     /// Asks the driver to end the conversation, if there is one.
@@ -270,13 +275,13 @@ impl Replica {
             self.upstream.last_error = Some("the backend does not answer".into());
             self.upstream.disconnect = true;
         }
+        if !self.upstream.more_waits && self.upstream.is_live() && self.has_all_pages() {
+            self.merge_backlog(now_ms);
+        }
         if std::mem::take(&mut self.upstream.disconnect) {
             self.upstream.outbox.clear();
             self.upstream.waiting_since_ms = None;
             return Ok(Some(UpstreamAction::Disconnect));
-        }
-        if !self.upstream.more_waits && self.upstream.is_live() && self.has_all_pages() {
-            self.merge_backlog(now_ms);
         }
         if let Phase::Offline { retry_at_ms } = self.upstream.phase
             // A clock that was set back must not keep us waiting.

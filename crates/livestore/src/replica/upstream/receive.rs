@@ -48,7 +48,8 @@ pub(super) fn violation(message: impl Into<String>) -> Trouble {
 impl Replica {
     /// Takes a message from upstream.
     ///
-    /// A message that breaks the protocol ends the connection; it is no error of the replica.
+    /// A message that breaks the protocol ends the connection; it is no error of the replica. What comes
+    /// after the replica has asked for the connection's end is not looked at.
     ///
     /// # Errors
     ///
@@ -60,6 +61,9 @@ impl Replica {
         message: ServerMessage,
         now_ms: u64,
     ) -> Result<(), ReplicaError> {
+        if self.upstream.has_hung_up() {
+            return Ok(());
+        }
         let was_waiting = self.upstream.waiting_since_ms.take();
         let taken = match message {
             ServerMessage::Page(page) if self.is_republishing() => {
@@ -209,7 +213,7 @@ impl Replica {
     }
 
     /// Tells whether the log on disk reaches as far as the backend is known to have it.
-    pub(super) fn has_all_pages(&self) -> bool {
+    pub(in crate::replica) fn has_all_pages(&self) -> bool {
         self.upstream.backend_head <= Some(self.head().seq)
     }
 
@@ -473,7 +477,8 @@ impl Replica {
             return Err(violation("a group was rejected that was not pushed"));
         }
         let reason = DeadLetterReason::RefusedByBackend { reason: rejected.reason };
-        let in_doubt = self.known_doubts()?;
+        // Those behind it are judged on the whole of what the backend has.
+        let in_doubt = if self.is_catching_up() { InDoubt::All } else { self.known_doubts()? };
         self.reject(rejected.group, reason, self.as_known(&in_doubt, now_ms))?;
         Ok(())
     }

@@ -395,6 +395,37 @@ fn a_group_in_a_page_that_is_not_merged_yet_is_no_dead_letter_when_another_is_re
 }
 
 #[test]
+fn a_tail_is_judged_on_the_whole_of_what_was_missed_when_one_of_it_is_refused() {
+    // Seat 1 is freed by another, be it in pages that are not merged or in one that is still to come.
+    for pages in [1, 2] {
+        let mut net = clients(1);
+        net.elsewhere([fact(seat(1, "bob"))]);
+        net.settle();
+        let refused = net.commit(0, SeatFreed { seat: 1 });
+        let mine = net.commit(0, seat(1, "ann"));
+        for id in ["a", "b", "c", "d"] {
+            net.commit(0, todo(id));
+        }
+        net.backend.refused.insert(refused.group_id);
+        net.poll(0);
+        net.elsewhere([fact(todo("theirs"))]);
+        net.elsewhere([fact(SeatFreed { seat: 1 })]);
+        net.backend.page_events = 1;
+        net.replica(0).more_messages_wait(true);
+        (0..pages).for_each(|_| deliver_page(&mut net, 0));
+        assert_eq!(net.status(0).pulled_head.0, 1 + pages);
+        net.reach_backend(0);
+        net.reach_client(0);
+        let letters = net.replica(0).dead_letters().unwrap();
+        assert_eq!((letters.len(), letters[0].group.id()), (1, refused.group_id));
+        net.replica(0).more_messages_wait(false);
+        net.settle();
+        assert!(net.clients[0].fates.contains(&(mine.group_id, confirmed(4, 4))), "{pages} pages");
+        net.converge();
+    }
+}
+
+#[test]
 fn a_group_that_others_bring_while_we_are_connected_is_no_dead_letter_too() {
     let mut net = clients(1);
     let mine = net.commit(0, seat(1, "ann"));

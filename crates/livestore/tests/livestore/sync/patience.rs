@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use livestore::replica::RebuildProgress;
+use livestore::replica::{RebuildProgress, UpstreamAction};
 use livestore::{Durability, PoisonAnswer, StoreOptions};
 
 use super::*;
@@ -95,6 +95,37 @@ fn merging_pages_that_waited_does_not_forgive_the_answer_to_a_push() {
     net.poll(0);
     assert!(!net.is_connected(0), "the backend does not answer");
     net.converge();
+}
+
+#[test]
+fn pages_that_waited_and_cannot_be_merged_end_the_conversation_at_once() {
+    let mut net = clients(1);
+    for number in 0..5 {
+        net.commit(0, todo(&format!("mine-{number}")));
+    }
+    net.poll(0);
+    net.backend.page_events = 1;
+    net.elsewhere([fact(todo("theirs"))]);
+    net.elsewhere([fact(failing("panic"))]);
+    net.replica(0).more_messages_wait(true);
+    assert!(net.send_page(0) && net.send_page(0));
+    assert!(net.reach_client(0).is_some() && net.reach_client(0).is_some());
+    assert!(net.is_connected(0), "the pages are not merged yet");
+    net.replica(0).more_messages_wait(false);
+    let now_ms = net.now_ms;
+    let action = net.replica(0).poll_upstream(now_ms).unwrap();
+    assert!(matches!(action, Some(UpstreamAction::Disconnect)), "{action:?}");
+    let status = net.status(0);
+    let is_told = matches!(
+        status.connection,
+        ConnectionState::Stopped(StopReason::MaterializerPanicked { .. })
+    );
+    assert!(is_told, "{status:?}");
+    // What had come before the driver hung up changes nothing any more.
+    net.elsewhere([fact(todo("late"))]);
+    let late = net.backend.page_after(status.pulled_head).unwrap();
+    net.replica(0).receive_upstream(ServerMessage::Page(late), now_ms).unwrap();
+    assert_eq!(net.status(0), status);
 }
 
 #[test]
