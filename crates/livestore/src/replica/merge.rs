@@ -215,6 +215,11 @@ impl Replica {
     /// Undoes the tail, applies what the log has beyond the state, and does the tail again.
     fn rebase(&self, redo: Redo<'_>, next: &mut Next) -> Result<(), ReplicaError> {
         self.undo_from(i64::MIN, next)?;
+        self.rebase_undone(redo, next)
+    }
+
+    /// Applies what the log has beyond the state, and does the tail again, which is undone.
+    fn rebase_undone(&self, redo: Redo<'_>, next: &mut Next) -> Result<(), ReplicaError> {
         let from = next.meta.state_head;
         self.apply_backlog(next)?;
         let taken = self.taken_after(from, next)?;
@@ -302,7 +307,7 @@ impl Replica {
                 return Ok(());
             }
             if is_rebase {
-                replica.rebase(redo, next)?;
+                replica.rebase_undone(redo, next)?;
                 return replica.forget_letters(next);
             }
             replica.redo_from(last + 1, &Taken::new(), redo, next)

@@ -5,6 +5,7 @@ use livestore::protocol::{ServerMessage, Welcome};
 use livestore::replica::{Committed, GroupState};
 
 use super::*;
+use crate::app::TodoCompleted;
 
 #[test]
 fn a_lost_acknowledgement_costs_nothing() {
@@ -399,10 +400,12 @@ fn a_tail_is_judged_on_the_whole_of_what_was_missed_when_one_of_it_is_refused() 
     // Seat 1 is freed by another, be it in pages that are not merged or in one that is still to come.
     for pages in [1, 2] {
         let mut net = clients(1);
-        net.elsewhere([fact(seat(1, "bob"))]);
+        net.elsewhere([fact(seat(1, "bob")), fact(todo("x")), fact(todo("y"))]);
         net.settle();
-        let refused = net.commit(0, SeatFreed { seat: 1 });
+        let refused = net.commit(0, (SeatFreed { seat: 1 }, TodoCompleted { id: "x".into() }));
         let mine = net.commit(0, seat(1, "ann"));
+        // What the refused group leaves behind would be seen here.
+        net.commit(0, TodoCompleted { id: "y".into() });
         for id in ["a", "b", "c", "d"] {
             net.commit(0, todo(id));
         }
@@ -413,14 +416,14 @@ fn a_tail_is_judged_on_the_whole_of_what_was_missed_when_one_of_it_is_refused() 
         net.backend.page_events = 1;
         net.replica(0).more_messages_wait(true);
         (0..pages).for_each(|_| deliver_page(&mut net, 0));
-        assert_eq!(net.status(0).pulled_head.0, 1 + pages);
+        assert_eq!(net.status(0).pulled_head.0, 3 + pages);
         net.reach_backend(0);
         net.reach_client(0);
         let letters = net.replica(0).dead_letters().unwrap();
         assert_eq!((letters.len(), letters[0].group.id()), (1, refused.group_id));
         net.replica(0).more_messages_wait(false);
         net.settle();
-        assert!(net.clients[0].fates.contains(&(mine.group_id, confirmed(4, 4))), "{pages} pages");
+        assert!(net.clients[0].fates.contains(&(mine.group_id, confirmed(6, 6))), "{pages} pages");
         net.converge();
     }
 }
