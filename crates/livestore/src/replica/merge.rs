@@ -494,7 +494,7 @@ impl Replica {
         let origin = Origin { submitted, ..own.origin.clone() };
         pending::replace(&self.connection, own, &group, &origin)?;
         next.tail.remove(false, own.group.event_count());
-        next.tail.add(false, group.event_count());
+        next.tail.insert(false, group.event_count());
         // Counted anew when it is applied.
         next.tail.unapplied += u64::from(own.undo.is_some());
         next.rewritten = true;

@@ -110,7 +110,7 @@ pub(crate) struct Tail {
     pub(crate) last: i64,
     /// Groups up to this ordinal are in the index by id.
     pub(crate) indexed: i64,
-    /// Events of the groups behind it, at most.
+    /// Events of the groups behind it, more or less.
     pub(crate) unindexed: u64,
     /// Client-only events behind the last synced one, as long as that is known.
     pub(crate) at_end: Option<u32>,
@@ -124,13 +124,20 @@ impl Tail {
         self.groups == 0 && self.client_only_groups == 0
     }
 
+    /// Counts a group at the end of the tail.
     pub(crate) fn add(&mut self, client_only: bool, events: u64) {
+        let at_end = if client_only { self.at_end } else { Some(0) };
+        self.insert(client_only, events);
+        self.unindexed += events;
+        self.at_end = at_end.map(|before| before + if client_only { events as u32 } else { 0 });
+    }
+
+    /// Counts a group somewhere in the tail.
+    pub(crate) fn insert(&mut self, client_only: bool, events: u64) {
+        self.at_end = None;
         let (all_groups, all_events) = self.counts(client_only);
         *all_groups += 1;
         *all_events += events;
-        self.unindexed += events;
-        self.at_end =
-            if client_only { self.at_end.map(|before| before + events as u32) } else { Some(0) };
     }
 
     pub(crate) fn remove(&mut self, client_only: bool, events: u64) {

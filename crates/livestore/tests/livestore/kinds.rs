@@ -258,3 +258,51 @@ fn an_answer_to_a_push_does_not_pass_pages_of_it_that_wait_to_be_merged() {
     net.assert_state_is_replay(0);
     net.converge();
 }
+
+/// Where in the log an event was applied.
+#[derive(Table, Clone, Debug, PartialEq)]
+#[table(name = "places", scope = "client")]
+struct AppliedAt {
+    #[column(primary_key)]
+    id: String,
+    place: String,
+}
+
+#[test]
+fn the_place_of_a_client_only_event_counts_those_behind_a_group_that_was_rewritten() {
+    let schema = Schema::builder()
+        .table::<Todo>()
+        .table::<AppliedAt>()
+        .event(|e: TodoCreated, _| Todo::insert(Todo { id: e.id, text: e.text, completed: false }))
+        .event(|e: DraftSaved, cx| {
+            let place = SeqNum { generation: 0, ..cx.position() }.to_string();
+            AppliedAt::insert(AppliedAt { id: e.id, place })
+        })
+        .on_rebase(|e: TodoCreated, _| Ok(OnRebase::Rewrite(todo(&format!("{} again", e.id)))))
+        .build()
+        .unwrap();
+    let mut net = Net::new(schema, 1);
+    net.settle();
+    net.cut(0, OnTheWire::Lost);
+    net.commit(0, todo("mine"));
+    net.commit(0, draft("a", ""));
+    net.elsewhere([fact(todo("theirs"))]);
+    while net.status(0).rebases == 0 {
+        net.poll(0);
+        net.reach_backend(0);
+        net.send_page(0);
+        net.reach_client(0);
+        if !net.is_connected(0) {
+            net.wait_for_retry(0);
+        }
+    }
+    assert_eq!(net.status(0).pending_groups, 1);
+    net.commit(0, draft("b", ""));
+    let places = AppliedAt::select().order_by(AppliedAt::id);
+    let places = net.replica(0).connection().read().query(&places).unwrap();
+    let places: Vec<_> = places.iter().map(|row| row.place.as_str()).collect();
+    assert_eq!(places, ["e2.1", "e2.2"]);
+    net.assert_state_is_replay(0);
+    net.settle();
+    net.converge();
+}

@@ -308,7 +308,7 @@ impl Replica {
                     let origin = Origin { command: None, submitted };
                     let group = &group.group;
                     pending::insert(&self.connection, group, ordinal, client_only, &origin)?;
-                    next.tail.add(client_only, events);
+                    next.tail.insert(client_only, events);
                     next.tail.unapplied += 1;
                     ordinal += events as i64;
                 }
