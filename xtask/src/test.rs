@@ -9,6 +9,9 @@ use crate::{Outcome, install};
 /// How often the crash test kills a process in the suite, and in a soak.
 const KILLS: u32 = 20;
 const SOAK_KILLS: u32 = 200;
+/// Rounds of processes that share a store, in the suite and in a soak.
+const ROUNDS: u32 = 20;
+const SOAK_ROUNDS: u32 = 200;
 /// Cases of each property test in a soak; the suite takes proptest's 256.
 const SOAK_CASES: u32 = 2_000;
 /// Seeds of the simulator in the suite, and in a soak.
@@ -31,6 +34,9 @@ pub(crate) struct SoakArgs {
     /// How often the crash test kills a committing process
     #[arg(long, default_value_t = SOAK_KILLS)]
     kills: u32,
+    /// Rounds of processes that share a store and are killed and frozen
+    #[arg(long, default_value_t = SOAK_ROUNDS)]
+    rounds: u32,
     /// Cases of each property test
     #[arg(long, default_value_t = SOAK_CASES)]
     cases: u32,
@@ -104,7 +110,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         cargo()
             .args(["test", "--lib", "--bins", "--tests", "--locked"])
             .args(WITHOUT_SIM)
-            .env("LIVESTORE_KILLS", KILLS.to_string()),
+            .env("LIVESTORE_KILLS", KILLS.to_string())
+            .env("LIVESTORE_ROUNDS", ROUNDS.to_string()),
     )?;
     parts.run("doctests", cargo().args(["test", "--doc", "--locked"]).args(WITHOUT_SIM))?;
     parts.run("documentation", &mut documentation())?;
@@ -129,6 +136,14 @@ pub(crate) fn soak(args: &SoakArgs) -> Outcome {
     parts.run(
         "kills",
         cargo().args(crash).args(["--", "crash", "--nocapture"]).env("LIVESTORE_KILLS", &kills),
+    )?;
+    let rounds = args.rounds.to_string();
+    parts.run(
+        "shared stores",
+        cargo()
+            .args(crash)
+            .args(["--", "processes", "--nocapture"])
+            .env("LIVESTORE_ROUNDS", &rounds),
     )?;
     let both_ends = ["test", "--release", "--package", "livestore-cli", "--test", "cli"];
     parts.run(

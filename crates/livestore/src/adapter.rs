@@ -15,9 +15,13 @@ use crate::sync_provider::SyncProvider;
 ///
 /// The adapters here are all there are; the trait exists so that [`Store::open`](crate::Store::open)
 /// takes any of them.
-pub trait Adapter: sealed::Sealed {
+pub trait Adapter: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
-    fn open(self, store_id: &StoreId) -> Result<Medium, OpenError>;
+    fn open(&self, store_id: &StoreId) -> Result<Medium, OpenError>;
+
+    /// Returns the file that other sessions may have open, if there is one.
+    #[doc(hidden)]
+    fn file(&self, store_id: &StoreId) -> Option<PathBuf>;
 }
 
 mod sealed {
@@ -74,15 +78,19 @@ impl MemoryAdapter {
 }
 
 impl Adapter for MemoryAdapter {
-    fn open(self, _store_id: &StoreId) -> Result<Medium, OpenError> {
+    fn open(&self, _store_id: &StoreId) -> Result<Medium, OpenError> {
         Ok(Medium {
             connection: Connection::open_memory()?,
             durability: Durability::Memory,
             path: None,
-            client_id: self.client_id,
-            sync: self.sync,
+            client_id: self.client_id.clone(),
+            sync: self.sync.clone(),
             lock: None,
         })
+    }
+
+    fn file(&self, _store_id: &StoreId) -> Option<PathBuf> {
+        None
     }
 }
 
@@ -97,7 +105,10 @@ pub struct FileAdapter {
 impl FileAdapter {
     /// Makes an adapter without a backend; the folder is created when a store is opened.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), sync: None, client_id: None }
+        let folder = folder.into();
+        // A store that comes to lead later means the folder that was meant now.
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        Self { folder, sync: None, client_id: None }
     }
 
     /// Syncs with a backend.
@@ -116,19 +127,24 @@ impl FileAdapter {
 }
 
 impl Adapter for FileAdapter {
-    fn open(self, store_id: &StoreId) -> Result<Medium, OpenError> {
+    fn open(&self, store_id: &StoreId) -> Result<Medium, OpenError> {
         let Self { folder, sync, client_id } = self;
-        create_folder(&folder)?;
-        let path = store_path(&folder, store_id);
+        create_folder(folder)?;
+        let path = store_path(folder, store_id);
         let lock = lock(&path.with_extension(LOCK_EXTENSION))?;
         renew_wal(&path)?;
         let connection = Connection::open_file(&path).map_err(|error| opening(&path, error))?;
         connection.empty_left_wal().map_err(|error| opening(&path, error))?;
         // Also if the file was there: whoever made it may have been killed before this.
-        sync_folder(&folder)?;
+        sync_folder(folder)?;
         let durability = Durability::Normal;
         let (path, lock) = (Some(path), Some(lock));
+        let (client_id, sync) = (client_id.clone(), sync.clone());
         Ok(Medium { connection, durability, path, client_id, sync, lock })
+    }
+
+    fn file(&self, store_id: &StoreId) -> Option<PathBuf> {
+        Some(store_path(&self.folder, store_id))
     }
 }
 

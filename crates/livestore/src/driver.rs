@@ -3,24 +3,34 @@
 //! It owns all I/O besides SQLite: the connection to the backend, timers, and the sync of a
 //! barrier. It decides nothing.
 
+use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use livestore_sqlite::FileLock;
-use tokio::sync::{Notify, watch};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::receipt::Awaited;
 use crate::replica::{Barrier, UpstreamAction};
+use crate::session::{self, Attending, Listener, Opening, Stream};
 use crate::store::Inner;
 use crate::sync_provider::{DriverEnd, Incoming, SyncError, SyncProvider, link};
 use crate::{OpenError, adapter, clock};
 
 /// How long a provider may take to come to its end when the conversation has ended.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Sessions that may follow one leader at a time.
+const MAX_SESSIONS: usize = 64;
+
+/// How long nobody is let in after that has failed.
+const REST: Duration = Duration::from_millis(100);
 
 /// Wakes the driver at least this often; a lost wake-up then costs seconds, not the sync.
 const IDLE: Duration = Duration::from_secs(60);
@@ -29,47 +39,108 @@ const IDLE: Duration = Duration::from_secs(60);
 pub(crate) struct Driver {
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
-    /// Released last, when nothing of this process uses the file any more.
+    /// Where sessions of this very process come in.
+    pipes: mpsc::UnboundedSender<DuplexStream>,
+    /// That of a store without a thread.
     _lock: Option<FileLock>,
+}
+
+/// What a driver works with.
+pub(crate) struct Machine {
+    pub(crate) provider: Option<Arc<dyn SyncProvider>>,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) lock: Option<FileLock>,
+    pub(crate) wake: Arc<Notify>,
+    /// Whether the state is compared with a replay first.
+    pub(crate) check_materializers: bool,
+    /// Whether other sessions may follow.
+    pub(crate) leads: bool,
 }
 
 impl Driver {
     /// Starts the thread, if there is something to sync with: a backend, or a disk.
-    pub(crate) fn start(
-        inner: &Arc<Inner>,
-        provider: Option<Arc<dyn SyncProvider>>,
-        path: Option<PathBuf>,
-        lock: Option<FileLock>,
-        wake: Arc<Notify>,
-        check_materializers: bool,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn start(inner: &Arc<Inner>, machine: Machine) -> Result<Self, OpenError> {
+        let Machine { provider, path, lock, wake, check_materializers, leads } = machine;
         let (stop, stopped) = watch::channel(false);
-        let mut thread = None;
+        let (pipes, from_pipes) = mpsc::unbounded_channel();
+        let (mut thread, mut lock) = (None, lock);
         if provider.is_some() || path.is_some() {
+            let lock = lock.take();
             let store = Arc::downgrade(inner);
-            let run = move || {
+            let run = async move || {
                 if check_materializers && let Some(inner) = store.upgrade() {
                     // A store that is closed already has nothing left to check.
                     let _ = inner.check_materializers();
                 }
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                match runtime {
-                    Ok(runtime) => {
-                        let run =
-                            Run { store, provider, path, wake, conversation: None, syncing: None };
-                        runtime.block_on(run.until(stopped));
-                        // Whatever still blocks, such as a slow name lookup, is not waited for.
-                        runtime.shutdown_background();
-                    }
-                    Err(error) => tracing::error!(%error, "the sync driver could not start"),
-                }
+                let listener = path.as_deref().filter(|_| leads).and_then(listen);
+                let run = Run {
+                    store,
+                    provider,
+                    path,
+                    wake,
+                    conversation: None,
+                    syncing: None,
+                    listener,
+                    pipes: from_pipes,
+                    sessions: JoinSet::new(),
+                    rests_until: None,
+                    _lock: lock,
+                };
+                run.until(stopped).await;
             };
-            let spawned = std::thread::Builder::new().name("livestore-sync".into()).spawn(run);
-            let io = |source| OpenError::Io { path: "the sync thread".into(), source };
-            thread = Some(spawned.map_err(io)?);
+            thread = Some(spawn("livestore-sync", run)?);
         }
-        Ok(Self { stop, thread, _lock: lock })
+        Ok(Self { stop, thread, pipes, _lock: lock })
     }
+
+    /// Starts the thread of a session that follows a leader.
+    pub(crate) fn attend(attending: Attending, opening: Opening) -> Result<Self, OpenError> {
+        let (stop, stopped) = watch::channel(false);
+        let (pipes, _) = mpsc::unbounded_channel();
+        let thread = Some(spawn("livestore-session", || attending.run(opening, stopped))?);
+        Ok(Self { stop, thread, pipes, _lock: None })
+    }
+
+    /// Tells whether the caller is on the driver's own thread.
+    pub(crate) fn is_this_thread(&self) -> bool {
+        let own = self.thread.as_ref().map(|thread| thread.thread().id());
+        own == Some(std::thread::current().id())
+    }
+
+    /// Lets a session of this process follow.
+    pub(crate) fn serve(&self, pipe: DuplexStream) {
+        // If the driver is gone, the session sees the end of its pipe.
+        let _ = self.pipes.send(pipe);
+    }
+}
+
+/// Runs something on a thread of its own.
+fn spawn<F: Future<Output = ()>>(
+    name: &str,
+    begin: impl FnOnce() -> F + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => {
+                runtime.block_on(begin());
+                // Whatever still blocks, such as a slow name lookup, is not waited for.
+                runtime.shutdown_background();
+            }
+            Err(error) => tracing::error!(%error, "a thread of the store could not start"),
+        }
+    };
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
+    spawned.map_err(|source| OpenError::Io { path: format!("the thread {name}"), source })
+}
+
+/// Listens for sessions; if that cannot be, the store is for this one alone.
+fn listen(file: &Path) -> Option<Listener> {
+    Listener::bind(file)
+        .inspect_err(|error| {
+            tracing::warn!(%error, file = %file.display(), "other sessions cannot follow this one");
+        })
+        .ok()
 }
 
 impl Drop for Driver {
@@ -97,6 +168,14 @@ struct Run {
     conversation: Option<Conversation>,
     /// A sync that is under way on a thread of its own, so that nobody else waits for the disk.
     syncing: Option<(Barrier, Syncing)>,
+    /// Where sessions come in.
+    listener: Option<Listener>,
+    pipes: mpsc::UnboundedReceiver<DuplexStream>,
+    sessions: JoinSet<()>,
+    /// Nobody is let in until then, since that has just failed.
+    rests_until: Option<Instant>,
+    /// Released last, when nothing of this process uses the file any more.
+    _lock: Option<FileLock>,
 }
 
 type Syncing = tokio::task::JoinHandle<io::Result<()>>;
@@ -111,6 +190,9 @@ impl Run {
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stopped| *stopped) => break,
+                came = accept(&mut self.listener, self.rests_until) => self.welcome(came),
+                Some(pipe) = self.pipes.recv() => self.serve(pipe),
+                Some(_) = self.sessions.join_next() => {}
                 incoming = receive(&mut self.conversation) => {
                     if self.take_in(incoming).await.is_err() {
                         break;
@@ -125,6 +207,8 @@ impl Run {
                 () = sleep_until(next) => {}
             }
         }
+        self.listener = None;
+        self.sessions.shutdown().await;
         if let Some((_, syncing)) = self.syncing.take() {
             // The file stays locked as long as this uses it.
             let _ = syncing.await;
@@ -186,6 +270,31 @@ impl Run {
         }
     }
 
+    /// Takes in a session that has come to the socket.
+    fn welcome(&mut self, came: io::Result<Stream>) {
+        self.rests_until = None;
+        match came {
+            Ok(stream) => self.serve(stream),
+            Err(error) => {
+                tracing::warn!(%error, "a session could not be let in");
+                self.rests_until = Some(Instant::now() + REST);
+            }
+        }
+    }
+
+    fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(&mut self, stream: S) {
+        let (Some(inner), Some(path)) = (self.store.upgrade(), &self.path) else { return };
+        let is_full = self.sessions.len() >= MAX_SESSIONS;
+        let (store, file) = (self.store.clone(), Arc::from(path.as_path()));
+        let output = inner.output();
+        self.sessions.spawn(async move {
+            match session::serve(stream, store, file, output, is_full).await {
+                Ok(()) => {}
+                Err(error) => tracing::debug!(%error, "a session is gone"),
+            }
+        });
+    }
+
     fn sync_done(&self, (barrier, synced): (Barrier, io::Result<()>)) -> Result<(), Closed> {
         let store = self.store.upgrade().ok_or(Closed)?;
         if let Err(error) = &synced {
@@ -193,6 +302,7 @@ impl Run {
         }
         store.write(|replica| replica.barrier_done(barrier, synced.is_ok())).map_err(|_| Closed)?;
         store.wake(Awaited::Durability);
+        store.tell_sessions();
         Ok(())
     }
 
@@ -255,6 +365,17 @@ impl Run {
             }
         }
     }
+}
+
+async fn accept(
+    listener: &mut Option<Listener>,
+    rests_until: Option<Instant>,
+) -> io::Result<Stream> {
+    let Some(listener) = listener else { return std::future::pending().await };
+    if let Some(until) = rests_until {
+        sleep_until(until).await;
+    }
+    listener.accept().await
 }
 
 async fn receive(conversation: &mut Option<Conversation>) -> Option<Incoming> {

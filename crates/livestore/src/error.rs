@@ -4,7 +4,8 @@ use livestore_core::{EventName, EventNameError, GroupError, JsonError, NameError
 use livestore_sqlite::SqliteError;
 
 use crate::materializer::MaterializeError;
-use crate::replica::{DeadLetterReason, ReplicaError};
+use crate::replica::{DeadLetterReason, FollowError, ReplicaError};
+use crate::session::Newer;
 
 /// Why a store could not be opened. Whatever was there before is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -13,12 +14,29 @@ pub enum OpenError {
     /// The store id is not valid.
     #[error(transparent)]
     StoreId(#[from] NameError),
-    /// Another process, or another `Store` of this one, has it open.
+    /// Another process, or another `Store` of this one, has it open, and does not let others follow.
     #[error("{path} is in use by another process or another open store; close it there first")]
     InUse {
         /// The lock file.
         path: String,
     },
+    /// The session that has the store open runs another version of the app.
+    #[error("{message}")]
+    SchemaMismatch {
+        /// Which of both is newer; `Us` is the session that was to be opened.
+        newer: Newer,
+        /// What to do.
+        message: String,
+    },
+    /// The session that has the store open does not let this one follow.
+    #[error("the session that has the store open does not let this one follow: {message}")]
+    NotLetIn {
+        /// Why.
+        message: String,
+    },
+    /// What the session that leads has sent cannot be followed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     /// The file is a SQLite database, but not one of ours.
     #[error("{path} is not a LiveStore file; it was left as it is")]
     NotAStore {
@@ -94,6 +112,18 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
+    /// The session that has the store's file does not take what is committed here: it is frozen, or none
+    /// is found.
+    #[error(
+        "{commits} commits of {bytes} bytes wait for the session that has the store's file; try again \
+         when it answers, see SyncStatus::tier"
+    )]
+    Backpressure {
+        /// Commits that wait.
+        commits: usize,
+        /// Bytes of their payloads.
+        bytes: usize,
+    },
     /// The schema has no such event.
     #[error("the schema has no event {name}; add it with SchemaBuilder::event")]
     UnknownEvent {
@@ -182,6 +212,9 @@ pub enum QueryError {
         /// The document's name.
         name: String,
     },
+    /// The file of the session that leads is not what it should be.
+    #[error("the store's file has no meta row")]
+    LeaderFile,
     /// The store cannot be used now.
     #[error(transparent)]
     Store(#[from] Unavailable),

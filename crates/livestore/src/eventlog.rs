@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::QueryError;
 use crate::replica::format::Meta;
 use crate::replica::log::{self, LogRow};
+use crate::session::LeaderFile;
 use crate::store::{Inner, upgrade};
 
 /// Events that are read from the log at a time.
@@ -157,14 +158,27 @@ impl TailListing {
 pub struct Events {
     store: Weak<Inner>,
     listing: Listing,
+    /// The log is in the file of another session.
+    elsewhere: Option<Elsewhere>,
     page: VecDeque<LoggedEvent>,
     at_end: bool,
+}
+
+/// A log that another session has, and what is not known to be in it.
+#[derive(Debug)]
+struct Elsewhere {
+    file: LeaderFile,
+    /// What was not handed over when the listing began.
+    own: Vec<LogRow>,
+    /// Those of it that the file had after all.
+    listed: HashSet<EventId>,
+    last: SeqNum,
 }
 
 impl Events {
     pub(crate) fn new(store: Weak<Inner>) -> Self {
         let listing = Listing::after(GlobalSeqNum::ROOT);
-        Self { store, listing, page: VecDeque::new(), at_end: false }
+        Self { store, listing, elsewhere: None, page: VecDeque::new(), at_end: false }
     }
 
     /// Starts after a confirmed position instead of at the beginning.
@@ -175,12 +189,47 @@ impl Events {
     }
 
     fn load(&mut self) -> Result<(), QueryError> {
+        let store = upgrade(&self.store)?;
         let listing = &mut self.listing;
-        let page = upgrade(&self.store)?
-            .read(|replica| listing.next_page(replica.connection(), replica.meta()))??;
-        self.at_end = page.is_empty();
-        self.page = page.into();
+        let Some(file) = store.leader_file() else {
+            let page =
+                store.read(|replica| listing.next_page(replica.connection(), replica.meta()))??;
+            self.at_end = page.is_empty();
+            self.page = page.into();
+            return Ok(());
+        };
+        let elsewhere = if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere
+        } else {
+            // Before the file is read, so that nothing is missed that is handed over meanwhile.
+            let own = store.read(crate::Replica::own_rows)??;
+            let (file, listed) = (LeaderFile::open(file)?, HashSet::new());
+            let last = SeqNum::confirmed(listing.after.0);
+            self.elsewhere.insert(Elsewhere { file, own, listed, last })
+        };
+        self.page = elsewhere.next_page(listing)?.into();
+        self.at_end = self.page.is_empty();
         Ok(())
+    }
+}
+
+impl Elsewhere {
+    fn next_page(&mut self, listing: &mut Listing) -> Result<Vec<LoggedEvent>, QueryError> {
+        let page = self.file.next_page(listing)?;
+        if let Some(last) = page.last() {
+            self.last = last.seq;
+            if !self.own.is_empty() {
+                self.listed.extend(page.iter().map(|event| event.id));
+            }
+            return Ok(page);
+        }
+        let rows = std::mem::take(&mut self.own).into_iter();
+        let rows = rows.filter(|row| !self.listed.contains(&row.event.id));
+        let number = |row: LogRow| {
+            (self.last, _) = self.last.next_pair(row.client > 0, self.last.generation);
+            LoggedEvent::new(row, self.last, false)
+        };
+        Ok(rows.map(number).collect())
     }
 }
 

@@ -30,6 +30,8 @@ mod reader;
 mod receipt;
 pub mod replica;
 mod schema;
+#[doc(hidden)]
+pub mod session;
 mod store;
 pub mod sync_provider;
 mod unknown;
@@ -72,14 +74,15 @@ pub use livestore_sqlite::{
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
 pub use on_rebase::{OnRebase, RebaseContext};
-pub use options::StoreOptions;
+pub use options::{StoreOptions, Topology};
 pub use reader::QueryFailed;
 pub use receipt::{CommitReceipt, Positions};
 pub use replica::{
-    ConnectionState, DeadLetter, DeadLetterReason, Divergence, Fate, HistoryAnswer, PoisonAnswer,
-    Quarantined, Replica, ReplicaError, StopReason, SyncStatus,
+    ConnectionState, DeadLetter, DeadLetterReason, Divergence, Fate, HistoryAnswer, LeaderLink,
+    PoisonAnswer, Quarantined, Replica, ReplicaError, StopReason, SyncStatus, Tier,
 };
 pub use schema::{Schema, SchemaBuilder, SchemaError, StateVersion};
+pub use session::{Newer, SessionInfo};
 pub use store::Store;
 pub use sync_provider::{SyncError, SyncProvider};
 pub use unknown::UnknownEvents;
@@ -137,6 +140,8 @@ mod guide {
     struct Materializers;
     #[doc = include_str!("../../../docs/guide/queries.md")]
     struct Queries;
+    #[doc = include_str!("../../../docs/guide/sessions.md")]
+    struct Sessions;
     #[doc = include_str!("../../../docs/guide/tables.md")]
     struct Tables;
 }

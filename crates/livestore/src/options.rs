@@ -22,6 +22,23 @@ pub struct StoreOptions {
     pub(crate) initial_sync: InitialSync,
     pub(crate) boot: BootListeners,
     pub(crate) check_materializers: bool,
+    pub(crate) topology: Topology,
+}
+
+/// How the sessions of a client share a store in a file: several windows, several processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Topology {
+    /// Whoever opens the store first uses the file directly and lets others follow; whoever comes later
+    /// follows, with the state in memory.
+    #[default]
+    Auto,
+    /// The file is used directly and by this store alone: whoever comes later gets
+    /// [`OpenError::InUse`](crate::OpenError::InUse).
+    Direct,
+    /// The state is in memory, also if nobody else has the store open: then a leader of its own uses the
+    /// file on another thread, so that no commit waits for the disk.
+    Split,
 }
 
 impl Default for StoreOptions {
@@ -34,6 +51,7 @@ impl Default for StoreOptions {
             initial_sync: InitialSync::default(),
             boot: BootListeners::default(),
             check_materializers: cfg!(debug_assertions),
+            topology: Topology::default(),
         }
     }
 }
@@ -50,6 +68,12 @@ impl StoreOptions {
     /// of the disk; the commit itself does not.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Sets how the store is shared with other sessions of the client; `Auto` by default.
+    pub fn topology(mut self, topology: Topology) -> Self {
+        self.topology = topology;
         self
     }
 

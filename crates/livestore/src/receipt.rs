@@ -58,7 +58,8 @@ impl CommitReceipt {
 
     /// Waits until the commit is as safe as was asked for, and returns how safe that is.
     ///
-    /// With [`Durability::Normal`] that is at once. [`Durability::Full`] waits for a sync of the
+    /// With [`Durability::Normal`] that is at once, or, for a session that follows another one, when that
+    /// has it in its file. [`Durability::Full`] waits for a sync of the
     /// disk, which all commits of the time share. What lives in memory is `Memory`.
     ///
     /// # Errors
@@ -67,8 +68,18 @@ impl CommitReceipt {
     /// when the store is shut down.
     pub async fn persisted(&self) -> Result<Durability, ReceiptError> {
         let Committed { ordinal, stored, .. } = self.committed;
-        self.wait_for(Awaited::Durability, |replica| {
+        self.wait_for(Awaited::Durability, |_, replica| {
             let medium = if stored { replica.durability() } else { Durability::Memory };
+            if stored && replica.leader_link().is_some() {
+                if self.asked != Durability::Full {
+                    let is_safe = replica.is_handed_over(ordinal);
+                    return Ok(is_safe.then_some(Durability::Normal));
+                }
+                return match replica.is_full_at_leader(ordinal) {
+                    Some(false) => Err(ReceiptError::DiskFailed),
+                    is_full => Ok(is_full.map(|_| Durability::Full)),
+                };
+            }
             Ok(match (medium, self.asked) {
                 (Durability::Memory, _) => Some(Durability::Memory),
                 (_, Durability::Full) if replica.is_durable(ordinal) => Some(Durability::Full),
@@ -109,8 +120,8 @@ impl CommitReceipt {
         if !synced {
             return Err(ReceiptError::NotSynced);
         }
-        self.wait_for(Awaited::Fate(group_id), |replica| {
-            match replica.group_state(group_id).map_err(QueryError::from)? {
+        self.wait_for(Awaited::Fate(group_id), |store, replica| {
+            match store.group_state(replica, group_id).map_err(QueryError::from)? {
                 GroupState::Ended(fate) => Ok(Some(fate)),
                 GroupState::Pending if !replica.has_upstream() => Err(ReceiptError::NoBackend),
                 GroupState::Pending => Ok(None),
@@ -125,7 +136,7 @@ impl CommitReceipt {
     fn wait_for<T>(
         &self,
         awaited: Awaited,
-        look: impl Fn(&Replica) -> Result<Option<T>, ReceiptError>,
+        look: impl Fn(&Inner, &Replica) -> Result<Option<T>, ReceiptError>,
     ) -> impl Future<Output = Result<T, ReceiptError>> {
         static NEXT_WAITER: AtomicU64 = AtomicU64::new(0);
         let key = (awaited, NEXT_WAITER.fetch_add(1, Ordering::Relaxed));
@@ -137,7 +148,7 @@ impl CommitReceipt {
                 Err(closed) => return Poll::Ready(Err(closed.into())),
             };
             let looked = store.read(|replica| {
-                let found = look(replica)?;
+                let found = look(&store, replica)?;
                 if found.is_none() {
                     // Under the replica's lock, so that it cannot come in between.
                     store.waiters().insert(key, context.waker().clone());

@@ -12,7 +12,8 @@ use livestore_core::{BackendId, ClientId, ConfirmedGroup, GroupId, SessionId, St
 use livestore_reactive::{Computed, Context, Graph, Signal, Source};
 use livestore_sqlite::{Durability, Query, SqliteError, StateHash};
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::io::DuplexStream;
+use tokio::sync::{Notify, oneshot, watch};
 
 pub(crate) use inner::Inner;
 
@@ -21,19 +22,26 @@ use crate::boot::{BootListeners, BootStatus, InitialSync};
 use crate::clock::Clock;
 use crate::command::{self, Command, ExecuteError, NotExecuted};
 use crate::document::{ClientDocument, Document, DocumentDef};
-use crate::driver::Driver;
+use crate::driver::{Driver, Machine};
 use crate::eventlog::{Events, LoggedEvent};
 use crate::group::{GroupBuilder, IntoGroup};
 use crate::live::LiveQuery;
-use crate::options::StoreOptions;
+use crate::options::{StoreOptions, Topology};
 use crate::receipt::CommitReceipt;
 use crate::replica::{
     Committed, ConnectionState, DeadLetter, HistoryAnswer, Quarantined, RebuildProgress, Replica,
     ReplicaConfig, ReplicaError, SyncStatus,
 };
+use crate::session::{Attending, Beginning, LeaderFile, Opening, SessionInfo};
 use crate::{
     CommitError, OpenError, QueryError, Schema, Unavailable, Warning, clock, materializer,
 };
+
+/// How long a leader is looked for while a store is opened.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a store that is closed waits for its leader to take what was committed.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A local database that is derived from a log of events, and syncs the log with a backend.
 ///
@@ -51,12 +59,13 @@ struct Open {
 impl Store {
     /// Opens a store, or creates it.
     ///
-    /// If the schema's state is not the one in the file, the state is derived anew from the log
+    /// If another session of this client has it open, on this machine, this one follows it; see
+    /// [`Topology`]. If the schema's state is not the one in the file, the state is derived anew from the log
     /// before this returns. Syncing, if the adapter has a provider, starts in the background.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if the file is open elsewhere; the other variants tell what is wrong
+    /// [`OpenError::InUse`] if the file is open elsewhere and nobody can follow; the other variants tell what is wrong
     /// with the file or the folder. Nothing is changed or deleted then.
     pub fn open(
         schema: Schema,
@@ -73,89 +82,23 @@ impl Store {
         adapter: impl Adapter,
         options: StoreOptions,
     ) -> Result<Self, OpenError> {
-        let boot = options.boot;
+        let boot = options.boot.clone();
         boot.tell(BootStatus::Loading);
         let store_id = StoreId::new(store_id)?;
-        let medium = adapter.open(&store_id)?;
-        let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
-        let (random, clock) = if let Some(number) = options.reproducible {
-            (clock::reproducible_seed(number), Clock::counting())
-        } else {
-            let path = "the system's random numbers".into();
-            let random = clock::seed().map_err(|source| OpenError::Io { path, source })?;
-            (random, Clock::System)
+        let (initial_sync, topology) = (options.initial_sync, options.topology);
+        let file = adapter.file(&store_id);
+        let adapter = Arc::new(adapter);
+        let how = Opener { schema, store_id, adapter, options, is_hosted: false };
+        let store = match (topology, file) {
+            (Topology::Direct, _) | (_, None) => how.open_direct(false)?,
+            (Topology::Auto, Some(file)) => match how.open_direct(true) {
+                Err(OpenError::InUse { .. }) => how.follow(&file)?,
+                opened => opened?,
+            },
+            (Topology::Split, Some(file)) => how.follow(&file)?,
         };
-        let client_id = medium.client_id.unwrap_or_else(|| ClientId::from_random(&random[..8]));
-        let session_id = SessionId::from_random(&random[8..16]);
-        let config = ReplicaConfig {
-            schema: schema.clone(),
-            store_id: store_id.clone(),
-            client_id,
-            session_id: session_id.clone(),
-            durability: medium.durability,
-            has_upstream: medium.sync.is_some(),
-            on_poison: options.on_poison,
-            on_history_diverged: options.on_history_diverged,
-            seed: random,
-        };
-        let shown = path.display().to_string();
-        let mut was_rebuilt = false;
-        let mut progress = |progress| match progress {
-            RebuildProgress::Begins => {
-                was_rebuilt = true;
-                boot.tell(BootStatus::Migrating);
-            }
-            RebuildProgress::Derived { done, total } => {
-                boot.tell(BootStatus::Rehydrating { done, total });
-                tracing::info!(store = %store_id, done, total, "deriving the state from the log");
-            }
-        };
-        let now_ms = clock.now_ms();
-        let replica = Replica::open(medium.connection, config, &shown, now_ms, &mut progress);
-        let replica = replica.map_err(|error| match error {
-            OpenError::Sqlite(error) => crate::adapter::opening(&path, error),
-            other => other,
-        })?;
-
-        let graph = Graph::new();
-        graph.on_unsettled(|unsettled| {
-            tracing::error!(%unsettled, "subscribers keep committing in answer to each other");
-        });
-        let new_warnings = Arc::clone(replica.warnings());
-        let tables = schema.tables().iter().map(|_| graph.source()).collect();
-        let driver_wake = Arc::new(Notify::new());
-        let inner = Arc::new(Inner {
-            store_id,
-            client_id: replica.client_id().clone(),
-            session_id,
-            schema,
-            durability: options.durability,
-            clock,
-            replica: Mutex::new(Some(replica)),
-            tables,
-            status: graph.source(),
-            dead_letters: graph.source(),
-            warned: graph.source(),
-            warnings: Mutex::default(),
-            new_warnings,
-            graph,
-            waiters: Mutex::default(),
-            driver_wake: Arc::clone(&driver_wake),
-            is_telling: AtomicBool::new(false),
-        });
-        // Nobody has closed the store yet, and it says so itself if anybody has.
-        let _ = inner.write(|replica| {
-            let count = replica.status().quarantined;
-            if was_rebuilt && count > 0 {
-                replica.warnings().tell(Warning::EventsSkipped { count });
-            }
-        });
-        let check = options.check_materializers && !was_rebuilt && medium.path.is_some();
-        let has_backend = medium.sync.is_some();
-        let driver =
-            Driver::start(&inner, medium.sync, medium.path, medium.lock, driver_wake, check)?;
-        let store = Self(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) }));
-        if let InitialSync::Blocking { timeout } = options.initial_sync
+        let has_backend = store.0.inner.read(Replica::has_upstream).unwrap_or(false);
+        if let InitialSync::Blocking { timeout } = initial_sync
             && has_backend
         {
             store.wait_for_first_pull(timeout, &boot);
@@ -165,6 +108,14 @@ impl Store {
         }
         boot.tell(BootStatus::Done);
         Ok(store)
+    }
+
+    /// Lets a session of this process follow.
+    pub(crate) fn serve(&self, pipe: DuplexStream) {
+        let driver = self.0.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(driver) = &*driver {
+            driver.serve(pipe);
+        }
     }
 
     /// Waits until everything is in the state that the backend has, syncing stops, or time is over.
@@ -200,7 +151,8 @@ impl Store {
     /// Commits an event, or an array, vector or tuple of events as one group.
     ///
     /// When it returns, the events are in the log and their effects in the state, and the live
-    /// queries that they touch have run. Nothing waits for the backend; the receipt can.
+    /// queries that they touch have run. If this session follows another one, the log is that one's, and
+    /// [`CommitReceipt::persisted`] tells when they are in it. Nothing waits for the backend; the receipt can.
     ///
     /// # Errors
     ///
@@ -305,7 +257,13 @@ impl Store {
     pub fn receipt(&self, group: GroupId) -> Result<Option<CommitReceipt>, QueryError> {
         let inner = &self.0.inner;
         let committed = inner.write(|replica| {
-            let committed = replica.committed(group)?;
+            let committed = match (replica.committed(group)?, inner.leader_file()) {
+                (None, Some(_)) => {
+                    let state = inner.group_state(replica, group)?;
+                    replica.committed_elsewhere(group, &state)
+                }
+                (known, _) => known,
+            };
             if let Some(committed) = committed
                 && inner.durability == Durability::Full
             {
@@ -356,6 +314,11 @@ impl Store {
     /// Returns where the store stands towards the backend.
     pub fn sync_status(&self) -> Result<SyncStatus, Unavailable> {
         self.0.inner.read(Replica::status)
+    }
+
+    /// Returns the sessions of this client that are open now, the leader first.
+    pub fn sessions(&self) -> Result<Vec<SessionInfo>, Unavailable> {
+        self.0.inner.read(Replica::sessions)
     }
 
     /// Makes the sync status live: subscribers are called whenever something of it changes.
@@ -424,6 +387,9 @@ impl Store {
     /// Reads the groups that left the log with the history that they were in, each with the backend that
     /// it came from: those of other clients, and own ones that were discarded.
     pub fn archived(&self) -> Result<Vec<(BackendId, ConfirmedGroup)>, QueryError> {
+        if let Some(file) = self.0.inner.leader_file() {
+            return Ok(LeaderFile::open(file)?.archived()?);
+        }
         Ok(self.0.inner.read(Replica::archived)??)
     }
 
@@ -461,6 +427,9 @@ impl Store {
     /// If it differs from [`Store::state_hash`], a materializer is not a function of its
     /// arguments, or the file was changed from outside.
     pub fn replay_hash(&self) -> Result<StateHash, QueryError> {
+        if let Some(file) = self.0.inner.leader_file() {
+            return LeaderFile::open(file)?.replay_hash(&self.0.inner.schema);
+        }
         self.0.inner.read(Replica::replay_hash)?.map_err(replica_error)
     }
 
@@ -495,11 +464,193 @@ impl Store {
 
     /// Closes the store for all its clones; committed events are in the file.
     ///
+    /// A session that follows another one waits up to two seconds for that to take them: if it does not
+    /// answer for so long, those are lost that [`CommitReceipt::persisted`] has not told of.
+    ///
     /// Pending events are pushed when the store is opened again; to wait for that now, wait for
     /// the last receipt's [`CommitReceipt::confirmed`] first. Later calls fail with
     /// [`Unavailable::Closed`]. A second call does nothing.
     pub fn shutdown(&self) -> Result<(), Unavailable> {
         self.0.close()
+    }
+}
+
+/// How a store is opened, and opened once more if it comes to lead.
+#[derive(Clone)]
+struct Opener {
+    schema: Schema,
+    store_id: StoreId,
+    adapter: Arc<dyn Adapter>,
+    options: StoreOptions,
+    /// True if it is opened for a session of this very process, which is what the app has in its hands.
+    is_hosted: bool,
+}
+
+/// What every store is made of, whether it leads or follows.
+struct Parts {
+    replica: Replica,
+    session_id: SessionId,
+    clock: Clock,
+    wake: Arc<Notify>,
+    /// The file of whoever leads.
+    leader_file: Option<Arc<Path>>,
+}
+
+impl Opener {
+    /// Opens the file, or the memory, that the adapter has.
+    fn open_direct(&self, leads: bool) -> Result<Store, OpenError> {
+        let Self { schema, store_id, adapter, options, .. } = self;
+        let medium = adapter.open(store_id)?;
+        let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
+        let (random, clock) = self.chance()?;
+        let client_id = medium.client_id.unwrap_or_else(|| ClientId::from_random(&random[..8]));
+        let session_id = SessionId::from_random(&random[8..16]);
+        let config = ReplicaConfig {
+            durability: medium.durability,
+            has_upstream: medium.sync.is_some(),
+            ..self.config(client_id, session_id.clone(), random)
+        };
+        let shown = path.display().to_string();
+        let mut was_rebuilt = false;
+        let mut progress = |progress| match progress {
+            RebuildProgress::Begins => {
+                was_rebuilt = true;
+                options.boot.tell(BootStatus::Migrating);
+            }
+            RebuildProgress::Derived { done, total } => {
+                options.boot.tell(BootStatus::Rehydrating { done, total });
+                tracing::info!(store = %store_id, done, total, "deriving the state from the log");
+            }
+        };
+        let now_ms = clock.now_ms();
+        let replica = Replica::open(medium.connection, config, &shown, now_ms, &mut progress);
+        let replica = replica.map_err(|error| match error {
+            OpenError::Sqlite(error) => crate::adapter::opening(&path, error),
+            other => other,
+        })?;
+        let wake = Arc::new(Notify::new());
+        let inner = self.inner(Parts {
+            replica,
+            session_id,
+            clock,
+            wake: Arc::clone(&wake),
+            leader_file: None,
+        });
+        // Nobody has closed the store yet, and it says so itself if anybody has.
+        let _ = inner.write(|replica| {
+            let count = replica.status().quarantined;
+            if was_rebuilt && count > 0 {
+                replica.warnings().tell(Warning::EventsSkipped { count });
+            }
+        });
+        let check_materializers =
+            options.check_materializers && !was_rebuilt && medium.path.is_some();
+        let machine = Machine {
+            provider: medium.sync,
+            path: medium.path,
+            lock: medium.lock,
+            wake,
+            check_materializers,
+            leads,
+        };
+        let driver = Driver::start(&inner, machine)?;
+        debug_assert_eq!(inner.schema.state_version(), schema.state_version());
+        Ok(Store(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) })))
+    }
+
+    /// Follows whoever leads, or leads from another thread.
+    fn follow(&self, file: &Path) -> Result<Store, OpenError> {
+        let (random, clock) = self.chance()?;
+        let session_id = SessionId::from_random(&random[8..16]);
+        // Who commits is for the leader to say.
+        let client_id = ClientId::from_random(&random[..8]);
+        let config = self.config(client_id, session_id.clone(), random);
+        let wake = Arc::new(Notify::new());
+        let first = Self { is_hosted: true, ..self.clone() };
+        let (mut later, is_boot_over) = (first.clone(), BootListeners::default());
+        // The opening that somebody listens to is over by then.
+        (later.options.boot, later.options.reproducible) = (is_boot_over, None);
+        let attending = Attending {
+            file: Arc::from(file),
+            hello: Replica::first_session_hello(&config),
+            lead: Arc::new(move |is_first| {
+                if is_first { &first } else { &later }.open_direct(true)
+            }),
+            patience: PATIENCE,
+            wake: Arc::clone(&wake),
+        };
+        let (began, beginning) = mpsc::channel();
+        let (opened, to_thread) = oneshot::channel();
+        let driver = Driver::attend(attending, Opening { began, opened: to_thread })?;
+        let gone = || OpenError::InUse { path: file.display().to_string() };
+        let Beginning { answer, rows } = beginning.recv().map_err(|_| gone())??;
+        let replica = Replica::open_session(config, &answer, rows)?;
+        let inner = self.inner(Parts {
+            replica,
+            session_id,
+            clock,
+            wake,
+            leader_file: Some(Arc::from(file)),
+        });
+        // If its thread is gone, the session says so itself.
+        let _ = opened.send(Arc::downgrade(&inner));
+        Ok(Store(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) })))
+    }
+
+    /// Returns what ids are made of, and the time.
+    fn chance(&self) -> Result<([u8; 32], Clock), OpenError> {
+        if let Some(number) = self.options.reproducible {
+            return Ok((clock::reproducible_seed(number), Clock::counting()));
+        }
+        let path = "the system's random numbers".into();
+        let random = clock::seed().map_err(|source| OpenError::Io { path, source })?;
+        Ok((random, Clock::System))
+    }
+
+    fn config(&self, client_id: ClientId, session_id: SessionId, seed: [u8; 32]) -> ReplicaConfig {
+        ReplicaConfig {
+            schema: self.schema.clone(),
+            store_id: self.store_id.clone(),
+            client_id,
+            session_id,
+            durability: Durability::Memory,
+            has_upstream: false,
+            on_poison: self.options.on_poison,
+            on_history_diverged: self.options.on_history_diverged,
+            seed,
+        }
+    }
+
+    fn inner(&self, parts: Parts) -> Arc<Inner> {
+        let Parts { replica, session_id, clock, wake, leader_file } = parts;
+        let graph = Graph::new();
+        graph.on_unsettled(|unsettled| {
+            tracing::error!(%unsettled, "subscribers keep committing in answer to each other");
+        });
+        let new_warnings = Arc::clone(replica.warnings());
+        let tables = self.schema.tables().iter().map(|_| graph.source()).collect();
+        Arc::new(Inner {
+            store_id: self.store_id.clone(),
+            client_id: replica.client_id().clone(),
+            session_id,
+            schema: self.schema.clone(),
+            durability: self.options.durability,
+            clock,
+            replica: Mutex::new(Some(replica)),
+            tables,
+            status: graph.source(),
+            dead_letters: graph.source(),
+            warned: graph.source(),
+            warnings: Mutex::default(),
+            new_warnings,
+            graph,
+            waiters: Mutex::default(),
+            driver_wake: wake,
+            leader_file,
+            output: watch::Sender::new(()),
+            is_hosted: self.is_hosted,
+            is_telling: AtomicBool::new(false),
+        })
     }
 }
 
@@ -509,10 +660,26 @@ impl Open {
         if materializer::is_running() {
             return Err(Unavailable::InMaterializer);
         }
-        self.inner.close();
         let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // On its own thread nothing is handed over while it waits.
+        if driver.as_ref().is_some_and(|driver| !driver.is_this_thread()) {
+            self.hand_over();
+        }
+        self.inner.close();
         drop(driver);
         Ok(())
+    }
+
+    /// Waits until the session that leads has everything that was committed here.
+    fn hand_over(&self) {
+        let deadline = Instant::now() + FAREWELL;
+        while let Ok(false) = self.inner.read(Replica::handed_over) {
+            if Instant::now() >= deadline {
+                tracing::warn!("the store is closed with commits that nobody has taken");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

@@ -32,6 +32,8 @@ mod evolution;
 mod family;
 #[path = "livestore/files.rs"]
 mod files;
+#[path = "livestore/followers.rs"]
+mod followers;
 #[path = "livestore/forbidden.rs"]
 mod forbidden;
 #[path = "livestore/format_doc.rs"]
@@ -44,12 +46,16 @@ mod golden;
 mod health;
 #[path = "livestore/kinds.rs"]
 mod kinds;
+#[path = "livestore/links.rs"]
+mod links;
 #[path = "livestore/listing.rs"]
 mod listing;
 #[path = "livestore/live_queries.rs"]
 mod live_queries;
 #[path = "livestore/oracle.rs"]
 mod oracle;
+#[path = "livestore/processes.rs"]
+mod processes;
 #[path = "livestore/properties.rs"]
 mod properties;
 #[path = "livestore/queries.rs"]
@@ -62,6 +68,8 @@ mod relations;
 mod releases;
 #[path = "livestore/round_trips.rs"]
 mod round_trips;
+#[path = "livestore/sessions.rs"]
+mod sessions;
 #[path = "livestore/sync.rs"]
 mod sync;
 #[path = "livestore/writes_at_once.rs"]

@@ -4,6 +4,8 @@
 //! zigzag varint, real its eight bytes little-endian, text and blob a varint length and the bytes.
 //! A list of values is a varint count and the values.
 
+use rusqlite::types::ValueRef;
+
 use crate::Value;
 
 pub(crate) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -15,22 +17,36 @@ pub(crate) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
+    write_value_ref(
+        out,
+        match value {
+            Value::Null => ValueRef::Null,
+            Value::Integer(value) => ValueRef::Integer(*value),
+            Value::Real(value) => ValueRef::Real(*value),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        },
+    );
+}
+
+/// Writes a value as SQLite has it, whose text is UTF-8.
+pub(crate) fn write_value_ref(out: &mut Vec<u8>, value: ValueRef<'_>) {
     match value {
-        Value::Null => out.push(0),
-        Value::Integer(value) => {
+        ValueRef::Null => out.push(0),
+        ValueRef::Integer(value) => {
             out.push(1);
             write_varint(out, ((value << 1) ^ (value >> 63)) as u64);
         }
-        Value::Real(value) => {
+        ValueRef::Real(value) => {
             out.push(2);
             out.extend_from_slice(&value.to_bits().to_le_bytes());
         }
-        Value::Text(text) => {
+        ValueRef::Text(text) => {
             out.push(3);
             write_varint(out, text.len() as u64);
-            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(text);
         }
-        Value::Blob(bytes) => {
+        ValueRef::Blob(bytes) => {
             out.push(4);
             write_varint(out, bytes.len() as u64);
             out.extend_from_slice(bytes);
@@ -93,26 +109,37 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    fn value(&mut self) -> Option<Value> {
+    /// Reads a value without a copy; its text is UTF-8.
+    pub(crate) fn value_ref(&mut self) -> Option<ValueRef<'a>> {
         Some(match self.byte()? {
-            0 => Value::Null,
+            0 => ValueRef::Null,
             1 => {
                 let zigzag = self.varint()?;
-                Value::Integer((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
+                ValueRef::Integer((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
             }
             2 => {
                 let bytes = self.take(8)?.try_into().ok()?;
-                Value::Real(f64::from_bits(u64::from_le_bytes(bytes)))
+                ValueRef::Real(f64::from_bits(u64::from_le_bytes(bytes)))
             }
             3 => {
                 let len = self.varint()?;
-                Value::Text(std::str::from_utf8(self.take(len)?).ok()?.into())
+                ValueRef::Text(std::str::from_utf8(self.take(len)?).ok()?.as_bytes())
             }
             4 => {
                 let len = self.varint()?;
-                Value::Blob(self.take(len)?.into())
+                ValueRef::Blob(self.take(len)?)
             }
             _ => return None,
+        })
+    }
+
+    fn value(&mut self) -> Option<Value> {
+        Some(match self.value_ref()? {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(value) => Value::Integer(value),
+            ValueRef::Real(value) => Value::Real(value),
+            ValueRef::Text(text) => Value::Text(std::str::from_utf8(text).ok()?.into()),
+            ValueRef::Blob(bytes) => Value::Blob(bytes.into()),
         })
     }
 

@@ -496,7 +496,11 @@ impl<'a> StateWrite<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct System<'a>(&'a Connection);
 
-impl System<'_> {
+impl<'a> System<'a> {
+    pub(crate) fn connection(self) -> &'a Connection {
+        self.0
+    }
+
     /// Runs a statement that returns no rows and stays prepared as long as the connection is open;
     /// for those of every commit.
     pub fn run(self, sql: &'static str, binds: &[Bind<'_>]) -> Result<(), SqliteError> {

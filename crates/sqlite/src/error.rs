@@ -178,6 +178,12 @@ pub enum SqliteError {
         /// Offset of the first byte that makes no sense.
         at: usize,
     },
+    /// Bytes that should be rows of another database are none.
+    #[error("rows of another database are damaged at byte {at}")]
+    DamagedRows {
+        /// Offset of the first byte that makes no sense.
+        at: usize,
+    },
 }
 
 fn for_sql(sql: Option<&str>) -> String {
@@ -255,7 +261,7 @@ impl SqliteError {
                     | Code::NoLargeFileSupport
                     | Code::NotADatabase
             ),
-            Self::DamagedUndo { .. } | Self::NotCaptured => false,
+            Self::DamagedUndo { .. } | Self::DamagedRows { .. } | Self::NotCaptured => false,
             _ => true,
         }
     }

@@ -50,6 +50,7 @@ mod state_hash;
 mod state_tables;
 mod steps;
 mod table;
+mod transfer;
 mod unchanging;
 mod undo;
 mod value;
@@ -87,6 +88,7 @@ pub use rusqlite::{self, params};
 pub use scope::{Scope, TableAccess};
 pub use state_hash::StateHash;
 pub use table::{ForeignKeyProblem, Table, TableDef, TableError, TableSql, check_tables};
+pub use transfer::Transfer;
 pub use undo::Preimages;
 pub use value::Value;
 pub use write::{

@@ -22,6 +22,7 @@ mod sqlite {
     mod state_hashes;
     mod support;
     mod transactions;
+    mod transfers;
     mod undo;
     mod undo_damage;
     mod undo_relations;

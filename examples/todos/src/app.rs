@@ -5,9 +5,8 @@ use livestore::{
     ConnectionState, DeadLetter, DeadLetterReason, ExecuteError, QueryError, SyncStatus,
 };
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use todos::model::{Delete, Happened, Refused, Rename, SetDone, Todo};
 use tokio::sync::watch;
-
-use crate::model::{Delete, Happened, Refused, Rename, SetDone, Todo};
 
 /// What keys mean now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,12 +118,12 @@ impl App {
             (KeyCode::Char('e') | KeyCode::Enter, Some(Todo { id, title, .. })) => {
                 self.mode = Mode::Renaming { id, from: title.clone(), title };
             }
-            (KeyCode::Char(' '), Some(Todo { id, title, done })) => {
+            (KeyCode::Char(' '), Some(Todo { id, title, done, .. })) => {
                 let set = |done| SetDone { id: id.clone(), title: title.clone(), done };
                 self.store.execute(set(!done))?;
                 self.undo.push(Inverse::SetDone(set(done)));
             }
-            (KeyCode::Char('d'), Some(Todo { id, title, done })) => {
+            (KeyCode::Char('d'), Some(Todo { id, title, done, .. })) => {
                 self.store.execute(Delete { id: id.clone(), title: title.clone() })?;
                 self.undo.push(Inverse::Commit(Happened::Added { id, title, done }));
             }

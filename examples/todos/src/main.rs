@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod app;
-mod model;
 mod switch;
 #[cfg(test)]
 mod tests;
@@ -19,10 +18,10 @@ use clap::Parser;
 use livestore::prelude::*;
 use livestore_sync_ws::WsSync;
 use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use todos::model::{Todo, schema};
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::model::{Todo, schema};
 use crate::switch::Switched;
 
 /// Share a list of todos; start it twice, with two names, and see both follow each other

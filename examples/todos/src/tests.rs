@@ -6,10 +6,10 @@ use livestore_testing::{TestBackend, TestClient};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend as Screen;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use todos::model::schema;
 use tokio::sync::watch;
 
 use crate::app::{App, Mode};
-use crate::model::schema;
 use crate::ui;
 
 /// Somebody in front of a terminal.

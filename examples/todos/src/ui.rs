@@ -6,6 +6,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, List, ListItem, ListState, Paragraph, Wrap};
+use todos::model::Todo;
 use unicode_width::UnicodeWidthStr;
 
 use crate::app::{App, Mode, why};
@@ -39,6 +40,11 @@ fn draw_list(frame: &mut Frame<'_>, app: &App, area: Rect) -> Result<(), QueryEr
         Span::from(format!(" {} ", app.name)).bold(),
         Span::from(format!("· {} ", app.connection(&status))),
     ];
+    match app.store().sessions()?.len().saturating_sub(1) {
+        0 => {}
+        1 => title.push(Span::from("· with 1 other session ")),
+        others => title.push(Span::from(format!("· with {others} other sessions "))),
+    }
     if status.pending_groups > 0 {
         title.push(Span::from(format!("· {} not sent yet ", status.pending_groups)));
     }
@@ -46,10 +52,14 @@ fn draw_list(frame: &mut Frame<'_>, app: &App, area: Rect) -> Result<(), QueryEr
         let conflicts = if status.dead_letters == 1 { "conflict" } else { "conflicts" };
         title.push(Span::from(format!("· {} {conflicts} (x) ", status.dead_letters)).reversed());
     }
-    let item = |todo: &crate::model::Todo| {
+    let item = |todo: &Todo| {
         let mark = if todo.done { "[x] " } else { "[ ] " };
         let style = if todo.done { Style::new().dim() } else { Style::new() };
-        ListItem::new(Line::from(vec![Span::from(mark), Span::styled(todo.title.clone(), style)]))
+        let mut line = vec![Span::from(mark), Span::styled(todo.title.clone(), style)];
+        if !todo.note.is_empty() {
+            line.push(Span::from(format!("  {}", todo.note)).dim().italic());
+        }
+        ListItem::new(Line::from(line))
     };
     let block = Block::bordered().title(Line::from(title));
     if todos.is_empty() {

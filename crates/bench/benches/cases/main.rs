@@ -11,6 +11,7 @@ use livestore_bench::report::Report;
 mod commits;
 mod queries;
 mod replica;
+mod sessions;
 mod state;
 
 /// Calls of one side between two calls of the other.
@@ -34,6 +35,9 @@ const CASES: &[(&str, Case)] = &[
     ("open_100k_events", state::open_100k_events),
     ("rss_100k_todos", state::memory_of_100k_todos),
     ("file_bytes_per_event", state::file_bytes_per_event),
+    ("cross_process_latency_p50", sessions::latency),
+    ("cross_process_events_per_s", sessions::throughput),
+    ("attach_100k_rows", sessions::attach),
 ];
 
 struct Bench {
@@ -45,6 +49,9 @@ struct Bench {
 fn main() {
     if replica::is_measured_process() {
         return replica::commit_a_million();
+    }
+    if sessions::is_measured_process() {
+        return sessions::lead();
     }
     if state::is_measured_process() {
         return state::read_a_page();

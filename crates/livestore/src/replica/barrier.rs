@@ -62,6 +62,7 @@ impl Replica {
 
     /// Asks for everything up to an ordinal to survive a power cut soon.
     pub fn require_full(&mut self, ordinal: i64) {
+        self.require_full_of_leader(ordinal);
         self.barriers.wanted = self.barriers.wanted.max(ordinal);
     }
 

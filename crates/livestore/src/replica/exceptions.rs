@@ -12,7 +12,7 @@ use crate::event::EventKind;
 use crate::{CommandFailure, StoredCommand};
 
 /// A group that could not be applied or was refused, kept with its payload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
     /// The group as it was last.
@@ -22,7 +22,7 @@ pub struct DeadLetter {
     /// When, in milliseconds since 1970, by the local clock.
     pub rejected_at_ms: u64,
     /// The command that made the group, if one did.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<StoredCommand>,
 }
 
@@ -57,6 +57,8 @@ pub enum DeadLetterReason {
         /// What happened.
         failure: CommandFailure,
     },
+    /// It was to take the place of a dead letter that somebody else has tried again, or forgotten.
+    LetterGone,
     /// It was pending when the app discarded what the backend's other history does not have.
     HistoryDiscarded,
     /// The backend refused it.
@@ -80,6 +82,9 @@ impl std::fmt::Display for DeadLetterReason {
             }
             Self::OnRebaseFailed { event_index, failure } => {
                 write!(f, "what to do with event {event_index} on a rebase is not known: {failure}")
+            }
+            Self::LetterGone => {
+                f.write_str("somebody else has tried the same dead letter again, or forgotten it")
             }
             Self::HistoryDiscarded => {
                 f.write_str("it was pending when another history of the backend was followed")

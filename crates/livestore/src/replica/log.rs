@@ -165,8 +165,10 @@ pub(crate) fn positions(
     connection: &Connection,
     group: GroupId,
 ) -> Result<Option<(GlobalSeqNum, GlobalSeqNum)>, SqliteError> {
-    let sql = "SELECT (SELECT coalesce(max(before.seq), 0) FROM __livestore_eventlog AS before \
-               WHERE before.seq < log.seq AND before.group_id <> log.group_id), seq \
+    // A log may begin later than at its first event.
+    let sql = "SELECT coalesce((SELECT max(before.seq) FROM __livestore_eventlog AS before \
+               WHERE before.seq < log.seq AND before.group_id <> log.group_id), \
+               (SELECT min(seq) - 1 FROM __livestore_eventlog)), seq \
                FROM __livestore_eventlog AS log WHERE group_id = ? AND log_hash IS NOT NULL";
     connection.system().query_one(sql, [group.as_bytes()], |row| {
         Ok((GlobalSeqNum(row.get(0)?).next(), GlobalSeqNum(row.get(1)?)))

@@ -21,11 +21,14 @@ use super::revise::Revision;
 use super::step::{Next, events_in};
 use super::{Fate, Replica, ReplicaError, log};
 use crate::event::EventKind;
+use crate::session::message::TailGroup;
 
 /// Undo data that is in memory at a time, in bytes.
 const UNDO_BYTES: usize = 1 << 20;
 /// Pending groups that are in memory at a time, in events.
 const REDO_EVENTS: usize = 1_000;
+/// What the note of an id and a hash takes, in bytes.
+pub(super) const NOTE_BYTES: usize = 128;
 /// Rows of the log that are in memory at a time.
 pub(super) const LOG_ROWS: usize = 500;
 
@@ -90,7 +93,7 @@ impl Replica {
         })
     }
 
-    fn confirm_one(&self, group: &InPlace, next: &mut Next) -> Result<(), ReplicaError> {
+    pub(super) fn confirm_one(&self, group: &InPlace, next: &mut Next) -> Result<(), ReplicaError> {
         let InPlace { id, ordinals, hash, submitted } = *group;
         let (first, client_id) = (next.meta.head.seq.next(), &next.meta.client_id);
         pending::confirm(&self.connection, ordinals, first, client_id, hash)?;
@@ -99,8 +102,9 @@ impl Replica {
         next.meta.state_head = next.meta.head.seq;
         let last = next.meta.head.seq;
         next.fates.push((id, self.confirmed(id, (first, last), submitted)?));
+        next.note(NOTE_BYTES, |advance| advance.confirmed.push((id, hash)));
         // At once: what comes next in the log was not there yet when they were committed.
-        self.settle_client_only(next)
+        Ok(self.settle_client_only(next)?)
     }
 
     /// Takes groups that continue the log, with the log's hash after each of them.
@@ -126,11 +130,14 @@ impl Replica {
             for (confirmed, hash) in rest {
                 log::append(&replica.connection, confirmed, *hash)?;
                 next.meta.head = LogPosition { seq: confirmed.last(), hash: *hash };
+                let bytes = confirmed.group.size_bytes();
+                next.note(bytes, |advance| advance.logged.push((confirmed.clone(), *hash)));
             }
             if is_clear {
                 let events = rest.iter().flat_map(|(confirmed, _)| confirmed_events(confirmed));
                 replica.apply_all(events, replica.stops(), next)?;
                 next.meta.state_head = next.meta.head.seq;
+                next.note(0, |advance| advance.is_merged = true);
             }
             let backlog = next.meta.head.seq.0 - next.meta.state_head.0;
             let tail = next.tail.events + next.tail.client_only_events;
@@ -153,6 +160,7 @@ impl Replica {
         for id in exceptions::letters_in_log(&self.connection, self.meta.state_head, up_to)? {
             exceptions::exhume(&self.connection, id)?;
             next.counts.dead_letters -= 1;
+            next.letters_changed = true;
             if let Some((first, last)) = log::positions(&self.connection, id)? {
                 next.fates.push((id, Fate::Confirmed { first, last }));
             }
@@ -219,8 +227,13 @@ impl Replica {
     }
 
     /// Applies what the log has beyond the state, and does the tail again, which is undone.
-    fn rebase_undone(&self, redo: Redo<'_>, next: &mut Next) -> Result<(), ReplicaError> {
+    pub(super) fn rebase_undone(
+        &self,
+        redo: Redo<'_>,
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
         let from = next.meta.state_head;
+        next.note(0, |advance| advance.is_merged = true);
         self.apply_backlog(next)?;
         let taken = self.taken_after(from, next)?;
         next.meta.revision_due &= !redo.revises;
@@ -380,7 +393,7 @@ impl Replica {
         next: &mut Next,
     ) -> Result<SeqNum, ReplicaError> {
         // As with confirmed events, most chunks need no savepoint for each group.
-        let mut afterwards = next.clone();
+        let mut afterwards = next.branch();
         let done = |own: &PendingGroup| match taken.get(&own.group.id()) {
             Some(positions) => self.leave_confirmed(own, *positions, &mut afterwards),
             None => self.redone(own, &mut afterwards),
@@ -389,7 +402,7 @@ impl Replica {
         let groups = chunk.iter().map(|own| (own, stays(own)));
         let is_plain = |own: &PendingGroup| !stays(own) || !self.is_revisable(own);
         if chunk.iter().all(is_plain) && self.try_together(groups, after, done)? {
-            *next = afterwards;
+            next.become_branch(afterwards);
             let staying = chunk.iter().filter(|own| stays(own));
             return Ok(staying.fold(after, |after, own| own.end(after)));
         }
@@ -434,9 +447,11 @@ impl Replica {
         redo: Redo<'_>,
         next: &mut Next,
     ) -> Result<SeqNum, ReplicaError> {
-        let is_in_doubt = !own.client_only && redo.in_doubt.has(own.group.id());
+        // In a session it is for the leader to say what becomes of any.
+        let may_be_in_doubt = !own.client_only || self.is_session();
+        let is_in_doubt = may_be_in_doubt && redo.in_doubt.has(own.group.id());
         let is_known = redo.revises && !is_in_doubt;
-        let revision = if !self.is_revisable(own) {
+        let revision = if self.is_session() || !self.is_revisable(own) {
             Revision::Keep
         } else if is_known || mutant::is_active(Mutant::CommandRerunInFlight) {
             self.revise(own)?
@@ -492,17 +507,34 @@ impl Replica {
         let before = own.origin.submitted.unwrap_or_else(|| own.group.content_hash());
         let submitted = Some(before).filter(|before| *before != group.content_hash());
         let origin = Origin { submitted, ..own.origin.clone() };
-        pending::replace(&self.connection, own, &group, &origin)?;
-        next.tail.remove(false, own.group.event_count());
-        next.tail.insert(false, group.event_count());
-        // Counted anew when it is applied.
-        next.tail.unapplied += u64::from(own.undo.is_some());
-        next.rewritten = true;
+        self.replace(own, &group, &origin, next)?;
+        next.note(group.size_bytes() + origin.size_bytes(), |advance| {
+            let (group, origin) = (group.clone(), origin.clone());
+            let (ordinal, client_only) = (own.first, own.client_only);
+            advance.rewritten.push(TailGroup { ordinal, group, client_only, origin });
+        });
         Ok(PendingGroup { group, origin, undo: None, ..*own })
     }
 
+    /// Puts another group in the place of one of the tail, whose effects are not in the state.
+    pub(super) fn replace(
+        &self,
+        own: &PendingGroup,
+        group: &Group,
+        origin: &Origin,
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
+        pending::replace(&self.connection, own, group, origin)?;
+        next.tail.remove(own.client_only, own.group.event_count());
+        next.tail.insert(own.client_only, group.event_count());
+        // Counted anew when it is applied.
+        next.tail.unapplied += u64::from(own.undo.is_some());
+        next.rewritten = true;
+        Ok(())
+    }
+
     /// Takes note that a group of the tail was applied again.
-    fn redone(&self, own: &PendingGroup, next: &mut Next) -> Result<(), ReplicaError> {
+    pub(super) fn redone(&self, own: &PendingGroup, next: &mut Next) -> Result<(), ReplicaError> {
         let preimages = self.connection.take_changes();
         next.changed.extend(&preimages.tables());
         next.tail.unapplied -= u64::from(own.undo.is_none());
@@ -558,9 +590,21 @@ impl Replica {
         let command = own.origin.command.clone();
         let group = own.group.clone();
         let letter = DeadLetter { group, reason, rejected_at_ms: now_ms, command };
+        self.keep_letter(letter, next)?;
+        self.leave(own, fate, next)
+    }
+
+    /// Keeps a dead letter.
+    pub(super) fn keep_letter(
+        &self,
+        letter: DeadLetter,
+        next: &mut Next,
+    ) -> Result<(), ReplicaError> {
         exceptions::bury(&self.connection, &letter)?;
         next.counts.dead_letters += 1;
-        self.leave(own, fate, next)
+        next.letters_changed = true;
+        next.note(letter.group.size_bytes(), |advance| advance.buried.push(letter));
+        Ok(())
     }
 
     /// A known bug, see [`Mutant::TailOvertakesRejected`].

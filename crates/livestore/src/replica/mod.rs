@@ -7,12 +7,14 @@
 mod barrier;
 pub(crate) mod exceptions;
 pub(crate) mod format;
+mod leader;
 pub(crate) mod log;
 mod materialize;
 mod merge;
 pub(crate) mod pending;
 mod rebuild;
 mod revise;
+mod session;
 mod status;
 mod step;
 mod upstream;
@@ -29,10 +31,13 @@ use livestore_sqlite::{ChangedTables, Connection, Durability, SqliteError, State
 
 pub use barrier::Barrier;
 pub use exceptions::{DeadLetter, DeadLetterReason, Quarantined};
+pub use leader::{Attachment, SessionError, SessionKey, read_rows};
 pub(crate) use rebuild::{knows_more, replay_hash};
+pub use session::{FollowError, FromLeader, LeaderLink, is_end_of_rows};
+pub(crate) use session::{Refusal, answer_of};
 pub use status::{
     Committed, Divergence, Fate, GroupState, HistoryAnswer, PoisonAnswer, RebuildProgress,
-    ReplicaError, SyncStatus,
+    ReplicaError, SyncStatus, Tier,
 };
 pub use upstream::{ConnectionState, StopReason, UpstreamAction};
 pub(crate) use upstream::{Search, divergence, has_all_of};
@@ -40,6 +45,7 @@ pub(crate) use upstream::{Search, divergence, has_all_of};
 use crate::command::{NotExecuted, Run};
 use crate::event::EventKind;
 use crate::group::NewEvent;
+use crate::session::message::{Advance, TailGroup};
 use crate::warning::Warnings;
 use crate::{
     CommitError, ExecuteError, LoggedEvent, OpenError, Schema, StoredCommand, UnknownEvents,
@@ -48,9 +54,11 @@ use crate::{
 use barrier::Barriers;
 use exceptions::Counts;
 use format::{FileKind, Meta};
+use leader::Feed;
 use log::ClientOnlyPlace;
 use materialize::{Authored, Place, Stops, materialize};
 use pending::{Found, Origin, Tail};
+use session::{OWN, Session};
 use upstream::Upstream;
 
 /// Events that [`Replica::poll_unknown`] hands out at a time.
@@ -94,6 +102,10 @@ pub struct Replica {
     counts: Counts,
     upstream: Upstream,
     barriers: Barriers,
+    /// What sessions are told that follow this replica.
+    feed: Feed,
+    /// What it knows of its leader, if it follows one.
+    session: Option<Session>,
     /// The time of the last sync as the file has it.
     stored_synced_at_ms: Option<u64>,
     /// How many rebases there were when the time of one was last told, and that time.
@@ -125,10 +137,10 @@ impl Replica {
         now_ms: u64,
         progress: &mut dyn FnMut(RebuildProgress),
     ) -> Result<Self, OpenError> {
-        let ReplicaConfig { schema, store_id, client_id, session_id, .. } = config;
+        let ReplicaConfig { schema, store_id, client_id, .. } = &config;
         if format::recognize(&connection, path)? == FileKind::New {
             let version = schema.state_version();
-            let meta = Meta::new(store_id.clone(), client_id, version.as_bytes());
+            let meta = Meta::new(store_id.clone(), client_id.clone(), version.as_bytes());
             connection.transaction(|| {
                 format::create(&connection, &meta)?;
                 connection.recreate_state(schema.tables())
@@ -136,20 +148,31 @@ impl Replica {
         }
         let damaged = || OpenError::Damaged { path: path.into(), what: "its meta row" };
         let meta = Meta::load(&connection)?.ok_or_else(damaged)?;
-        if meta.store_id != store_id {
-            let (path, found) = (path.into(), meta.store_id);
-            return Err(OpenError::OtherStore { path, found, expected: store_id });
+        if meta.store_id != *store_id {
+            let (path, found, expected) = (path.into(), meta.store_id, store_id.clone());
+            return Err(OpenError::OtherStore { path, found, expected });
         }
         if mutant::is_active(Mutant::UndoLostOnRestart) {
             let sql = "UPDATE __livestore_pending SET undo = x'00' WHERE undo IS NOT NULL";
             connection.system().execute(sql, [])?;
         }
+        let mut replica = Self::assemble(connection, config, meta)?;
+        replica.derive_state(progress, now_ms).map_err(|source| OpenError::Rebuild { source })?;
+        Ok(replica)
+    }
+
+    /// Makes a replica of a database whose state is not opened yet.
+    fn assemble(
+        connection: Connection,
+        config: ReplicaConfig,
+        meta: Meta,
+    ) -> Result<Self, SqliteError> {
         let (tail, counts) = (pending::tail(&connection)?, exceptions::counts(&connection)?);
-        let mut replica = Self {
-            schema,
+        Ok(Self {
+            schema: config.schema,
             connection,
             ids: IdGenerator::new(config.seed),
-            session_id,
+            session_id: config.session_id,
             durability: config.durability,
             on_poison: config.on_poison,
             on_history_diverged: config.on_history_diverged,
@@ -161,6 +184,8 @@ impl Replica {
             counts,
             upstream: Upstream::new(config.has_upstream, tail.last),
             barriers: Barriers::new(),
+            feed: Feed::new(),
+            session: None,
             index_events: pending::INDEX_EVENTS,
             changes: ChangedTables::default(),
             fates: Vec::new(),
@@ -168,9 +193,7 @@ impl Replica {
             met_unknown: false,
             warnings: Arc::default(),
             dead_letters_changed: false,
-        };
-        replica.derive_state(progress, now_ms).map_err(|source| OpenError::Rebuild { source })?;
-        Ok(replica)
+        })
     }
 
     /// Brings the state to where the file says that it should be.
@@ -210,15 +233,15 @@ impl Replica {
     ///
     /// On any error nothing has changed, and the replica goes on as before.
     pub fn commit(&mut self, events: Vec<NewEvent>, now_ms: u64) -> Result<Committed, CommitError> {
-        self.commit_and(events, now_ms, |_| Ok(()))
+        self.commit_and(events, now_ms, None)
     }
 
-    /// Commits events, and does something else in the same transaction.
+    /// Commits events, and forgets a dead letter in the same transaction.
     fn commit_and(
         &mut self,
         events: Vec<NewEvent>,
         now_ms: u64,
-        also: impl FnOnce(&Connection) -> Result<(), SqliteError>,
+        forgets: Option<GroupId>,
     ) -> Result<Committed, CommitError> {
         let [synced, client_only, memory] = self.by_kind(events, now_ms)?;
         let (session_id, client_id) = (self.session_id.clone(), self.meta.client_id.clone());
@@ -230,7 +253,7 @@ impl Replica {
             Group::new(id, client_id.clone(), session_id.clone(), events).map(Some)
         };
         let groups = [group(synced)?, group(client_only)?, group(memory)?];
-        self.commit_groups(&groups, &Origin::default(), also)
+        self.commit_groups(&groups, &Origin::default(), forgets)
     }
 
     /// Executes a command: its handler makes the events, which are committed.
@@ -254,16 +277,16 @@ impl Replica {
         args: CanonicalJson,
         now_ms: u64,
     ) -> Result<Committed, NotExecuted> {
-        self.execute_and(name, args, now_ms, |_| Ok(()))
+        self.execute_and(name, args, now_ms, None)
     }
 
-    /// Executes a command, and does something else in the same transaction.
+    /// Executes a command, and forgets a dead letter in the same transaction.
     fn execute_and(
         &mut self,
         name: String,
         args: CanonicalJson,
         now_ms: u64,
-        also: impl FnOnce(&Connection) -> Result<(), SqliteError>,
+        forgets: Option<GroupId>,
     ) -> Result<Committed, NotExecuted> {
         let Some(handler) = self.schema.commands().handlers.get(&name) else {
             return Err(NotExecuted::Unknown { name });
@@ -283,7 +306,7 @@ impl Replica {
         let (client_id, session_id) = (self.meta.client_id.clone(), self.session_id.clone());
         let group = Group::new(id, client_id, session_id, events).map_err(CommitError::from)?;
         let origin = Origin::command(StoredCommand { name, args, time_ms: now_ms });
-        Ok(self.commit_groups(&[Some(group), None, None], &origin, also)?)
+        Ok(self.commit_groups(&[Some(group), None, None], &origin, forgets)?)
     }
 
     /// Commits a group of each kind: synced, client-only, memory. The origin is that of the first.
@@ -291,28 +314,37 @@ impl Replica {
         &mut self,
         groups: &[Option<Group>; 3],
         origin: &Origin,
-        also: impl FnOnce(&Connection) -> Result<(), SqliteError>,
+        forgets: Option<GroupId>,
     ) -> Result<Committed, CommitError> {
         let Some(first) = groups.iter().flatten().next() else {
             return Err(livestore_core::GroupError::Empty.into());
         };
+        self.check_backpressure()?;
         let group_id = first.id();
         let [synced, client_only, memory] = groups;
 
         let (mut tail, mut changed) = (self.tail, ChangedTables::default());
+        let mut advance: Option<Box<Advance>> = self.feed.is_read().then(Box::default);
         let done = self.connection.transaction(|| {
-            if let Some(group) = synced {
-                self.commit_group(group, false, origin, &mut tail, &mut changed)?;
-            }
-            if let Some(group) = client_only {
-                self.commit_group(group, true, &Origin::default(), &mut tail, &mut changed)?;
+            let stored = [(synced, false, origin), (client_only, true, &Origin::default())];
+            for (group, client_only, origin) in stored {
+                let Some(group) = group else { continue };
+                let ordinal = tail.last + 1;
+                self.commit_group(group, client_only, origin, &mut tail, &mut changed)?;
+                if let Some(advance) = &mut advance {
+                    let (group, origin) = (group.clone(), origin.clone());
+                    advance.added.push(TailGroup { ordinal, group, client_only, origin });
+                }
             }
             if let Some(group) = memory {
                 let after = SeqNum::confirmed(self.meta.state_head.plus(tail.events));
                 self.materialize_all(group, EventKind::Memory, after)?;
                 changed.extend(&self.connection.discard_changes());
             }
-            Ok::<_, CommitError>(also(&self.connection)?)
+            if let Some(letter) = forgets {
+                exceptions::exhume(&self.connection, letter)?;
+            }
+            Ok::<_, CommitError>(())
         });
         if let Err(error) = done {
             if let CommitError::Sqlite(error) = &error {
@@ -322,6 +354,13 @@ impl Replica {
         }
         self.tail = tail;
         self.changes.extend(&changed);
+        self.counts.dead_letters -= u64::from(forgets.is_some());
+        self.dead_letters_changed |= forgets.is_some();
+        if let Some(advance) = &mut advance {
+            advance.forgotten.extend(forgets);
+        }
+        self.publish(advance, None);
+        self.note_own([synced, client_only].map(Option::as_ref), origin, forgets);
         self.tidy_wal();
         let (synced, stored) = (synced.is_some(), synced.is_some() || client_only.is_some());
         Ok(Committed { group_id, ordinal: tail.last, synced, stored })
@@ -357,21 +396,33 @@ impl Replica {
         self.materialize_all(group, EventKind::of(client_only), after)?;
         let preimages = self.connection.take_changes();
         changed.extend(&preimages.tables());
+        if client_only && tail.is_empty() && !self.is_session() {
+            // Nothing that could be rebased stands before it.
+            let place = ClientOnlyPlace { seq: after.global, client: after.client + 1 };
+            log::append_client_only(&self.connection, group, place)?;
+            tail.last += group.event_count() as i64;
+            return Ok(());
+        }
+        Ok(self.append_pending(group, client_only, origin, Some(&preimages.encode()), tail)?)
+    }
+
+    /// Writes a group that was applied at the end of the tail.
+    fn append_pending(
+        &self,
+        group: &Group,
+        client_only: bool,
+        origin: &Origin,
+        undo: Option<&[u8]>,
+        tail: &mut Tail,
+    ) -> Result<(), SqliteError> {
         let first = tail.last + 1;
         tail.last = match origin.command {
             Some(_) => pending::last_of_command(first),
             None => tail.last + group.event_count() as i64,
         };
-        if client_only && tail.is_empty() {
-            // Nothing that could be rebased stands before it.
-            let place = ClientOnlyPlace { seq: after.global, client: after.client + 1 };
-            log::append_client_only(&self.connection, group, place)?;
-            return Ok(());
-        }
         tail.add(client_only, group.event_count());
-        let undo = Some(preimages.encode());
-        pending::append(&self.connection, group, first, client_only, origin, undo.as_deref())?;
-        Ok(pending::index_newest(&self.connection, tail, self.index_events)?)
+        pending::append(&self.connection, group, first, client_only, origin, undo)?;
+        pending::index_newest(&self.connection, tail, self.index_events)
     }
 
     /// Returns the place behind which the next event stands.
@@ -416,6 +467,10 @@ impl Replica {
 
     /// Returns which events of the log that cannot be applied stop the replica.
     fn stops(&self) -> Stops {
+        if self.is_session() {
+            // The leader has not stopped for it.
+            return Stops::WHILE_REBUILDING;
+        }
         Stops::new(self.on_poison, self.schema.unknown_events())
     }
 
@@ -469,31 +524,16 @@ impl Replica {
 
     /// Looks up what became of a group.
     pub fn group_state(&self, group: GroupId) -> Result<GroupState, SqliteError> {
-        if pending::find(&self.connection, &self.tail, group)?.is_some() {
-            return Ok(GroupState::Pending);
-        }
-        if let Some((first, last)) = log::positions(&self.connection, group)? {
-            let is_rewritten = log::submitted(&self.connection, group)?.is_some();
-            let fate = if is_rewritten {
-                Fate::Rewritten { first, last }
-            } else {
-                Fate::Confirmed { first, last }
-            };
-            return Ok(GroupState::Ended(fate));
-        }
-        if let Some(letter) = exceptions::dead_letter(&self.connection, group)? {
-            return Ok(GroupState::Ended(Fate::Rejected { reason: letter.reason }));
-        }
-        if log::has_client_only(&self.connection, group)? {
-            return Ok(GroupState::Settled);
-        }
-        let is_archived = exceptions::is_archived(&self.connection, group)?;
-        Ok(if is_archived { GroupState::Ended(Fate::Archived) } else { GroupState::Unknown })
+        group_state(&self.connection, &self.tail, group)
     }
 
     /// Looks up a group of this client that was committed at any time: what its commit returned.
     pub fn committed(&self, group: GroupId) -> Result<Option<Committed>, SqliteError> {
         let (ordinal, synced) = match pending::find(&self.connection, &self.tail, group)? {
+            // What a leader has says nothing of where its own commits stand.
+            Some(Found { last, client_only, .. }) if self.is_session() && last < OWN => {
+                (self.tail.last, !client_only)
+            }
             Some(Found { last, client_only, .. }) => (last, !client_only),
             None => match self.group_state(group)? {
                 GroupState::Unknown => return Ok(None),
@@ -505,6 +545,22 @@ impl Replica {
             },
         };
         Ok(Some(Committed { group_id: group, ordinal, synced, stored: true }))
+    }
+
+    /// Returns what the commit of a group returned that only the leader's file knows of.
+    pub(crate) fn committed_elsewhere(
+        &self,
+        group_id: GroupId,
+        state: &GroupState,
+    ) -> Option<Committed> {
+        let synced = !matches!(state, GroupState::Settled);
+        let ordinal = self.tail.last;
+        (*state != GroupState::Unknown).then_some(Committed {
+            group_id,
+            ordinal,
+            synced,
+            stored: true,
+        })
     }
 
     /// Commits the events of a dead letter again, as a new group, or executes its command again, and
@@ -520,7 +576,6 @@ impl Replica {
     ) -> Result<Option<Committed>, ExecuteError<serde_json::Value>> {
         let letter = exceptions::dead_letter(&self.connection, group).map_err(CommitError::from)?;
         let Some(letter) = letter else { return Ok(None) };
-        let forget = |connection: &Connection| exceptions::exhume(connection, group).map(drop);
         let again = |event: &StoredEvent| {
             let StoredEvent { name, args, .. } = event.clone();
             NewEvent { name, args }
@@ -529,23 +584,26 @@ impl Replica {
             Some(StoredCommand { name, args, .. })
                 if self.schema.commands().handlers.contains_key(&name) =>
             {
-                self.execute_and(name, args, now_ms, forget).map_err(ExecuteError::of)?
+                self.execute_and(name, args, now_ms, Some(group)).map_err(ExecuteError::of)?
             }
             _ => {
                 let events = letter.group.events().iter().map(again).collect();
-                self.commit_and(events, now_ms, forget)?
+                self.commit_and(events, now_ms, Some(group))?
             }
         };
-        self.counts.dead_letters -= 1;
-        self.dead_letters_changed = true;
         Ok(Some(committed))
     }
 
     /// Forgets a dead letter, payload included; tells whether it was there.
     pub fn acknowledge_dead_letter(&mut self, group: GroupId) -> Result<bool, SqliteError> {
         let was_there = exceptions::exhume(&self.connection, group)?;
-        self.counts.dead_letters -= u64::from(was_there);
-        self.dead_letters_changed |= was_there;
+        if was_there {
+            self.counts.dead_letters -= 1;
+            self.dead_letters_changed = true;
+            let forgotten = Advance { forgotten: vec![group], ..Advance::default() };
+            self.publish(self.feed.is_read().then(|| Box::new(forgotten)), None);
+            self.note_own([None, None], &Origin::default(), Some(group));
+        }
         Ok(was_there)
     }
 
@@ -582,9 +640,12 @@ impl Replica {
         self.durability
     }
 
-    /// Tells whether there is a backend to sync with.
+    /// Tells whether there is a backend to sync with, be it the leader who does.
     pub fn has_upstream(&self) -> bool {
-        self.upstream.is_configured()
+        match self.leader_status() {
+            Some(leader) => leader.connection != ConnectionState::NoBackend,
+            None => self.upstream.is_configured(),
+        }
     }
 
     /// Returns where the replica stands.
@@ -592,7 +653,24 @@ impl Replica {
         let Tail { groups, events, .. } = self.tail;
         let generation = if events == 0 { 0 } else { self.meta.generation };
         let global = self.meta.state_head.plus(events);
+        if let Some(leader) = self.leader_status() {
+            return SyncStatus {
+                tier: Tier::Session {
+                    leader: self.leader_link().cloned().unwrap_or(LeaderLink::Searching),
+                    commits_not_handed_over: self.not_handed_over(),
+                },
+                local_head: SeqNum { global, client: 0, generation },
+                confirmed_head: self.meta.state_head,
+                pending_groups: groups,
+                pending_events: events,
+                groups_in_doubt: self.tail.unapplied,
+                dead_letters: self.counts.dead_letters,
+                quarantined: self.counts.quarantined,
+                ..leader.clone()
+            };
+        }
         SyncStatus {
+            tier: Tier::Leader { followers: self.followers() },
             local_head: SeqNum { global, client: 0, generation },
             confirmed_head: self.meta.state_head,
             pulled_head: self.meta.head.seq,
@@ -632,4 +710,32 @@ impl Replica {
     pub fn state_hash(&self) -> Result<StateHash, SqliteError> {
         self.connection.state_hash()
     }
+}
+
+/// Looks up what became of a group, in a database with a tail.
+pub(crate) fn group_state(
+    connection: &Connection,
+    tail: &Tail,
+    group: GroupId,
+) -> Result<GroupState, SqliteError> {
+    if pending::find(connection, tail, group)?.is_some() {
+        return Ok(GroupState::Pending);
+    }
+    if let Some((first, last)) = log::positions(connection, group)? {
+        let is_rewritten = log::submitted(connection, group)?.is_some();
+        let fate = if is_rewritten {
+            Fate::Rewritten { first, last }
+        } else {
+            Fate::Confirmed { first, last }
+        };
+        return Ok(GroupState::Ended(fate));
+    }
+    if let Some(letter) = exceptions::dead_letter(connection, group)? {
+        return Ok(GroupState::Ended(Fate::Rejected { reason: letter.reason }));
+    }
+    if log::has_client_only(connection, group)? {
+        return Ok(GroupState::Settled);
+    }
+    let is_archived = exceptions::is_archived(connection, group)?;
+    Ok(if is_archived { GroupState::Ended(Fate::Archived) } else { GroupState::Unknown })
 }

@@ -40,9 +40,19 @@ impl Origin {
         Self { command: Some(command), submitted: None }
     }
 
-    /// Returns what is stored; nothing for a group like most.
+    /// Returns about how many bytes it has.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.command.as_ref().map_or(0, |command| command.args.as_str().len())
+    }
+
+    /// Tells whether the group is just what was committed, as most are.
+    pub(crate) fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns what is stored; nothing for a plain one.
     fn to_text(&self) -> Result<Option<String>, SqliteError> {
-        if *self == Self::default() {
+        if self.is_plain() {
             return Ok(None);
         }
         // It fails only if the command's form is no JSON any more.
@@ -298,6 +308,31 @@ pub(crate) fn replace(
     Ok(())
 }
 
+/// Gives a group other ordinals, the first of which is given, and brings it into the index.
+pub(crate) fn move_to(
+    connection: &Connection,
+    (first, last): (i64, i64),
+    to: i64,
+) -> Result<(), SqliteError> {
+    let system = connection.system();
+    let sql = "UPDATE __livestore_pending SET ordinal = ordinal + ? WHERE ordinal BETWEEN ? AND ?";
+    system.execute(sql, [to - first, first, last])?;
+    let sql = "INSERT OR REPLACE INTO __livestore_pending_group \
+               SELECT group_id, client_only, events, ordinal FROM __livestore_pending \
+               WHERE ordinal = ?";
+    system.execute(sql, [to]).map(drop)
+}
+
+/// Says where a group comes from.
+pub(crate) fn set_origin(
+    connection: &Connection,
+    first: i64,
+    origin: &Origin,
+) -> Result<(), SqliteError> {
+    let sql = "UPDATE __livestore_pending SET origin = ? WHERE ordinal = ?";
+    connection.system().execute(sql, params![origin.to_text()?, first]).map(drop)
+}
+
 /// Reads the ids of the first synced groups, in order.
 pub(crate) fn first_ids(
     connection: &Connection,
@@ -306,6 +341,19 @@ pub(crate) fn first_ids(
     let sql = "SELECT group_id FROM __livestore_pending WHERE event_index = 0 AND NOT client_only \
                ORDER BY ordinal LIMIT ?";
     connection.system().query(sql, [limit as i64], |row| group_id(row, 0))
+}
+
+/// Reads the ids of the first synced groups of one session, before an ordinal.
+pub(crate) fn ids_of_session(
+    connection: &Connection,
+    session: &SessionId,
+    before: i64,
+    limit: usize,
+) -> Result<Vec<GroupId>, SqliteError> {
+    let sql = "SELECT group_id FROM __livestore_pending WHERE event_index = 0 AND NOT client_only \
+               AND session_id = ? AND ordinal < ? ORDER BY ordinal LIMIT ?";
+    let params = params![session.as_str(), before, limit as i64];
+    connection.system().query(sql, params, |row| group_id(row, 0))
 }
 
 /// Reads the ids of the groups whose effects are not in the state.
@@ -505,12 +553,15 @@ pub(crate) fn settle(
     Ok(ClientOnlyPlace { client: at.client + (last - first + 1) as u32, ..at })
 }
 
-/// Finds the client-only groups before the first synced one: ordinals of each.
-pub(crate) fn leading_client_only(connection: &Connection) -> Result<Vec<(i64, i64)>, SqliteError> {
+/// Finds the client-only groups before the first synced one, and before an ordinal: ordinals of each.
+pub(crate) fn leading_client_only(
+    connection: &Connection,
+    before: i64,
+) -> Result<Vec<(i64, i64)>, SqliteError> {
     let sql = "SELECT ordinal, events, client_only FROM __livestore_pending \
-               WHERE event_index = 0 ORDER BY ordinal";
+               WHERE event_index = 0 AND ordinal < ? ORDER BY ordinal";
     let mut leading = Vec::new();
-    connection.system().for_each(sql, [], |row| {
+    connection.system().for_each(sql, [before], |row| {
         let (first, events): (i64, i64) = (row.get(0)?, row.get(1)?);
         let client_only: bool = row.get(2)?;
         if client_only {

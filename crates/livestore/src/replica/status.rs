@@ -8,7 +8,7 @@ use livestore_sqlite::SqliteError;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionState, DeadLetterReason};
+use super::{ConnectionState, DeadLetterReason, LeaderLink};
 
 /// What a commit produced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,8 @@ pub enum GroupState {
 }
 
 /// The end of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Fate {
     /// The backend ordered it.
@@ -65,10 +66,32 @@ pub enum Fate {
     Archived,
 }
 
+/// Which part a session has among those of its client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[non_exhaustive]
+pub enum Tier {
+    /// It uses the store's file, or memory, directly, and syncs with the backend.
+    Leader {
+        /// Sessions that follow it.
+        followers: u64,
+    },
+    /// It follows a leader.
+    Session {
+        /// Where it stands towards the leader.
+        leader: LeaderLink,
+        /// Commits that are not known to be in the leader's file; their groups count as pending as well.
+        commits_not_handed_over: u64,
+    },
+}
+
 /// Where a replica stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct SyncStatus {
+    /// Which part the session has.
+    pub tier: Tier,
     /// The last event, pending ones included.
     pub local_head: SeqNum,
     /// The last event that the backend has confirmed to us and that is in the state.
@@ -107,7 +130,14 @@ pub struct SyncStatus {
 impl SyncStatus {
     /// Tells whether everything here is confirmed and everything that the backend has is here.
     pub fn is_synced(&self) -> bool {
-        self.connection == ConnectionState::Connected
+        let knows = match &self.tier {
+            Tier::Leader { .. } => true,
+            Tier::Session { leader, commits_not_handed_over } => {
+                *leader == LeaderLink::Following && *commits_not_handed_over == 0
+            }
+        };
+        knows
+            && self.connection == ConnectionState::Connected
             && self.pending_events == 0
             && self.republished.is_none()
             && self.backend_head == Some(self.confirmed_head)

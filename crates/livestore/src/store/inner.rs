@@ -2,21 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use livestore_core::{ClientId, SessionId, StoreId};
+use livestore_core::{ClientId, GroupId, SessionId, StoreId};
 use livestore_reactive::{Graph, Source};
 use livestore_sqlite::{Durability, Query, SqliteError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::upgrade;
 use crate::clock::Clock;
 use crate::eventlog::LoggedEvent;
 use crate::live::LiveQuery;
 use crate::receipt::{Awaited, CommitReceipt};
-use crate::replica::{Committed, Replica};
+use crate::replica::{Committed, GroupState, Replica};
+use crate::session::LeaderFile;
 use crate::warning::Warnings;
 use crate::{
     CommitError, NewEvent, QueryError, Schema, Unavailable, UnknownEvents, Warning, materializer,
@@ -44,6 +46,12 @@ pub(crate) struct Inner {
     pub(super) new_warnings: Arc<Warnings>,
     pub(super) waiters: Mutex<BTreeMap<(Awaited, u64), Waker>>,
     pub(super) driver_wake: Arc<Notify>,
+    /// The file of the session that leads, if this one follows.
+    pub(super) leader_file: Option<Arc<Path>>,
+    /// True if this is the leader of a session of the same process, to which alone the app speaks.
+    pub(super) is_hosted: bool,
+    /// Tells those who serve sessions that there is something for them.
+    pub(super) output: watch::Sender<()>,
     /// True while some thread calls the app with unknown events.
     pub(super) is_telling: AtomicBool,
 }
@@ -72,15 +80,23 @@ impl Inner {
     pub(crate) fn write<R>(&self, act: impl FnOnce(&mut Replica) -> R) -> Result<R, Unavailable> {
         let mut replica = self.lock()?;
         let (before, had_failed) = (replica.status(), replica.has_disk_failed());
+        let advances = replica.advances();
         let result = act(&mut replica);
         let fates = replica.poll_fates().into_iter().map(|(group, _)| Awaited::Fate(group));
         let has_failed = replica.has_disk_failed() && !had_failed;
-        let wakers = self.wakers(fates.chain(has_failed.then_some(Awaited::Durability)));
+        let is_safer = has_failed || replica.poll_handed_over();
+        let mut wakers = self.wakers(fates.chain(is_safer.then_some(Awaited::Durability)));
+        if replica.poll_begun_anew() {
+            wakers.extend(std::mem::take(&mut *self.waiters()).into_values());
+        }
         let changed = replica.poll_changes().unwrap_or_default();
         let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
         let warned = self.keep(replica.poll_warnings()).then_some(&self.warned);
         let met_unknown = replica.poll_met_unknown();
         let status = (replica.status() != before).then_some(&self.status);
+        if replica.advances() != advances || status.is_some() {
+            self.output.send_replace(());
+        }
         let tables = changed.iter().map(|table| &self.tables[table]);
         let mut sources = tables.chain(letters).chain(status).chain(warned).peekable();
         if sources.peek().is_none() {
@@ -132,6 +148,9 @@ impl Inner {
     /// Calls the app with events that its schema does not know, in order.
     fn tell_of_unknown(&self) {
         let UnknownEvents::Callback(call) = self.schema.unknown_events() else { return };
+        if self.is_hosted {
+            return;
+        }
         // One thread tells at a time, also if the app's function uses the store; it comes to what
         // others have brought meanwhile.
         if self.is_telling.swap(true, Ordering::AcqRel) {
@@ -168,6 +187,42 @@ impl Inner {
             self.is_telling.store(false, Ordering::Release);
         }
         page
+    }
+
+    /// Returns the file of the session that leads, if this one follows.
+    pub(crate) fn leader_file(&self) -> Option<&Path> {
+        self.leader_file.as_deref()
+    }
+
+    /// Looks up what became of a group, here or in the leader's file.
+    pub(crate) fn group_state(
+        &self,
+        replica: &Replica,
+        group: GroupId,
+    ) -> Result<GroupState, SqliteError> {
+        match (replica.group_state(group)?, &self.leader_file) {
+            (GroupState::Unknown, Some(file)) => LeaderFile::open(file)?.group_state(group),
+            (known, _) => Ok(known),
+        }
+    }
+
+    /// Returns what tells of new output for sessions.
+    pub(crate) fn output(&self) -> watch::Receiver<()> {
+        self.output.subscribe()
+    }
+
+    /// Makes those who serve sessions look for what there is to say.
+    pub(crate) fn tell_sessions(&self) {
+        self.output.send_replace(());
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// Makes the driver look for what is to be done.
+    pub(crate) fn wake_driver(&self) {
+        self.driver_wake.notify_one();
     }
 
     /// Wakes those who wait for something.
@@ -210,11 +265,11 @@ impl Inner {
             {
                 replica.require_full(committed.ordinal);
             }
-            Ok::<_, E>((committed, replica.has_upstream()))
+            Ok::<_, E>((committed, replica.has_upstream() || replica.leader_link().is_some()))
         });
-        let (committed, has_upstream) = done.map_err(CommitError::from)??;
+        let (committed, has_above) = done.map_err(CommitError::from)??;
         // Waking the driver for nothing costs about as much as writing a page.
-        if has_upstream || needs_barrier {
+        if has_above || needs_barrier {
             self.driver_wake.notify_one();
         }
         let receipt = |committed| CommitReceipt::new(Arc::downgrade(self), committed, durability);

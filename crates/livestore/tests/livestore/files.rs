@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use livestore::inspect::Inspector;
 use livestore::prelude::*;
-use livestore::{Durability, OpenError, StoreId};
+use livestore::{Durability, OpenError, StoreId, StoreOptions, Topology};
 use livestore_sqlite::rusqlite::Connection;
 
 use crate::app::{Todo, TodoCreated, assert_state_is_replay, block_on, schema, todo, todos};
@@ -49,10 +49,13 @@ fn what_was_committed_is_there_after_reopening() {
 }
 
 #[test]
-fn a_store_that_is_open_cannot_be_opened_again() {
+fn a_store_that_is_used_directly_cannot_be_opened_again() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path()).unwrap();
-    let error = open(folder.path()).unwrap_err();
+    let options = StoreOptions::new().topology(Topology::Direct);
+    let adapter = FileAdapter::new(folder.path());
+    let store = Store::open_with(schema(), "my-app", adapter, options.clone()).unwrap();
+    let adapter = FileAdapter::new(folder.path());
+    let error = Store::open_with(schema(), "my-app", adapter, options).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     assert!(error.to_string().contains("in use by another process"), "{error}");
     store.commit(todo("a")).unwrap();

@@ -7,7 +7,7 @@ use livestore_sqlite::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::support::{cases, columns, database_of, dump};
+use super::support::{cases, columns, database_of, dump, transfer};
 
 fn notes() -> TableDef {
     let text = |name| ColumnDef::new(name, ColumnType::Text).nullable();
@@ -220,5 +220,9 @@ proptest! {
             Ok(())
         });
         outcome.unwrap();
+        let elsewhere = database_of(vec![notes()]);
+        transfer(&connection, &elsewhere, 64);
+        assert_is_whole(&elsewhere);
+        prop_assert_eq!((answers(&elsewhere), dump(&elsewhere)), before);
     }
 }

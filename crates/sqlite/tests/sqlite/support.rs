@@ -260,6 +260,22 @@ pub(crate) fn dump(connection: &Connection) -> Vec<Vec<Vec<Value>>> {
     connection.tables().iter().map(table).collect()
 }
 
+/// Brings the state of one database into another one of the same tables, in chunks of so many bytes.
+pub(crate) fn transfer(from: &Connection, to: &Connection, chunk_bytes: usize) {
+    to.transaction(|| {
+        to.clear_state()?;
+        to.bring_in(|| {
+            for transfer in from.state_transfers() {
+                from.system().read_chunks(&transfer.select, [], chunk_bytes, |chunk| {
+                    to.system().write_chunk(&transfer.insert, &chunk)
+                })?;
+            }
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
 /// The names of the changed tables, in order.
 pub(crate) fn names(connection: &Connection, tables: impl IntoIterator<Item = usize>) -> Vec<&str> {
     tables.into_iter().map(|index| connection.tables()[index].name()).collect()

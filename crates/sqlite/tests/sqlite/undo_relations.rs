@@ -8,7 +8,7 @@ use livestore_sqlite::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::support::{cases, database_of, dump};
+use super::support::{cases, database_of, dump, transfer};
 
 /// What differs between one schema and the next.
 #[derive(Debug, Clone)]
@@ -276,6 +276,26 @@ proptest! {
             run_event(connection, ops.clone(), true);
         }
         prop_assert_eq!(everything(&filled), everything(&fresh));
+    }
+
+    #[test]
+    fn a_state_that_was_brought_into_another_database_is_the_same_there(
+        shape in any_shape(), ops in vec(any_op(), 0..12), chunk_bytes in 1..200_usize,
+        before in vec(any_op(), 0..4), after in vec(any_op(), 0..4),
+    ) {
+        let (from, to) = (database_of(tables(&shape)), database_of(tables(&shape)));
+        some_rows(&from);
+        run_event(&from, ops, true);
+        run_event(&to, before, true);
+        to.discard_changes();
+        transfer(&from, &to, chunk_bytes);
+        prop_assert!(to.take_changes().is_empty());
+        prop_assert_eq!(everything(&to), everything(&from));
+        prop_assert_eq!(to.state_hash().unwrap(), from.state_hash().unwrap());
+        for connection in [&from, &to] {
+            run_event(connection, after.clone(), true);
+        }
+        prop_assert_eq!(everything(&to), everything(&from));
     }
 }
 

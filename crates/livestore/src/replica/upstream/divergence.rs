@@ -178,6 +178,9 @@ impl Replica {
         answer: HistoryAnswer,
         now_ms: u64,
     ) -> Result<bool, ReplicaError> {
+        if let Some(ordered) = self.order_answer(answer) {
+            return ordered;
+        }
         let divergence = match self.upstream.phase {
             Phase::Stopped(StopReason::HistoryDiverged(divergence)) => divergence,
             // Some of the log was published, and the rest was refused.
@@ -194,6 +197,14 @@ impl Replica {
         self.follow(answer, divergence, now_ms)?;
         self.upstream.phase = Phase::Offline { retry_at_ms: 0 };
         Ok(true)
+    }
+
+    /// Returns the divergence that syncing has stopped for, if it is one that was measured.
+    pub(in crate::replica) fn divergence(&self) -> Option<Divergence> {
+        match self.upstream.phase {
+            Phase::Stopped(StopReason::HistoryDiverged(divergence)) => Some(divergence),
+            _ => None,
+        }
     }
 
     /// Measures how the log differs from that of a backend to which it was not published to its end.
@@ -263,6 +274,7 @@ impl Replica {
             next.meta.backend_id = Some(to.backend_id);
             next.meta.republished = None;
             next.meta.answer = None;
+            next.restarts_sessions = true;
             replica.rederive(redo, next)
         })?;
         self.barriers.forget();

@@ -15,9 +15,11 @@ use std::time::Duration;
 use livestore_core::limits::MAX_ATTEMPTED_GROUPS;
 use livestore_core::protocol::{ClientMessage, Hello, PROTOCOL_VERSION};
 use livestore_core::{Cursor, GlobalSeqNum, GroupId, LogPosition};
+use serde::{Deserialize, Serialize};
 
 use super::merge::Redo;
 use super::{Divergence, Replica, ReplicaError, pending};
+use crate::session::message::Order;
 pub(crate) use divergence::{Search, divergence, has_all_of};
 use push::InFlight;
 
@@ -43,7 +45,8 @@ pub enum UpstreamAction {
 }
 
 /// The connection to the backend, as the app sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum ConnectionState {
     /// The store was opened without a backend.
@@ -59,7 +62,8 @@ pub enum ConnectionState {
 }
 
 /// Why the conversation was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum StopReason {
     /// The backend's log is another history than ours: it was re-created or restored.
@@ -423,6 +427,7 @@ impl Replica {
     /// Tries to connect at once instead of after the pause; also if syncing has stopped for a reason
     /// that somebody may have done something about, such as [`StopReason::NotAuthorized`].
     pub fn retry_now(&mut self) {
+        self.order(Order::RetryNow);
         match &self.upstream.phase {
             Phase::Offline { .. }
             | Phase::Stopped(

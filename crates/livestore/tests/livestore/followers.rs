@@ -1,0 +1,244 @@
+//! Several stores on one folder: windows of one app, in one process here.
+
+use std::time::{Duration, Instant};
+
+use livestore::prelude::*;
+use livestore::session::Newer;
+use livestore::{Durability, LeaderLink, OpenError, StoreOptions, Tier, Topology};
+use tempfile::TempDir;
+
+use crate::app::{Todo, block_on, schema, todo, todos};
+
+fn open(folder: &TempDir) -> Store {
+    Store::open(schema(), "test", FileAdapter::new(folder.path())).unwrap()
+}
+
+/// Waits until the stores show these todos.
+#[track_caller]
+fn wait_for<'a>(stores: impl IntoIterator<Item = &'a Store> + Clone, expected: &[&str]) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while stores.clone().into_iter().any(|store| todos(store) != expected) {
+        let shown: Vec<_> = stores.clone().into_iter().map(todos).collect();
+        assert!(Instant::now() < deadline, "{shown:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn whoever_comes_later_sees_what_is_there_and_what_is_committed_by_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(&folder);
+    first.commit(todo("before")).unwrap();
+    let second = open(&folder);
+    assert_eq!(todos(&second), ["before"]);
+    assert_eq!(second.client_id(), first.client_id());
+    assert_ne!(second.session_id(), first.session_id());
+
+    let receipt = second.commit(todo("second")).unwrap();
+    assert_eq!(todos(&second), ["before", "second"], "at once");
+    block_on(receipt.persisted()).unwrap();
+    assert_eq!(todos(&first), ["before", "second"]);
+
+    first.commit(todo("first")).unwrap();
+    wait_for([&second], &["before", "first", "second"]);
+}
+
+#[test]
+fn a_window_that_is_closed_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(&folder);
+    let second = open(&folder);
+    let ids: Vec<_> = (100..400).map(|id| id.to_string()).collect();
+    for id in &ids {
+        second.commit(todo(id)).unwrap();
+    }
+    drop(second);
+    assert_eq!(todos(&first), ids);
+}
+
+#[test]
+fn live_queries_of_every_window_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (open(&folder), open(&folder));
+    let (sender, seen) = std::sync::mpsc::channel();
+    let all = second.query_db(Todo::select().count());
+    let _subscription = all.subscribe(move |count| _ = sender.send(*count));
+    assert_eq!(seen.recv_timeout(Duration::from_secs(5)).unwrap(), 0);
+    first.commit(todo("a")).unwrap();
+    assert_eq!(seen.recv_timeout(Duration::from_secs(5)).unwrap(), 1);
+}
+
+#[test]
+fn when_the_leader_is_closed_somebody_else_leads_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(&folder);
+    let (second, third) = (open(&folder), open(&folder));
+    block_on(second.commit(todo("a")).unwrap().persisted()).unwrap();
+    first.shutdown().unwrap();
+    second.commit(todo("b")).unwrap();
+    let receipt = third.commit(todo("c")).unwrap();
+    block_on(receipt.persisted()).unwrap();
+    wait_for([&second, &third], &["a", "b", "c"]);
+    drop((second, third));
+    assert_eq!(todos(&open(&folder)), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_store_of_its_own_thread_is_used_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || StoreOptions::new().topology(Topology::Split);
+    let adapter = || FileAdapter::new(folder.path());
+    let split = Store::open_with(schema(), "test", adapter(), options()).unwrap();
+    split.commit(todo("a")).unwrap();
+    let other = open(&folder);
+    wait_for([&other], &["a"]);
+    drop(split);
+    block_on(other.commit(todo("b")).unwrap().persisted()).unwrap();
+    drop(other);
+    assert_eq!(todos(&open(&folder)), ["a", "b"]);
+}
+
+#[test]
+fn a_store_that_is_used_directly_lets_nobody_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions::new().topology(Topology::Direct);
+    let adapter = FileAdapter::new(folder.path());
+    let _direct = Store::open_with(schema(), "test", adapter, options).unwrap();
+    let start = Instant::now();
+    let error = Store::open(schema(), "test", FileAdapter::new(folder.path())).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_receipt_of_a_window_tells_how_safe_a_commit_is_in_the_leader_s_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (open(&folder), open(&folder));
+    let normal = second.commit(todo("a")).unwrap();
+    assert_eq!(block_on(normal.persisted()).unwrap(), Durability::Normal);
+    let full = second.commit_at(Durability::Full, todo("b")).unwrap();
+    assert_eq!(block_on(full.persisted()).unwrap(), Durability::Full);
+    // Also for what was committed before, and when somebody else leads.
+    let again = second.commit_at(Durability::Full, todo("c")).unwrap();
+    drop(first);
+    assert_eq!(block_on(again.persisted()).unwrap(), Durability::Full);
+    wait_for([&second], &["a", "b", "c"]);
+}
+
+#[test]
+fn a_window_knows_the_log_and_what_became_of_groups_that_it_has_never_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(&folder);
+    let old = first.commit(todo("old")).unwrap().group_id();
+    let second = open(&folder);
+    let own = second.commit(todo("own")).unwrap();
+    let names = |store: &Store| {
+        let events = store.events().map(|event| event.unwrap());
+        events.map(|event| (event.group_id, event.seq.to_string())).collect::<Vec<_>>()
+    };
+    // Be it handed over by now or not.
+    assert_eq!(names(&second), [(old, "e1".into()), (own.group_id(), "e2".into())]);
+    assert!(second.receipt(old).unwrap().is_some());
+    assert!(second.receipt(own.group_id()).unwrap().is_some());
+    block_on(own.persisted()).unwrap();
+    assert_eq!(names(&first), names(&second));
+    assert_eq!(second.replay_hash().unwrap(), second.state_hash().unwrap());
+    assert!(second.archived().unwrap().is_empty());
+}
+
+#[test]
+fn windows_know_of_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(&folder);
+    assert_eq!(first.sync_status().unwrap().tier, Tier::Leader { followers: 0 });
+    let second = open(&folder);
+    assert_eq!(first.sync_status().unwrap().tier, Tier::Leader { followers: 1 });
+    let leads = |store: &Store| {
+        let sessions = store.sessions().unwrap().into_iter();
+        sessions.map(|session| (session.session_id, session.leads)).collect::<Vec<_>>()
+    };
+    let expected = [(first.session_id().clone(), true), (second.session_id().clone(), false)];
+    assert_eq!(leads(&first), expected);
+    assert_eq!(leads(&second), expected);
+    let Tier::Session { leader, commits_not_handed_over, .. } = second.sync_status().unwrap().tier
+    else {
+        panic!("it follows")
+    };
+    assert_eq!((leader, commits_not_handed_over), (LeaderLink::Following, 0));
+    drop(first);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while leads(&second) == expected {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn another_version_of_the_app_is_told_which_one_is_newer() {
+    #[derive(Event, serde::Serialize, serde::Deserialize)]
+    #[event(name = "v2.Starred")]
+    struct Starred {
+        id: String,
+    }
+    let newer =
+        || crate::app::builder(crate::app::failed).event(|_: Starred, _| ()).build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = || FileAdapter::new(folder.path());
+    for (leads, comes, expected) in
+        [(schema(), newer(), Newer::Us), (newer(), schema(), Newer::Them)]
+    {
+        let leader = Store::open(leads, "test", adapter()).unwrap();
+        match Store::open(comes, "test", adapter()) {
+            Err(OpenError::SchemaMismatch { newer, message }) => {
+                assert_eq!(newer, expected);
+                assert!(message.contains("version of the app"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+        leader.commit(todo(&livestore::new_id())).unwrap();
+    }
+}
+
+#[test]
+fn a_window_can_be_opened_whatever_a_pending_event_has_changed() {
+    #[derive(Event, serde::Serialize, serde::Deserialize)]
+    #[event(name = "v1.PageAdded")]
+    struct PageAdded {
+        id: i64,
+        text: String,
+    }
+    #[derive(Event, serde::Serialize, serde::Deserialize)]
+    #[event(name = "v1.PagesEmptied")]
+    struct PagesEmptied {}
+    #[derive(Table, Clone, Debug, PartialEq)]
+    #[table(name = "pages")]
+    struct Page {
+        #[column(primary_key)]
+        id: i64,
+        text: String,
+    }
+    let schema = || {
+        let builder = Schema::builder().table::<Page>();
+        let builder =
+            builder.event(|e: PageAdded, _| Page::insert(Page { id: e.id, text: e.text }));
+        builder
+            .event(|_: PagesEmptied, _| Page::update().set(Page::text, "").filter(Page::id.ge(0)))
+            .build()
+            .unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Store::open(schema(), "pages", FileAdapter::new(folder.path())).unwrap();
+    let first = open();
+    let text = "x".repeat(1_000_000);
+    for id in 0..40 {
+        first.commit(PageAdded { id, text: text.clone() }).unwrap();
+    }
+    // Its undo data is longer than any frame.
+    first.commit(PagesEmptied {}).unwrap();
+    let second = open();
+    assert_eq!(second.state_hash().unwrap(), first.state_hash().unwrap());
+    block_on(second.commit(PageAdded { id: 40, text }).unwrap().persisted()).unwrap();
+    drop(first);
+    let third = open();
+    assert_eq!(third.state_hash().unwrap(), second.state_hash().unwrap());
+}
