@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livestore::HistoryAnswer;
-use livestore::inspect::{Comparison, Inspector, answer_divergence};
+use livestore::inspect::{Comparison, Inspector, Noted, answer_divergence};
 use livestore_sync_ws::WsSync;
 use serde::Serialize;
 
@@ -20,7 +20,8 @@ use crate::target::Target;
 /// A server that was restored from an old backup, or made anew, has another history than the stores
 /// that have synced with it. An app then stops syncing, unless it was told what to do, and keeps
 /// everything. This command says what both logs have in common and what each answer would mean, and
-/// with --answer notes the answer in the store's file: the app does it when it is started next.
+/// with --answer notes the answer: the app that has the store open does it when it meets the server, or
+/// else the one that is started next.
 ///
 /// Exit codes: 0 if both have the same history, or the answer was noted; 3 if they differ and no
 /// answer was given.
@@ -74,8 +75,9 @@ struct Printed<'a> {
     store: &'a str,
     #[serde(flatten)]
     comparison: &'a Comparison,
-    /// What was noted.
+    /// What was noted, and where.
     answer: Option<HistoryAnswer>,
+    noted: Option<Noted>,
 }
 
 /// The exit code if the histories differ and nothing was done about it.
@@ -89,16 +91,16 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     drop(inspector);
     let mut noted = None;
     if let (Some(answer), Some(divergence)) = (args.answer, &comparison.divergence) {
-        answer_divergence(&file, answer.meaning(), divergence)?;
-        noted = Some(answer.meaning());
+        noted = Some(answer_divergence(&file, answer.meaning(), divergence)?);
     }
     let mut out = stdout();
     if args.json {
-        json_line(&mut out, &Printed { store: &store, comparison: &comparison, answer: noted })?;
+        let answer = noted.and(args.answer).map(Answer::meaning);
+        json_line(&mut out, &Printed { store: &store, comparison: &comparison, answer, noted })?;
     } else {
         text(&mut out, &store, &comparison)?;
         match (noted, args.answer) {
-            (Some(_), Some(answer)) => writeln!(out, "\nNoted: {}", what_follows(answer))?,
+            (Some(at), Some(answer)) => writeln!(out, "\nNoted: {}", what_follows(answer, at))?,
             (None, Some(_)) => writeln!(out, "\nThere is nothing to answer.")?,
             _ => {}
         }
@@ -164,9 +166,14 @@ fn text(out: &mut impl Write, store: &str, comparison: &Comparison) -> Outcome {
     Ok(())
 }
 
-fn what_follows(answer: Answer) -> &'static str {
-    match answer {
-        Answer::Stop => "no answer; the app does what it was told before.",
-        _ => "the app does this when it is started next, if the server is still as it is now.",
+fn what_follows(answer: Answer, noted: Noted) -> &'static str {
+    match (answer, noted) {
+        (Answer::Stop, _) => "no answer; the app does what it was told before.",
+        (_, Noted::InFile) => {
+            "the app does this when it is started next, if the server is still as it is now."
+        }
+        (_, Noted::ByApp) => {
+            "the app that has the store open does this when it meets the server as it is now."
+        }
     }
 }

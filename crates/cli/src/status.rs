@@ -3,14 +3,18 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use livestore::inspect::FileStatus;
-use livestore::{DeadLetter, OpenError, Quarantined, QueryError};
+use livestore::inspect::{FileStatus, Inspector};
+use livestore::{ConnectionState, DeadLetter, OpenError, Quarantined, QueryError, SessionInfo};
 use serde::Serialize;
 
 use crate::output::{Outcome, json_line, stdout, utc};
 use crate::target::Target;
 use crate::verify::shell_word;
+
+/// How long whoever has a store open is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Dead letters and quarantined events that are shown in text form; JSON has them all.
 const SHOWN: usize = 20;
@@ -29,13 +33,15 @@ pub(crate) struct Args {
 struct Full<'a> {
     #[serde(flatten)]
     status: &'a FileStatus,
+    app: &'a App,
     dead_letter_list: &'a [DeadLetter],
     quarantined_list: &'a [Quarantined],
 }
 
-/// What a store's file holds of interest.
+/// What a store's file holds of interest, and who has it open.
 struct Found {
     status: FileStatus,
+    app: App,
     letters: Vec<DeadLetter>,
     quarantined: Vec<Quarantined>,
 }
@@ -44,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     let (mut out, mut is_first, mut code) = (stdout(), true, ExitCode::SUCCESS);
     for file in args.target.files()? {
         // One damaged store says nothing about the others.
-        let Found { status, letters, quarantined } = match read(&args.target, &file) {
+        let Found { status, app, letters, quarantined } = match read(&args.target, &file) {
             Ok(found) => found,
             Err(error) => {
                 out.flush()?;
@@ -57,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
         if args.json {
             let full = Full {
                 status: &status,
+                app: &app,
                 dead_letter_list: &letters,
                 quarantined_list: &quarantined,
             };
@@ -65,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
             if !std::mem::take(&mut is_first) {
                 writeln!(out)?;
             }
-            text(&mut out, &status, &letters, &quarantined)?;
+            text(&mut out, &status, &app, &letters, &quarantined)?;
         }
     }
     out.flush()?;
@@ -81,14 +88,66 @@ fn read(target: &Target, file: &Path) -> Outcome<Found> {
     })?;
     let read = || -> Result<Found, QueryError> {
         let (status, letters) = (store.status()?, store.dead_letters()?);
-        Ok(Found { status, letters, quarantined: store.quarantined()? })
+        let app = App::of(&store);
+        Ok(Found { status, app, letters, quarantined: store.quarantined()? })
     };
     Ok(read().map_err(|error| in_file(&error))?)
+}
+
+/// Who has a store open.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+enum App {
+    /// Nobody, or somebody who lets nobody follow.
+    None,
+    /// It is open, and whoever has it does not answer.
+    Silent { message: String },
+    /// These sessions.
+    Open { connection: ConnectionState, sessions: Vec<SessionInfo> },
+}
+
+impl App {
+    fn of(store: &Inspector) -> Self {
+        match store.leader(PATIENCE) {
+            Ok(Some(leader)) => {
+                Self::Open { connection: leader.status.connection, sessions: leader.sessions }
+            }
+            Ok(None) => Self::None,
+            Err(error) => Self::Silent { message: error.to_string() },
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::None => "not open, or for one process alone".into(),
+            Self::Silent { message } => message.clone(),
+            Self::Open { connection, sessions } => {
+                let session = |session: &SessionInfo| {
+                    let part = if session.leads { "leads" } else { "follows" };
+                    format!("process {} {part}", session.process)
+                };
+                let sessions: Vec<_> = sessions.iter().map(session).collect();
+                format!("{}; {}", sessions.join(", "), connection_text(connection))
+            }
+        }
+    }
+}
+
+fn connection_text(connection: &ConnectionState) -> String {
+    match connection {
+        ConnectionState::NoBackend => "without a backend".into(),
+        ConnectionState::Offline => "not connected".into(),
+        ConnectionState::Connecting => "connecting".into(),
+        ConnectionState::Connected => "connected".into(),
+        ConnectionState::Stopped(reason) => format!("stopped: {reason}"),
+        _ => "in a state that this command does not know".into(),
+    }
 }
 
 fn text(
     out: &mut impl Write,
     status: &FileStatus,
+    app: &App,
     letters: &[DeadLetter],
     quarantined: &[Quarantined],
 ) -> io::Result<()> {
@@ -100,6 +159,7 @@ fn text(
     };
     writeln!(out, "Store {}", status.store_id)?;
     writeln!(out, "  client          {}", status.client_id)?;
+    writeln!(out, "  open            {}", app.text())?;
     writeln!(out, "  backend         {backend}")?;
     writeln!(out, "  last synced     {}", status.last_synced_ms.map_or("never".into(), utc))?;
     writeln!(out, "  confirmed head  {}", status.confirmed_head)?;

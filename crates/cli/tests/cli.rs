@@ -16,8 +16,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use livestore::ConnectionState;
 use livestore::prelude::*;
+use livestore::{ConnectionState, StoreOptions, Topology};
 use livestore_sync_ws::WsSync;
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +108,7 @@ fn status_shows_heads_and_pending_events() {
     insta::assert_snapshot!(output.join("\n"), @r"
     Store my-app
       client          laptop
+      open            not open, or for one process alone
       backend         none so far
       last synced     never
       confirmed head  e0
@@ -129,6 +130,27 @@ fn status_shows_heads_and_pending_events() {
     assert_eq!(json["quarantinedList"], serde_json::json!([]));
     assert_eq!(json["isRebuilding"], false);
     assert_eq!(json["groupsInDoubt"], 0);
+    assert_eq!(json["app"], serde_json::json!({ "kind": "none" }));
+}
+
+#[test]
+fn status_tells_who_has_a_store_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let open = || Store::open(schema(), "my-app", FileAdapter::new(folder.path())).unwrap();
+    let (first, second) = (open(), open());
+    let output = text(&livestore(&["status", &path]).stdout);
+    let own = std::process::id();
+    let expected = format!("process {own} leads, process {own} follows; without a backend");
+    assert!(output.contains(&expected), "no {expected:?} in\n{output}");
+    let output = livestore(&["status", &path, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["app"]["kind"], "open");
+    assert_eq!(json["app"]["sessions"][1]["leads"], false);
+    // The other commands read beside them.
+    assert!(livestore(&["verify", &path]).status.success());
+    assert_eq!(text(&livestore(&["log", &path]).stdout).lines().count(), 4);
+    drop((first, second));
 }
 
 #[test]

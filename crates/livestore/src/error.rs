@@ -34,6 +34,16 @@ pub enum OpenError {
         /// Why.
         message: String,
     },
+    /// The session that has the store open does not answer.
+    #[error(
+        "the session that has {path} open did not answer within {patience:?}; it may be frozen"
+    )]
+    LeaderSilent {
+        /// The file.
+        path: String,
+        /// How long it was waited for.
+        patience: std::time::Duration,
+    },
     /// What the session that leads has sent cannot be followed.
     #[error(transparent)]
     Follow(#[from] FollowError),

@@ -85,11 +85,27 @@ fn an_answer_holds_for_the_server_as_it_was_seen() {
     }
     assert_eq!(store.query(Todo::select().count()).unwrap(), 4);
     assert_eq!(store.dead_letters().unwrap(), []);
-    // While the app runs, it answers for itself.
+    assert_eq!(history(&app, &server, &[]).status.code(), Some(3), "comparing changes nothing");
+    // While the app runs, it is asked to do it.
+    let answered = history(&app, &server, &["--answer", "discard"]);
+    assert!(answered.status.success(), "{answered:?}");
+    let shown = text(&answered.stdout);
+    assert!(shown.contains("the app that has the store open does this"), "{shown}");
+    wait_until_synced(&store);
+    assert_eq!(store.query(Todo::select().count()).unwrap(), 0);
+    assert_eq!(store.dead_letters().unwrap().len(), 1);
+}
+
+#[test]
+fn an_app_that_uses_its_file_alone_answers_for_itself() {
+    let (folder, server) = lost();
+    let app = folder.path().join("app");
+    let options = StoreOptions::new().topology(Topology::Direct);
+    let adapter = FileAdapter::new(&app);
+    let _direct = Store::open_with(schema(), "shared", adapter, options).unwrap();
     let refused = history(&app, &server, &["--answer", "discard"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("is open in an app"), "{refused:?}");
-    assert_eq!(history(&app, &server, &[]).status.code(), Some(3), "comparing changes nothing");
 }
 
 #[test]

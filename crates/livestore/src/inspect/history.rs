@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::Inspector;
+use super::leader::answer_through_leader;
 use crate::adapter::LOCK_EXTENSION;
 use crate::replica::format::{self, FileKind, GivenAnswer, Meta};
 use crate::replica::{Divergence, HistoryAnswer, Search, divergence, has_all_of, pending};
@@ -187,19 +188,32 @@ impl Inspector {
     }
 }
 
-/// Notes in a store's file what is to be done about a divergence, when the app meets it.
+/// Where an answer to a divergence was noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Noted {
+    /// In the file: the app does it when it is started next.
+    InFile,
+    /// By the app that has the store open: it does it now, or when it meets the divergence.
+    ByApp,
+}
+
+/// How long an app that has a store open is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Notes what is to be done about a divergence, in the store's file or by the app that has it open.
 ///
 /// It holds for this backend and this end of what is common; if they are others by then, the app's
 /// own policy decides. [`HistoryAnswer::Stop`] takes back an answer that was given before.
 ///
 /// # Errors
 ///
-/// An app has the file open, or it is no store. Nothing has changed then.
+/// Somebody has the file open who does not answer, or it is no store. Nothing has changed then.
 pub fn answer_divergence(
     path: &Path,
     answer: HistoryAnswer,
     divergence: &Divergence,
-) -> Result<(), CompareError> {
+) -> Result<Noted, CompareError> {
     if answer == HistoryAnswer::Republish && !divergence.allows_republishing() {
         let Divergence { backend_id, backend_head: head, .. } = *divergence;
         return Err(CompareError::BackendNotEmpty { backend_id, head });
@@ -208,7 +222,13 @@ pub fn answer_divergence(
     let _lock = match File::open(path.with_extension(LOCK_EXTENSION)) {
         Ok(file) => match FileLock::take(file) {
             Ok(Some(lock)) => Some(lock),
-            Ok(None) => return Err(CompareError::InUse { path: shown }),
+            Ok(None) => {
+                let inspector = Inspector::open_file(path)?;
+                let (store_id, to) = (inspector.store_id(), *divergence);
+                let leader = answer_through_leader(path, store_id, answer, to, PATIENCE)?;
+                let noted = leader.map(|_| Noted::ByApp);
+                return noted.ok_or(CompareError::InUse { path: shown });
+            }
             Err(source) => return Err(OpenError::Io { path: shown, source }.into()),
         },
         // No app has ever opened it here.
@@ -228,5 +248,6 @@ pub fn answer_divergence(
         meta.answer = Some(given).filter(|given| given.answer != HistoryAnswer::Stop);
         Ok::<_, CompareError>(meta.save(&connection)?)
     })?;
-    Ok(connection.checkpoint()?)
+    connection.checkpoint()?;
+    Ok(Noted::InFile)
 }

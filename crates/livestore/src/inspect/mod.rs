@@ -9,6 +9,7 @@
 
 mod backup;
 mod history;
+mod leader;
 mod placing;
 mod progress;
 mod reading;
@@ -24,7 +25,8 @@ use livestore_sqlite::{Connection, Query, RowCursor, SqliteError};
 use serde::Serializer;
 
 pub use backup::{Backup, BackupError};
-pub use history::{CompareError, Comparison, answer_divergence};
+pub use history::{CompareError, Comparison, Noted, answer_divergence};
+pub use leader::Leader;
 pub use placing::PlaceError;
 pub use progress::{Progress, Work};
 pub use recover::{

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use livestore_core::{Group, GroupId};
+use livestore_core::{Group, GroupId, StoreId};
 use livestore_sqlite::{Connection, SqliteError, Transfer};
 
 use super::exceptions::{self, DeadLetter, DeadLetterReason};
@@ -19,7 +19,7 @@ use super::{GroupState, Replica, ReplicaError, log};
 use crate::session::link::MAX_LINK_FRAME_BYTES;
 use crate::session::message::{
     Advance, Attached, LINK_VERSION, LeaderMessage, LeaderStatus, MessageError, Order,
-    PushedCommit, RefusedReason, SessionInfo, SessionMessage, SessionPush, TailGroup, Taken,
+    PushedCommit, RefusedReason, SessionInfo, SessionMessage, SessionPush, TailGroup, Taken, Visit,
 };
 use crate::session::{Newer, Outline};
 
@@ -193,12 +193,7 @@ impl Replica {
         let SessionMessage::Attach(attach) = SessionMessage::decode(message)? else {
             return Err(SessionError::OutOfTurn);
         };
-        if !attach.versions.contains(&LINK_VERSION) {
-            return Err(SessionError::Version);
-        }
-        if attach.store_id != self.meta.store_id {
-            return Err(SessionError::OtherStore);
-        }
+        self.check_link(&attach.versions, &attach.store_id)?;
         let schema = Outline::of(&self.schema);
         if !attach.schema.agrees_with(&schema) {
             return Err(SessionError::OtherSchema { newer: attach.schema.newer(&schema) });
@@ -251,6 +246,39 @@ impl Replica {
     /// Tells whether a message is the first one of a session.
     pub(crate) fn is_hello(message: &[u8]) -> bool {
         matches!(SessionMessage::decode(message), Ok(SessionMessage::Attach(_)))
+    }
+
+    /// Takes a message of somebody who does not follow; returns the answer, or nothing if it is another
+    /// message than theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] if they may not visit, or what they want cannot be done.
+    pub fn receive_visit(
+        &mut self,
+        message: &[u8],
+        now_ms: u64,
+    ) -> Result<Option<Vec<u8>>, SessionError> {
+        let SessionMessage::Visit(Visit { versions, store_id, order }) =
+            SessionMessage::decode(message)?
+        else {
+            return Ok(None);
+        };
+        self.check_link(&versions, &store_id)?;
+        if let Some(order) = order {
+            self.carry_out(&order, now_ms)?;
+        }
+        Ok(Some(LeaderMessage::Visited(Box::new(self.leader_message_status())).encode()))
+    }
+
+    fn check_link(&self, versions: &[u32], store_id: &StoreId) -> Result<(), SessionError> {
+        if !versions.contains(&LINK_VERSION) {
+            return Err(SessionError::Version);
+        }
+        if *store_id != self.meta.store_id {
+            return Err(SessionError::OtherStore);
+        }
+        Ok(())
     }
 
     /// Returns what a session is told when all rows of the state were sent to it.
@@ -342,7 +370,9 @@ impl Replica {
         let SessionPush { request, commits, full } = match SessionMessage::decode(message)? {
             SessionMessage::Push(push) => push,
             SessionMessage::Do(order) => return Ok(self.carry_out(&order, now_ms)?),
-            SessionMessage::Attach(_) => return Err(SessionError::OutOfTurn),
+            SessionMessage::Attach(_) | SessionMessage::Visit(_) => {
+                return Err(SessionError::OutOfTurn);
+            }
         };
         let is_own = |group: &Group| {
             *group.client_id() == self.meta.client_id && *group.session_id() == session_id
@@ -379,6 +409,13 @@ impl Replica {
                     Err(ReplicaError::BackendNotEmpty { .. }) => Ok(()),
                     answered => answered.map(drop),
                 }
+            }
+            Order::NoteAnswer { answer, to } => {
+                if self.divergence() == Some(*to) {
+                    let seen = Order::AnswerDivergence { answer: *answer, to: Some(*to) };
+                    return self.carry_out(&seen, now_ms);
+                }
+                self.note_answer(*answer, *to)
             }
             Order::RetryNow => {
                 self.retry_now();

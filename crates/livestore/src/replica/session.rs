@@ -568,7 +568,10 @@ impl Replica {
                 self.leader_is_gone();
                 return Ok(FromLeader::Restart);
             }
-            LeaderMessage::Attached(_) | LeaderMessage::Refused(_) | LeaderMessage::Whole => {
+            LeaderMessage::Attached(_)
+            | LeaderMessage::Refused(_)
+            | LeaderMessage::Visited(_)
+            | LeaderMessage::Whole => {
                 return inconsistent("an answer that was not asked for");
             }
         }

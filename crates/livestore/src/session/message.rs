@@ -34,6 +34,21 @@ pub(crate) enum SessionMessage {
     Push(SessionPush),
     /// Has the leader do something that only it can do.
     Do(Order),
+    /// Asks how the leader stands, and has it do something, without following it; said instead of
+    /// [`SessionMessage::Attach`].
+    Visit(Visit),
+}
+
+/// What somebody wants who does not follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Visit {
+    /// The versions of the link that the visitor speaks.
+    pub(crate) versions: Vec<u32>,
+    pub(crate) store_id: StoreId,
+    /// What is to be done before the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) order: Option<Order>,
 }
 
 /// What a session can have its leader do.
@@ -46,6 +61,8 @@ pub(crate) enum Order {
         /// What was seen; none if it is a backend that refuses a log which is published to it.
         to: Option<Divergence>,
     },
+    /// Go on like that with a backend of which somebody else has seen this, now or when it is met.
+    NoteAnswer { answer: HistoryAnswer, to: Divergence },
     /// Try to reach the backend at once.
     RetryNow,
 }
@@ -111,6 +128,8 @@ pub(crate) enum LeaderMessage {
     Taken(Taken),
     /// Where the leader stands, whenever that has changed.
     Status(Box<LeaderStatus>),
+    /// Answers [`SessionMessage::Visit`].
+    Visited(Box<LeaderStatus>),
     /// The session has missed advances, and has to attach anew.
     Restart,
 }
@@ -244,7 +263,7 @@ impl SessionMessage {
         let (what, count, max) = match &message {
             Self::Attach(attach) => ("open groups", attach.open.len(), MAX_OPEN_GROUPS),
             Self::Push(push) => ("commits", push.commits.len(), MAX_PUSHED_COMMITS),
-            Self::Do(_) => return Ok(message),
+            Self::Do(_) | Self::Visit(_) => return Ok(message),
         };
         if count > max {
             return Err(MessageError::TooMany { what, count, max });

@@ -12,11 +12,14 @@ mod local;
 pub(crate) mod message;
 mod outline;
 mod serve;
+mod visit;
 
 pub(crate) use attend::{Attending, Beginning, Opening};
 pub(crate) use file::LeaderFile;
 pub(crate) use local::{Listener, Stream};
+pub(crate) use message::Order;
 pub use message::{MessageError, SessionInfo};
 pub use outline::Newer;
 pub(crate) use outline::Outline;
 pub(crate) use serve::serve;
+pub(crate) use visit::visit;

@@ -130,6 +130,9 @@ impl<S: AsyncRead + AsyncWrite> Serve<S> {
     }
 
     fn attach(&mut self, hello: &[u8]) -> Result<(), LinkError> {
+        if self.visit(hello)? {
+            return Ok(());
+        }
         if !Replica::is_hello(hello) && !self.status.is_empty() {
             // It was on the way when the session was told to begin anew.
             return Ok(());
@@ -174,6 +177,21 @@ impl<S: AsyncRead + AsyncWrite> Serve<S> {
         self.rows = Some(rows);
         self.deadline = Some(Instant::now() + PATIENCE);
         Ok(())
+    }
+
+    /// Answers somebody who does not want to follow; tells whether it was such a one.
+    fn visit(&mut self, message: &[u8]) -> Result<bool, LinkError> {
+        let store = self.store()?;
+        let now_ms = store.now_ms();
+        let visited = store.write(|replica| replica.receive_visit(message, now_ms));
+        match visited.map_err(|_| LinkError::Closed)? {
+            Ok(Some(answer)) => self.end.send_message(&answer),
+            // What is no message at all is refused as one of a session.
+            Ok(None) | Err(SessionError::Message(_)) => return Ok(false),
+            Err(error) => self.refuse(&error),
+        }
+        store.wake_driver();
+        Ok(true)
     }
 
     /// Says why a session may not follow; it has to go then.

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use livestore::Newer;
+use livestore::inspect::Inspector;
 use livestore::prelude::*;
-use livestore::session::Newer;
 use livestore::{Durability, LeaderLink, OpenError, StoreOptions, Tier, Topology};
 use tempfile::TempDir;
 
@@ -241,4 +242,24 @@ fn a_window_can_be_opened_whatever_a_pending_event_has_changed() {
     drop(first);
     let third = open();
     assert_eq!(third.state_hash().unwrap(), second.state_hash().unwrap());
+}
+
+#[test]
+fn whoever_looks_at_a_file_can_ask_the_session_that_has_it_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let patience = Duration::from_secs(5);
+    let inspect = || Inspector::open(folder.path(), &"test".parse().unwrap()).unwrap();
+    let first = open(&folder);
+    let second = open(&folder);
+    let leader = inspect().leader(patience).unwrap().expect("it is open");
+    assert_eq!(leader.sessions, first.sessions().unwrap());
+    assert_eq!(leader.status, first.sync_status().unwrap());
+    assert_eq!(first.sessions().unwrap().len(), 2, "who only asks is no session");
+    drop((second, first));
+    assert_eq!(inspect().leader(patience).unwrap(), None);
+    // Somebody who lets nobody follow.
+    let options = StoreOptions::new().topology(Topology::Direct);
+    let adapter = FileAdapter::new(folder.path());
+    let _direct = Store::open_with(schema(), "test", adapter, options).unwrap();
+    assert_eq!(inspect().leader(patience).unwrap(), None);
 }

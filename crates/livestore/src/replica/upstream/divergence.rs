@@ -12,6 +12,7 @@ use livestore_sqlite::{Connection, SqliteError};
 use super::receive::{Trouble, violation};
 use super::{Phase, Replica, StopReason};
 use crate::replica::exceptions::DeadLetterReason;
+use crate::replica::format::GivenAnswer;
 use crate::replica::merge::{InDoubt, Redo};
 use crate::replica::pending::{self, Origin};
 use crate::replica::step::Next;
@@ -197,6 +198,21 @@ impl Replica {
         self.follow(answer, divergence, now_ms)?;
         self.upstream.phase = Phase::Offline { retry_at_ms: 0 };
         Ok(true)
+    }
+
+    /// Notes what is to be done about a divergence when it is met; [`HistoryAnswer::Stop`] takes back what
+    /// was noted before.
+    pub(in crate::replica) fn note_answer(
+        &mut self,
+        answer: HistoryAnswer,
+        to: Divergence,
+    ) -> Result<(), ReplicaError> {
+        let mut meta = self.meta.clone();
+        let given = GivenAnswer::new(answer, to);
+        meta.answer = Some(given).filter(|given| given.answer != HistoryAnswer::Stop);
+        meta.save(&self.connection)?;
+        self.meta = meta;
+        Ok(())
     }
 
     /// Returns the divergence that syncing has stopped for, if it is one that was measured.
