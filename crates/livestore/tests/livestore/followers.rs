@@ -11,7 +11,34 @@ use tempfile::TempDir;
 use crate::app::{Todo, block_on, schema, todo, todos};
 
 fn open(folder: &TempDir) -> Store {
-    Store::open(schema(), "test", FileAdapter::new(folder.path())).unwrap()
+    open_as(folder, Topology::Auto)
+}
+
+fn open_as(folder: &TempDir, topology: Topology) -> Store {
+    let options = StoreOptions::new().topology(topology);
+    Store::open_with(schema(), "test", FileAdapter::new(folder.path()), options).unwrap()
+}
+
+/// Runs tests with a first store that has the file itself, which the others reach over a socket, and with
+/// one that follows a leader of its own through a pipe.
+macro_rules! over_sockets_and_pipes {
+    ($($name:ident)+) => {
+        mod over_a_socket {
+            $(#[test] fn $name() { super::$name(livestore::Topology::Auto) })+
+        }
+        mod over_a_pipe {
+            $(#[test] fn $name() { super::$name(livestore::Topology::Split) })+
+        }
+    };
+}
+
+over_sockets_and_pipes! {
+    whoever_comes_later_sees_what_is_there_and_what_is_committed_by_either
+    a_window_that_is_closed_leaves_nothing_behind
+    live_queries_of_every_window_follow
+    when_the_leader_is_closed_somebody_else_leads_and_nothing_is_lost
+    a_receipt_of_a_window_tells_how_safe_a_commit_is_in_the_leader_s_file
+    a_window_knows_the_log_and_what_became_of_groups_that_it_has_never_seen
 }
 
 /// Waits until the stores show these todos.
@@ -25,11 +52,10 @@ fn wait_for<'a>(stores: impl IntoIterator<Item = &'a Store> + Clone, expected: &
     }
 }
 
-#[test]
-fn whoever_comes_later_sees_what_is_there_and_what_is_committed_by_either() {
+fn whoever_comes_later_sees_what_is_there_and_what_is_committed_by_either(first: Topology) {
     let folder = tempfile::tempdir().unwrap();
-    let first = open(&folder);
-    first.commit(todo("before")).unwrap();
+    let first = open_as(&folder, first);
+    block_on(first.commit(todo("before")).unwrap().persisted()).unwrap();
     let second = open(&folder);
     assert_eq!(todos(&second), ["before"]);
     assert_eq!(second.client_id(), first.client_id());
@@ -38,29 +64,28 @@ fn whoever_comes_later_sees_what_is_there_and_what_is_committed_by_either() {
     let receipt = second.commit(todo("second")).unwrap();
     assert_eq!(todos(&second), ["before", "second"], "at once");
     block_on(receipt.persisted()).unwrap();
-    assert_eq!(todos(&first), ["before", "second"]);
+    wait_for([&first], &["before", "second"]);
 
     first.commit(todo("first")).unwrap();
     wait_for([&second], &["before", "first", "second"]);
 }
 
-#[test]
-fn a_window_that_is_closed_leaves_nothing_behind() {
+fn a_window_that_is_closed_leaves_nothing_behind(first: Topology) {
     let folder = tempfile::tempdir().unwrap();
-    let first = open(&folder);
+    let first = open_as(&folder, first);
     let second = open(&folder);
     let ids: Vec<_> = (100..400).map(|id| id.to_string()).collect();
     for id in &ids {
         second.commit(todo(id)).unwrap();
     }
     drop(second);
-    assert_eq!(todos(&first), ids);
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    wait_for([&first], &ids);
 }
 
-#[test]
-fn live_queries_of_every_window_follow() {
+fn live_queries_of_every_window_follow(first: Topology) {
     let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (open(&folder), open(&folder));
+    let (first, second) = (open_as(&folder, first), open(&folder));
     let (sender, seen) = std::sync::mpsc::channel();
     let all = second.query_db(Todo::select().count());
     let _subscription = all.subscribe(move |count| _ = sender.send(*count));
@@ -69,10 +94,9 @@ fn live_queries_of_every_window_follow() {
     assert_eq!(seen.recv_timeout(Duration::from_secs(5)).unwrap(), 1);
 }
 
-#[test]
-fn when_the_leader_is_closed_somebody_else_leads_and_nothing_is_lost() {
+fn when_the_leader_is_closed_somebody_else_leads_and_nothing_is_lost(first: Topology) {
     let folder = tempfile::tempdir().unwrap();
-    let first = open(&folder);
+    let first = open_as(&folder, first);
     let (second, third) = (open(&folder), open(&folder));
     block_on(second.commit(todo("a")).unwrap().persisted()).unwrap();
     first.shutdown().unwrap();
@@ -111,10 +135,9 @@ fn a_store_that_is_used_directly_lets_nobody_follow() {
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 
-#[test]
-fn a_receipt_of_a_window_tells_how_safe_a_commit_is_in_the_leader_s_file() {
+fn a_receipt_of_a_window_tells_how_safe_a_commit_is_in_the_leader_s_file(first: Topology) {
     let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (open(&folder), open(&folder));
+    let (first, second) = (open_as(&folder, first), open(&folder));
     let normal = second.commit(todo("a")).unwrap();
     assert_eq!(block_on(normal.persisted()).unwrap(), Durability::Normal);
     let full = second.commit_at(Durability::Full, todo("b")).unwrap();
@@ -126,11 +149,12 @@ fn a_receipt_of_a_window_tells_how_safe_a_commit_is_in_the_leader_s_file() {
     wait_for([&second], &["a", "b", "c"]);
 }
 
-#[test]
-fn a_window_knows_the_log_and_what_became_of_groups_that_it_has_never_seen() {
+fn a_window_knows_the_log_and_what_became_of_groups_that_it_has_never_seen(first: Topology) {
     let folder = tempfile::tempdir().unwrap();
-    let first = open(&folder);
-    let old = first.commit(todo("old")).unwrap().group_id();
+    let first = open_as(&folder, first);
+    let old = first.commit(todo("old")).unwrap();
+    block_on(old.persisted()).unwrap();
+    let old = old.group_id();
     let second = open(&folder);
     let own = second.commit(todo("own")).unwrap();
     let names = |store: &Store| {
@@ -142,6 +166,7 @@ fn a_window_knows_the_log_and_what_became_of_groups_that_it_has_never_seen() {
     assert!(second.receipt(old).unwrap().is_some());
     assert!(second.receipt(own.group_id()).unwrap().is_some());
     block_on(own.persisted()).unwrap();
+    wait_for([&first], &["old", "own"]);
     assert_eq!(names(&first), names(&second));
     assert_eq!(second.replay_hash().unwrap(), second.state_hash().unwrap());
     assert!(second.archived().unwrap().is_empty());
