@@ -559,7 +559,7 @@ impl Replica {
 }
 
 /// Returns how the rows of a store go to a session.
-fn transfers(connection: &Connection) -> Vec<Transfer> {
+pub(super) fn transfers(connection: &Connection) -> Vec<Transfer> {
     let mut transfers = connection.state_transfers();
     let head = "(SELECT state_head FROM __livestore_meta)";
     for (select, insert) in [
@@ -619,13 +619,13 @@ pub fn read_rows<E: From<SqliteError>>(
     Ok(())
 }
 
-/// Writes such a chunk into a session.
+/// Writes such a chunk into a session, with its own [`transfers`].
 pub(super) fn write_rows(
     connection: &Connection,
+    transfers: &[Transfer],
     number: u16,
     chunk: &[u8],
 ) -> Result<(), SqliteError> {
-    let transfers = transfers(connection);
     let Some(transfer) = transfers.get(usize::from(number)) else {
         return Err(SqliteError::DamagedRows { at: 0 });
     };

@@ -309,12 +309,9 @@ impl Replica {
             } else {
                 replica.undo_from(if is_rebase { i64::MIN } else { first }, next)?;
             }
-            let client_id = &next.meta.client_id;
-            let one = pending::groups(&replica.connection, first, client_id, |groups| {
-                !groups.is_empty()
-            })?;
-            for own in &one {
-                replica.bury(own, reason.clone(), redo.now_ms, next)?;
+            let own = pending::group_at(&replica.connection, first, &next.meta.client_id)?;
+            if let Some(own) = own {
+                replica.bury(&own, reason.clone(), redo.now_ms, next)?;
             }
             if leaves_later {
                 return Ok(());

@@ -393,6 +393,16 @@ pub(crate) fn find(
     })
 }
 
+/// Reads the first group from an ordinal on.
+pub(crate) fn group_at(
+    connection: &Connection,
+    from: i64,
+    client_id: &ClientId,
+) -> Result<Option<PendingGroup>, SqliteError> {
+    let groups = groups(connection, from, client_id, |groups| !groups.is_empty())?;
+    Ok(groups.into_iter().next())
+}
+
 /// Reads groups from an ordinal on, until the closure has had enough.
 pub(crate) fn groups(
     connection: &Connection,

@@ -4,28 +4,31 @@
 //! committed here and is not known to be there, under ordinals of its own from [`OWN`] on. The leader
 //! alone decides: whatever does not apply here waits, without effect, for its word.
 
+mod follow;
+
 use std::collections::{HashSet, VecDeque};
 
-use livestore_core::{GlobalSeqNum, Group, GroupId, LogPosition, SessionId, StoreId};
+use livestore_core::{GlobalSeqNum, Group, GroupId, SessionId, StoreId};
 use livestore_sqlite::{Connection, Durability, SqliteError};
 use serde::{Deserialize, Serialize};
 
-use super::exceptions::{self, DeadLetter};
+use self::follow::Follow;
+use super::exceptions;
 use super::format::{self, Meta};
-use super::leader::write_rows;
+use super::leader::{transfers, write_rows};
 use super::log::LogRow;
-use super::merge::{InDoubt, InPlace, Redo, Taken};
+use super::merge::{InDoubt, Redo, Taken};
 use super::pending::{self, Found, Origin, PendingGroup};
 use super::step::Next;
 use super::{
-    ConnectionState, Divergence, Fate, HistoryAnswer, Replica, ReplicaConfig, ReplicaError,
-    StopReason, SyncStatus, log,
+    ConnectionState, Divergence, HistoryAnswer, Replica, ReplicaConfig, ReplicaError, StopReason,
+    SyncStatus, log,
 };
 use crate::session::Outline;
 use crate::session::message::{
     Advance, Attach, Attached, LINK_VERSION, LeaderMessage, LeaderStatus, MAX_OPEN_GROUPS,
     MAX_PUSHED_COMMITS, MessageError, Order, PushedCommit, Refused, SessionInfo, SessionMessage,
-    SessionPush, TailGroup, Taken as PushTaken,
+    SessionPush, Taken as PushTaken,
 };
 use crate::{CommitError, Schema};
 
@@ -201,8 +204,13 @@ impl Replica {
     }
 
     fn bring_in(&self, rows: impl IntoIterator<Item = (u16, Vec<u8>)>) -> Result<(), SqliteError> {
-        let write = |(number, chunk): (u16, Vec<u8>)| write_rows(&self.connection, number, &chunk);
-        self.connection.bring_in(|| rows.into_iter().try_for_each(write))
+        let transfers = transfers(&self.connection);
+        self.connection.bring_in(|| {
+            let mut rows = rows.into_iter();
+            rows.try_for_each(|(number, rows)| {
+                write_rows(&self.connection, &transfers, number, &rows)
+            })
+        })
     }
 
     /// Counts what the rows of a leader have brought.
@@ -541,9 +549,7 @@ impl Replica {
         let Some(Found { first, .. }) = found.filter(|found| found.first >= OWN) else {
             return Ok(None);
         };
-        let one = |groups: &[PendingGroup]| !groups.is_empty();
-        let groups = pending::groups(&self.connection, first, &self.meta.client_id, one)?;
-        Ok(groups.into_iter().next())
+        pending::group_at(&self.connection, first, &self.meta.client_id)
     }
 
     /// Takes a message of the leader.
@@ -608,15 +614,20 @@ impl Replica {
             return inconsistent(format!("advance {} after {}", advance.number, session.seen));
         }
         let number = advance.number;
-        let mut own = session.own.clone();
         let cut = session.cut;
-        let cut = self.try_step(None, |replica, next| {
-            Follow { replica, next, own: &mut own, now_ms }.run(advance)?;
+        // They are taken off only when the step has succeeded.
+        let (accepted, cut) = self.try_step(None, |replica, next| {
+            let mut follow = Follow { replica, next, accepted: Vec::new(), now_ms };
+            follow.run(advance)?;
+            let accepted = follow.accepted;
             replica.forget_letters(next)?;
-            replica.cut_log(cut, next)
+            Ok::<_, FollowError>((accepted, replica.cut_log(cut, next)?))
         })?;
         if let Some(session) = &mut self.session {
-            (session.seen, session.own, session.cut) = (number, own, cut);
+            for id in accepted {
+                session.accept(id);
+            }
+            (session.seen, session.cut) = (number, cut);
         }
         Ok(())
     }
@@ -648,6 +659,16 @@ const TABLES: [&str; 6] = [
 /// Nothing is given up and nothing made anew here: the leader says what becomes of it.
 fn leaders_word<'a>(now_ms: u64) -> Redo<'a> {
     Redo { in_doubt: &InDoubt::All, revises: false, now_ms }
+}
+
+impl Session {
+    /// Takes note that the leader has a group of ours, or has decided about it.
+    fn accept(&mut self, id: GroupId) {
+        let is_of = |own: &Own| own.synced == Some(id) || own.client_only == Some(id);
+        if let Some(own) = self.own.iter_mut().find(|own| is_of(own)) {
+            own.take(id);
+        }
+    }
 }
 
 impl Own {
@@ -716,205 +737,4 @@ fn hello(
         open,
     });
     message.encode()
-}
-
-/// Follows one advance.
-struct Follow<'a> {
-    replica: &'a Replica,
-    next: &'a mut Next,
-    own: &'a mut VecDeque<Own>,
-    now_ms: u64,
-}
-
-impl Follow<'_> {
-    fn run(&mut self, advance: Advance) -> Result<(), FollowError> {
-        let Advance { backend_id, confirmed, logged, is_merged, buried, rewritten, added, .. } =
-            advance;
-        self.next.meta.backend_id = backend_id;
-        for (id, hash) in confirmed {
-            self.confirm(id, hash)?;
-        }
-        for (confirmed, hash) in &logged {
-            if confirmed.first != self.next.meta.head.seq.next() {
-                return inconsistent(format!("the log goes on at {}", confirmed.first));
-            }
-            log::append(&self.replica.connection, confirmed, *hash)?;
-            self.next.meta.head = LogPosition { seq: confirmed.last(), hash: *hash };
-        }
-        let is_merge = is_merged && self.next.meta.state_head < self.next.meta.head.seq;
-        let from = if is_merge { Some(i64::MIN) } else { self.first_touched(&buried, &rewritten)? };
-        if added.iter().chain(&rewritten).any(|group| !(-OWN..OWN).contains(&group.ordinal)) {
-            return inconsistent("an ordinal that no leader gives");
-        }
-        let first_added = added.first().map(|group| group.ordinal);
-        let from = match from {
-            // What was added stands behind all that the leader had.
-            Some(from) => first_added.map_or(from, |first| first.min(from)),
-            None if self.come_in_order(&added)? => {
-                added.into_iter().try_for_each(|group| self.add(group))?;
-                return self.forget(&advance.forgotten, buried);
-            }
-            None => first_added.unwrap_or(OWN),
-        };
-        self.replica.undo_from(from, self.next)?;
-        self.forget(&advance.forgotten, buried)?;
-        for group in rewritten {
-            self.rewrite(group)?;
-        }
-        for group in added {
-            self.put(group)?;
-        }
-        let redo = leaders_word(self.now_ms);
-        if is_merge {
-            self.replica.rebase_undone(redo, self.next)?;
-        } else {
-            self.replica.redo_from(from, &Taken::new(), redo, self.next)?;
-        }
-        Ok(())
-    }
-
-    fn find(&self, id: GroupId) -> Result<Option<Found>, SqliteError> {
-        pending::find(&self.replica.connection, &self.next.tail, id)
-    }
-
-    fn read(&self, first: i64) -> Result<Option<PendingGroup>, SqliteError> {
-        let (connection, client_id) = (&self.replica.connection, &self.next.meta.client_id);
-        let one = |groups: &[PendingGroup]| !groups.is_empty();
-        Ok(pending::groups(connection, first, client_id, one)?.into_iter().next())
-    }
-
-    /// Confirms the first pending synced group where it stands.
-    fn confirm(&mut self, id: GroupId, hash: livestore_core::LogHash) -> Result<(), FollowError> {
-        let first = pending::first_ids(&self.replica.connection, 1)?;
-        let own = match self.find(id)? {
-            Some(Found { first: ordinal, .. }) if first == [id] && ordinal < OWN => {
-                self.read(ordinal)?
-            }
-            _ => None,
-        };
-        let Some(own) = own.filter(|own| own.undo.is_some()) else {
-            return inconsistent(format!("group {id} is confirmed, and not the first here"));
-        };
-        Ok(self.replica.confirm_one(&InPlace::new(&own, hash), self.next)?)
-    }
-
-    /// Returns the lowest ordinal in the tail of what is given up or made anew.
-    fn first_touched(
-        &self,
-        buried: &[DeadLetter],
-        rewritten: &[TailGroup],
-    ) -> Result<Option<i64>, FollowError> {
-        let ids = buried.iter().map(|letter| letter.group.id());
-        let ids = ids.chain(rewritten.iter().map(|group| group.group.id()));
-        let mut first: Option<i64> = None;
-        for id in ids {
-            if let Some(found) = self.find(id)? {
-                first = Some(first.map_or(found.first, |first| first.min(found.first)));
-            }
-        }
-        Ok(first)
-    }
-
-    /// Tells whether groups that were added to the leader's tail are the next ones of ours as they are
-    /// here, or nothing of ours stands behind it.
-    fn come_in_order(&self, added: &[TailGroup]) -> Result<bool, FollowError> {
-        let mut own = self.own.iter().flat_map(Own::ids);
-        for group in added {
-            let Some(id) = own.next() else { continue };
-            let found = self.find(id)?.filter(|found| found.first >= OWN);
-            let own = found.map(|found| self.read(found.first)).transpose()?.flatten();
-            let is_same = |own: PendingGroup| own.group == group.group && own.undo.is_some();
-            if !own.is_some_and(is_same) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Adds a group of the leader at the end of its tail, with its effects.
-    fn add(&mut self, group: TailGroup) -> Result<(), FollowError> {
-        let id = group.group.id();
-        if let Some(Found { first, last, .. }) = self.find(id)? {
-            // It is ours, and has its effects already.
-            pending::move_to(&self.replica.connection, (first, last), group.ordinal)?;
-            pending::set_origin(&self.replica.connection, group.ordinal, &group.origin)?;
-            self.accept(id);
-            return Ok(());
-        }
-        let TailGroup { ordinal, group, client_only, origin } = group;
-        let after = self.replica.tail_end(client_only, &mut self.next.tail)?;
-        let own = PendingGroup { first: ordinal, group, client_only, undo: None, origin };
-        pending::insert(&self.replica.connection, &own.group, ordinal, client_only, &own.origin)?;
-        self.next.tail.add(client_only, own.group.event_count());
-        self.next.tail.unapplied += 1;
-        if self.replica.try_pending(&own, after)?.is_ok() {
-            let rebased = self.next.rebased;
-            self.replica.redone(&own, self.next)?;
-            // To apply it for the first time is no rebase.
-            self.next.rebased = rebased;
-        }
-        Ok(())
-    }
-
-    /// Puts a group of the leader at the end of its tail, without effect.
-    fn put(&mut self, group: TailGroup) -> Result<(), FollowError> {
-        if let Some(found) = self.find(group.group.id())? {
-            self.take_out(found)?;
-            self.accept(group.group.id());
-        }
-        let TailGroup { ordinal, group, client_only, origin } = group;
-        pending::insert(&self.replica.connection, &group, ordinal, client_only, &origin)?;
-        self.next.tail.insert(client_only, group.event_count());
-        self.next.tail.unapplied += 1;
-        Ok(())
-    }
-
-    fn take_out(&mut self, found: Found) -> Result<(), FollowError> {
-        let Some(own) = self.read(found.first)? else { return Ok(()) };
-        pending::remove(&self.replica.connection, own.ordinals())?;
-        self.next.tail.remove(own.client_only, own.group.event_count());
-        self.next.tail.unapplied -= u64::from(own.undo.is_none());
-        Ok(())
-    }
-
-    fn rewrite(&mut self, group: TailGroup) -> Result<(), FollowError> {
-        // It may have become a dead letter after all.
-        let Some(found) = self.find(group.group.id())? else { return Ok(()) };
-        let Some(own) = self.read(found.first)? else { return Ok(()) };
-        Ok(self.replica.replace(&own, &group.group, &group.origin, self.next)?)
-    }
-
-    /// Takes note of dead letters that are new, and of those that are none any more.
-    fn forget(
-        &mut self,
-        forgotten: &[GroupId],
-        buried: Vec<DeadLetter>,
-    ) -> Result<(), FollowError> {
-        for letter in buried {
-            let id = letter.group.id();
-            if let Some(found) = self.find(id)? {
-                self.take_out(found)?;
-                self.accept(id);
-                let reason = letter.reason.clone();
-                self.next.fates.push((id, Fate::Rejected { reason }));
-            }
-            self.replica.keep_letter(letter, self.next)?;
-        }
-        for id in forgotten {
-            // The session that asked for it has forgotten it already.
-            if exceptions::exhume(&self.replica.connection, *id)? {
-                self.next.counts.dead_letters -= 1;
-                self.next.letters_changed = true;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes note that the leader has a group of ours, or has decided about it.
-    fn accept(&mut self, id: GroupId) {
-        let is_of = |own: &Own| own.synced == Some(id) || own.client_only == Some(id);
-        if let Some(own) = self.own.iter_mut().find(|own| is_of(own)) {
-            own.take(id);
-        }
-    }
 }

@@ -47,6 +47,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
         rows: None,
         reader: None,
         deadline,
+        is_to_begin_anew: false,
         status: Vec::new(),
     };
     let served = serve.until_the_end(output).await;
@@ -81,6 +82,8 @@ struct Serve<S> {
     rows: Option<mpsc::Receiver<Row>>,
     reader: Option<JoinHandle<()>>,
     deadline: Option<Instant>,
+    /// The session was told to say hello once more, and has not yet.
+    is_to_begin_anew: bool,
     /// What the session was told last of where the leader stands.
     status: Vec<u8>,
 }
@@ -133,8 +136,8 @@ impl<S: AsyncRead + AsyncWrite> Serve<S> {
         if self.visit(hello)? {
             return Ok(());
         }
-        if !Replica::is_hello(hello) && !self.status.is_empty() {
-            // It was on the way when the session was told to begin anew.
+        if self.is_to_begin_anew && !Replica::is_hello(hello) {
+            // It was on the way when the session was told so.
             return Ok(());
         }
         if self.is_full {
@@ -162,6 +165,7 @@ impl<S: AsyncRead + AsyncWrite> Serve<S> {
                 }
             };
         self.follower.key = Some(key);
+        self.is_to_begin_anew = false;
         self.status.clear();
         self.end.send_message(&answer);
         let (sender, rows) = mpsc::channel(ROWS_AHEAD);
@@ -239,6 +243,7 @@ impl<S: AsyncRead + AsyncWrite> Serve<S> {
             if !follows {
                 // It has missed too much, and says hello once more.
                 self.follower.key = None;
+                self.is_to_begin_anew = true;
                 self.deadline = Some(Instant::now() + PATIENCE);
                 break;
             }

@@ -14,7 +14,6 @@ use super::push::InFlight;
 use super::{Phase, Replica, StopReason};
 use crate::replica::exceptions::DeadLetterReason;
 use crate::replica::merge::{InDoubt, InPlace, Redo};
-use crate::replica::pending::PendingGroup;
 use crate::replica::{ReplicaError, log, pending};
 
 /// How much older than the truth the stored time of the last sync may be.
@@ -428,9 +427,8 @@ impl Replica {
     ) -> Result<Vec<(ConfirmedGroup, LogHash)>, ReplicaError> {
         let mut incoming: Vec<(ConfirmedGroup, LogHash)> = Vec::with_capacity(groups.len());
         for InPlace { ordinals, hash, .. } in groups {
-            let is_read = |read: &[PendingGroup]| !read.is_empty();
             let client_id = &self.meta.client_id;
-            for own in pending::groups(&self.connection, ordinals.0, client_id, is_read)? {
+            if let Some(own) = pending::group_at(&self.connection, ordinals.0, client_id)? {
                 let first = incoming.last().map_or(after, |(before, _)| before.last()).next();
                 incoming.push((ConfirmedGroup { first, group: own.group }, *hash));
             }
