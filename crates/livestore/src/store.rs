@@ -1,44 +1,37 @@
 //! The store: what an app holds in its hands.
 
 mod inner;
+mod opener;
 
 use std::fmt;
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use livestore_core::{BackendId, ClientId, ConfirmedGroup, GroupId, SessionId, StoreId};
-use livestore_reactive::{Computed, Context, Graph, Signal, Source};
+use livestore_reactive::{Computed, Context, Signal, Source};
 use livestore_sqlite::{Durability, Query, SqliteError, StateHash};
 use serde::Serialize;
 use tokio::io::DuplexStream;
-use tokio::sync::{Notify, oneshot, watch};
 
 pub(crate) use inner::Inner;
+use opener::Opener;
 
 use crate::adapter::Adapter;
 use crate::boot::{BootListeners, BootStatus, InitialSync};
-use crate::clock::Clock;
 use crate::command::{self, Command, ExecuteError, NotExecuted};
 use crate::document::{ClientDocument, Document, DocumentDef};
-use crate::driver::{Driver, Machine};
+use crate::driver::Driver;
 use crate::eventlog::{Events, LoggedEvent};
 use crate::group::{GroupBuilder, IntoGroup};
 use crate::live::LiveQuery;
 use crate::options::{StoreOptions, Topology};
 use crate::receipt::CommitReceipt;
 use crate::replica::{
-    Committed, ConnectionState, DeadLetter, HistoryAnswer, Quarantined, RebuildProgress, Replica,
-    ReplicaConfig, ReplicaError, SyncStatus,
+    Committed, ConnectionState, DeadLetter, HistoryAnswer, Quarantined, Replica, ReplicaError,
+    SyncStatus,
 };
-use crate::session::{Attending, Beginning, LeaderFile, Opening, SessionInfo};
-use crate::{
-    CommitError, OpenError, QueryError, Schema, Unavailable, Warning, clock, materializer,
-};
-
-/// How long a leader is looked for while a store is opened.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::session::{LeaderFile, SessionInfo};
+use crate::{CommitError, OpenError, QueryError, Schema, Unavailable, Warning, materializer};
 
 /// How long a store that is closed waits for its leader to take what was committed.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -475,185 +468,6 @@ impl Store {
     }
 }
 
-/// How a store is opened, and opened once more if it comes to lead.
-#[derive(Clone)]
-struct Opener {
-    schema: Schema,
-    store_id: StoreId,
-    adapter: Arc<dyn Adapter>,
-    options: StoreOptions,
-    /// True if it is opened for a session of this very process, which is what the app has in its hands.
-    is_hosted: bool,
-}
-
-/// What every store is made of, whether it leads or follows.
-struct Parts {
-    replica: Replica,
-    session_id: SessionId,
-    clock: Clock,
-    wake: Arc<Notify>,
-    /// The file of whoever leads.
-    leader_file: Option<Arc<Path>>,
-}
-
-impl Opener {
-    /// Opens the file, or the memory, that the adapter has.
-    fn open_direct(&self, leads: bool) -> Result<Store, OpenError> {
-        let Self { schema, store_id, adapter, options, .. } = self;
-        let medium = adapter.open(store_id)?;
-        let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
-        let (random, clock) = self.chance()?;
-        let client_id = medium.client_id.unwrap_or_else(|| ClientId::from_random(&random[..8]));
-        let session_id = SessionId::from_random(&random[8..16]);
-        let config = ReplicaConfig {
-            durability: medium.durability,
-            has_upstream: medium.sync.is_some(),
-            ..self.config(client_id, session_id.clone(), random)
-        };
-        let shown = path.display().to_string();
-        let mut was_rebuilt = false;
-        let mut progress = |progress| match progress {
-            RebuildProgress::Begins => {
-                was_rebuilt = true;
-                options.boot.tell(BootStatus::Migrating);
-            }
-            RebuildProgress::Derived { done, total } => {
-                options.boot.tell(BootStatus::Rehydrating { done, total });
-                tracing::info!(store = %store_id, done, total, "deriving the state from the log");
-            }
-        };
-        let now_ms = clock.now_ms();
-        let replica = Replica::open(medium.connection, config, &shown, now_ms, &mut progress);
-        let replica = replica.map_err(|error| match error {
-            OpenError::Sqlite(error) => crate::adapter::opening(&path, error),
-            other => other,
-        })?;
-        let wake = Arc::new(Notify::new());
-        let inner = self.inner(Parts {
-            replica,
-            session_id,
-            clock,
-            wake: Arc::clone(&wake),
-            leader_file: None,
-        });
-        // Nobody has closed the store yet, and it says so itself if anybody has.
-        let _ = inner.write(|replica| {
-            let count = replica.status().quarantined;
-            if was_rebuilt && count > 0 {
-                replica.warnings().tell(Warning::EventsSkipped { count });
-            }
-        });
-        let check_materializers =
-            options.check_materializers && !was_rebuilt && medium.path.is_some();
-        let machine = Machine {
-            provider: medium.sync,
-            path: medium.path,
-            lock: medium.lock,
-            wake,
-            check_materializers,
-            leads,
-        };
-        let driver = Driver::start(&inner, machine)?;
-        debug_assert_eq!(inner.schema.state_version(), schema.state_version());
-        Ok(Store(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) })))
-    }
-
-    /// Follows whoever leads, or leads from another thread.
-    fn follow(&self, file: &Path) -> Result<Store, OpenError> {
-        let (random, clock) = self.chance()?;
-        let session_id = SessionId::from_random(&random[8..16]);
-        // Who commits is for the leader to say.
-        let client_id = ClientId::from_random(&random[..8]);
-        let config = self.config(client_id, session_id.clone(), random);
-        let wake = Arc::new(Notify::new());
-        let first = Self { is_hosted: true, ..self.clone() };
-        let (mut later, is_boot_over) = (first.clone(), BootListeners::default());
-        // The opening that somebody listens to is over by then.
-        (later.options.boot, later.options.reproducible) = (is_boot_over, None);
-        let attending = Attending {
-            file: Arc::from(file),
-            hello: Replica::first_session_hello(&config),
-            lead: Arc::new(move |is_first| {
-                if is_first { &first } else { &later }.open_direct(true)
-            }),
-            patience: PATIENCE,
-            wake: Arc::clone(&wake),
-        };
-        let (began, beginning) = mpsc::channel();
-        let (opened, to_thread) = oneshot::channel();
-        let driver = Driver::attend(attending, Opening { began, opened: to_thread })?;
-        let gone = || OpenError::InUse { path: file.display().to_string() };
-        let Beginning { answer, rows } = beginning.recv().map_err(|_| gone())??;
-        let replica = Replica::open_session(config, &answer, rows)?;
-        let inner = self.inner(Parts {
-            replica,
-            session_id,
-            clock,
-            wake,
-            leader_file: Some(Arc::from(file)),
-        });
-        // If its thread is gone, the session says so itself.
-        let _ = opened.send(Arc::downgrade(&inner));
-        Ok(Store(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) })))
-    }
-
-    /// Returns what ids are made of, and the time.
-    fn chance(&self) -> Result<([u8; 32], Clock), OpenError> {
-        if let Some(number) = self.options.reproducible {
-            return Ok((clock::reproducible_seed(number), Clock::counting()));
-        }
-        let path = "the system's random numbers".into();
-        let random = clock::seed().map_err(|source| OpenError::Io { path, source })?;
-        Ok((random, Clock::System))
-    }
-
-    fn config(&self, client_id: ClientId, session_id: SessionId, seed: [u8; 32]) -> ReplicaConfig {
-        ReplicaConfig {
-            schema: self.schema.clone(),
-            store_id: self.store_id.clone(),
-            client_id,
-            session_id,
-            durability: Durability::Memory,
-            has_upstream: false,
-            on_poison: self.options.on_poison,
-            on_history_diverged: self.options.on_history_diverged,
-            seed,
-        }
-    }
-
-    fn inner(&self, parts: Parts) -> Arc<Inner> {
-        let Parts { replica, session_id, clock, wake, leader_file } = parts;
-        let graph = Graph::new();
-        graph.on_unsettled(|unsettled| {
-            tracing::error!(%unsettled, "subscribers keep committing in answer to each other");
-        });
-        let new_warnings = Arc::clone(replica.warnings());
-        let tables = self.schema.tables().iter().map(|_| graph.source()).collect();
-        Arc::new(Inner {
-            store_id: self.store_id.clone(),
-            client_id: replica.client_id().clone(),
-            session_id,
-            schema: self.schema.clone(),
-            durability: self.options.durability,
-            clock,
-            replica: Mutex::new(Some(replica)),
-            tables,
-            status: graph.source(),
-            dead_letters: graph.source(),
-            warned: graph.source(),
-            warnings: Mutex::default(),
-            new_warnings,
-            graph,
-            waiters: Mutex::default(),
-            driver_wake: wake,
-            leader_file,
-            output: watch::Sender::new(()),
-            is_hosted: self.is_hosted,
-            is_telling: AtomicBool::new(false),
-        })
-    }
-}
-
 impl Open {
     /// Closes the store, unless a materializer asks for it, which holds the lock.
     fn close(&self) -> Result<(), Unavailable> {
@@ -675,7 +489,8 @@ impl Open {
         let deadline = Instant::now() + FAREWELL;
         while let Ok(false) = self.inner.read(Replica::handed_over) {
             if Instant::now() >= deadline {
-                tracing::warn!("the store is closed with commits that nobody has taken");
+                let store = &self.inner.store_id;
+                tracing::warn!(%store, "closed with commits that the session that leads has not taken");
                 return;
             }
             std::thread::sleep(Duration::from_millis(1));
