@@ -42,11 +42,23 @@ pub enum Mutant {
     TokenExpiryDropsQueue,
     /// The log is published to whatever backend there is, and what that has is taken for it.
     RepublishOntoOthers,
+    /// A store is opened although somebody else has its lock.
+    TwoLeaders,
+    /// A leader that says nothing for long loses its place, though it has the lock.
+    FrozenLeaderRobbed,
+    /// A session takes what it has handed over for safe before its leader says so.
+    AcknowledgedEarly,
+    /// A new session gets the leader's state, but not what is pending there.
+    BootstrapMissesTail,
+    /// What a read brings is taken for a whole frame.
+    FrameCutInHalf,
+    /// A session keeps the effects of a group that its leader has taken as something else.
+    KeepsOldUndo,
 }
 
 impl Mutant {
     /// All of them, in the order in which they are tried.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::HeadBeforeEvents,
         Self::ConfirmByPosition,
         Self::TailOvertakesRejected,
@@ -64,6 +76,12 @@ impl Mutant {
         Self::RejectionLeavesLater,
         Self::TokenExpiryDropsQueue,
         Self::RepublishOntoOthers,
+        Self::TwoLeaders,
+        Self::FrozenLeaderRobbed,
+        Self::AcknowledgedEarly,
+        Self::BootstrapMissesTail,
+        Self::FrameCutInHalf,
+        Self::KeepsOldUndo,
     ];
 }
 

@@ -9,6 +9,7 @@ use livestore_core::{ClientId, StoreId};
 use livestore_sqlite::{Connection, Durability, FileLock, SqliteError, rusqlite};
 
 use crate::OpenError;
+use crate::session::Lock;
 use crate::sync_provider::SyncProvider;
 
 /// Opens the medium of a store.
@@ -138,7 +139,7 @@ impl Adapter for FileAdapter {
         // Also if the file was there: whoever made it may have been killed before this.
         sync_folder(folder)?;
         let durability = Durability::Normal;
-        let (path, lock) = (Some(path), Some(lock));
+        let path = Some(path);
         let (client_id, sync) = (client_id.clone(), sync.clone());
         Ok(Medium { connection, durability, path, client_id, sync, lock })
     }
@@ -189,11 +190,15 @@ pub(crate) fn store_files(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
     Ok(files)
 }
 
-fn lock(path: &Path) -> Result<FileLock, OpenError> {
+fn lock(path: &Path) -> Result<Option<FileLock>, OpenError> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
     let file = file.map_err(io_error(path))?;
     let lock = FileLock::take(file).map_err(io_error(path))?;
-    lock.ok_or_else(|| OpenError::InUse { path: path.display().to_string() })
+    let is_ours = if lock.is_some() { Lock::Taken } else { Lock::Held };
+    if !is_ours.lets_lead(false) {
+        return Err(OpenError::InUse { path: path.display().to_string() });
+    }
+    Ok(lock)
 }
 
 /// Creates a folder, and those above it, such that they survive a power cut.

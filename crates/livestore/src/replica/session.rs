@@ -8,6 +8,7 @@ mod follow;
 
 use std::collections::{HashSet, VecDeque};
 
+use livestore_core::mutant::{self, Mutant};
 use livestore_core::{GlobalSeqNum, Group, GroupId, SessionId, StoreId};
 use livestore_sqlite::{Connection, Durability, SqliteError};
 use serde::{Deserialize, Serialize};
@@ -466,7 +467,9 @@ impl Replica {
 
     /// Tells whether the leader has everything that was committed here up to an ordinal.
     pub fn is_handed_over(&self, ordinal: i64) -> bool {
-        let oldest = self.session.as_ref().and_then(|session| session.own.front());
+        let Some(session) = &self.session else { return true };
+        let said = session.in_flight.filter(|_| mutant::is_active(Mutant::AcknowledgedEarly));
+        let oldest = session.own.get(said.map_or(0, |push| push.commits));
         oldest.is_none_or(|own| own.last > ordinal)
     }
 

@@ -9,15 +9,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::io::{LinkEnd, LinkError};
-use super::link::Frame;
+use super::election::Candidacy;
+use super::io::{LinkError, LinkStream};
 use super::local;
 use super::message::{Refused, RefusedReason};
-use super::outline::Newer;
+use super::session_end::{Answer, Beginning, PING, SessionEnd};
 use crate::adapter::LOCK_EXTENSION;
-use crate::replica::{FromLeader, Refusal, answer_of, is_end_of_rows};
 use crate::store::{Inner, Store};
 use crate::{OpenError, Unavailable};
 
@@ -30,23 +29,11 @@ const SHORT: Duration = Duration::from_secs(1);
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// How long a leader may take to answer a hello, or to send the next rows.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a leader is asked whether it is there, when it has nothing to say.
-const PING: Duration = Duration::from_millis(500);
-/// After how long a silence a leader counts as unresponsive.
-const SILENCE: Duration = Duration::from_secs(2);
-/// Messages that are taken while the app waits, in bytes.
-const SLICE_BYTES: usize = 256 << 10;
 /// Bytes between a session and a leader of one process.
 const PIPE_BYTES: usize = 256 << 10;
 
 /// Opens the store as its leader, if nobody else leads; told whether that is the first opening.
 pub(crate) type Lead = dyn Fn(bool) -> Result<Store, OpenError> + Send + Sync;
-
-/// What a session begins with.
-pub(crate) struct Beginning {
-    pub(crate) answer: Vec<u8>,
-    pub(crate) rows: Vec<(u16, Vec<u8>)>,
-}
 
 /// A session before it has a replica.
 pub(crate) struct Attending {
@@ -90,7 +77,34 @@ impl Attending {
 trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-type End = LinkEnd<Box<dyn Wire>>;
+/// The session's end of a conversation, and the stream that it is on.
+struct End {
+    stream: LinkStream<Box<dyn Wire>>,
+    conversation: SessionEnd,
+    since: Instant,
+}
+
+impl End {
+    /// Says hello on a stream.
+    fn new(stream: Box<dyn Wire>, hello: &[u8]) -> Self {
+        let stream = LinkStream::new(stream);
+        Self { stream, conversation: SessionEnd::new(hello, Duration::ZERO), since: Instant::now() }
+    }
+
+    /// Waits until the leader has answered to a hello, and all rows are there.
+    async fn answered(&mut self) -> Result<Answer, LinkError> {
+        loop {
+            if let Some(answer) = self.conversation.attach(self.since.elapsed())? {
+                return Ok(answer);
+            }
+            timeout(PATIENCE, self.turn()).await??;
+        }
+    }
+
+    async fn turn(&mut self) -> Result<(), LinkError> {
+        self.stream.turn(self.conversation.wire()).await
+    }
+}
 
 /// Why there is no leader to follow now.
 enum NotFound {
@@ -105,8 +119,7 @@ struct Search {
     lead: Arc<Lead>,
     /// True until the store is open for the first time.
     is_first: bool,
-    /// False once a newer version of the app has been seen, whose state this one must not derive anew.
-    may_lead: bool,
+    candidacy: Candidacy,
     /// The leader, if it is in this very store; and one that is being opened.
     hosted: Option<Store>,
     opening: Option<JoinHandle<Result<Store, OpenError>>>,
@@ -115,8 +128,15 @@ struct Search {
 
 impl Search {
     fn new(file: Arc<Path>, lead: Arc<Lead>) -> Self {
-        let (is_first, may_lead, pause) = (true, true, FIRST_PAUSE);
-        Self { file, lead, is_first, may_lead, hosted: None, opening: None, pause }
+        Self {
+            file,
+            lead,
+            is_first: true,
+            candidacy: Candidacy::default(),
+            hosted: None,
+            opening: None,
+            pause: FIRST_PAUSE,
+        }
     }
 
     /// Finds the first leader, and waits for the store that is made of its rows.
@@ -171,13 +191,11 @@ impl Search {
                 }
             },
         };
-        let mut end = LinkEnd::new(wire);
-        match attach(&mut end, hello).await {
-            Ok(Ok(beginning)) => Ok((end, beginning)),
-            Ok(Err(refused)) => {
-                if let RefusedReason::Schema(Newer::Them | Newer::Neither) = refused.reason {
-                    self.may_lead = false;
-                }
+        let mut end = End::new(wire, hello);
+        match end.answered().await {
+            Ok(Answer::Begin(beginning)) => Ok((end, beginning)),
+            Ok(Answer::Refused(refused)) => {
+                self.candidacy.refused(&refused);
                 Err(NotFound::Refused(refused))
             }
             Err(error) => {
@@ -191,7 +209,7 @@ impl Search {
 
     /// Leads, if nobody else does.
     async fn host(&mut self) -> Result<&Store, NotFound> {
-        if !self.may_lead {
+        if !self.candidacy.may_stand() {
             return Err(NotFound::Nobody);
         }
         let opening = if let Some(opening) = &mut self.opening {
@@ -236,42 +254,6 @@ fn pipe_to(leader: &Store) -> DuplexStream {
     let (ours, theirs) = duplex(PIPE_BYTES);
     leader.serve(theirs);
     ours
-}
-
-/// Says hello, and takes the rows of the leader's state.
-async fn attach(end: &mut End, hello: &[u8]) -> Result<Result<Beginning, Refused>, LinkError> {
-    end.send_message(hello);
-    let mut answer: Option<Vec<u8>> = None;
-    let (mut rows, mut pieces) = (Vec::new(), Vec::new());
-    loop {
-        while let Some(frame) = end.next()? {
-            let weight = frame.weight();
-            match frame {
-                Frame::Message(message) if answer.is_none() => match answer_of(&message) {
-                    Refusal::None => answer = Some(message),
-                    Refusal::Of(refused) => return Ok(Err(refused)),
-                    // Of the conversation before.
-                    Refusal::NoAnswer => {}
-                },
-                Frame::Message(message) if is_end_of_rows(&message) => {
-                    let Some(answer) = answer.take() else {
-                        return Err(LinkError::Failed("rows without an answer".into()));
-                    };
-                    end.dealt_with(weight);
-                    return Ok(Ok(Beginning { answer, rows }));
-                }
-                Frame::Piece(piece) => pieces.extend(piece),
-                Frame::Rows { transfer, rows: some } => {
-                    pieces.extend(some);
-                    rows.push((transfer, std::mem::take(&mut pieces)));
-                }
-                Frame::Pong => {}
-                other => return Err(LinkError::Failed(format!("{other:?} among rows"))),
-            }
-            end.dealt_with(weight);
-        }
-        timeout(PATIENCE, end.turn()).await??;
-    }
 }
 
 struct Session {
@@ -351,83 +333,33 @@ impl Session {
 
     /// Follows a leader until it is gone.
     async fn follow(&self, end: &mut End) -> Result<Infallible, LinkError> {
-        let (mut heard, mut asked) = (Instant::now(), Instant::now());
-        let mut is_silent = false;
         loop {
-            if self.take_in(end).await? {
-                heard = Instant::now();
-            }
-            if end.is_open()
-                && let Some(push) = self
-                    .write(crate::Replica::poll_leader)?
-                    .map_err(|error| LinkError::Failed(error.to_string()))?
-            {
-                end.send_message(&push);
-            }
-            let now = Instant::now();
-            if is_silent != (now >= heard + SILENCE) {
-                is_silent = !is_silent;
-                self.write(|replica| replica.leader_is_silent(is_silent))?;
-            }
-            if now >= asked + PING && now >= heard + PING {
-                asked = now;
-                end.send(&Frame::Ping);
-            }
+            self.take_in(end).await?;
+            let now = end.since.elapsed();
+            self.write(|replica| end.conversation.hand_out(replica, now))??;
             tokio::select! {
                 turned = end.turn() => turned?,
                 () = self.wake.notified() => {}
-                () = sleep_until(now + PING) => {}
+                () = sleep(PING) => {}
             }
         }
     }
 
-    /// Takes what the leader has sent; tells whether there was anything.
-    async fn take_in(&self, end: &mut End) -> Result<bool, LinkError> {
-        let mut any = false;
+    /// Takes what the leader has sent.
+    async fn take_in(&self, end: &mut End) -> Result<(), LinkError> {
         loop {
-            let (mut messages, mut bytes) = (Vec::new(), 0);
-            while bytes < SLICE_BYTES
-                && let Some(frame) = end.next()?
-            {
-                any = true;
-                match frame {
-                    Frame::Message(message) => {
-                        bytes += message.len();
-                        messages.push(message);
-                    }
-                    Frame::Pong => {}
-                    other => return Err(LinkError::Failed(format!("{other:?} out of turn"))),
+            let (now_ms, now) = (self.now_ms(), end.since.elapsed());
+            // One refresh for all messages that are taken at once.
+            let any = self.write(|replica| end.conversation.follow(replica, now_ms, now))??;
+            if end.conversation.is_attaching() {
+                let Answer::Begin(beginning) = end.answered().await? else {
+                    return Err(LinkError::failed("the leader does not let us in again"));
+                };
+                if !self.begin_anew(beginning)? {
+                    return Err(LinkError::failed("the rows do not fit"));
                 }
-            }
-            if messages.is_empty() {
-                return Ok(any);
-            }
-            let now_ms = self.now_ms();
-            // One refresh for all of them.
-            let taken = self.write(|replica| {
-                for message in &messages {
-                    if replica.receive_from_leader(message, now_ms)? == FromLeader::Restart {
-                        return Ok(FromLeader::Restart);
-                    }
-                }
-                Ok::<_, crate::replica::FollowError>(FromLeader::Taken)
-            })?;
-            end.dealt_with(bytes);
-            match taken {
-                Ok(FromLeader::Taken) => {}
-                Ok(FromLeader::Restart) => {
-                    let hello = self.write(|replica| replica.session_hello())?;
-                    let hello = hello.map_err(|error| LinkError::Failed(error.to_string()))?;
-                    let Ok(beginning) = attach(end, &hello).await? else {
-                        return Err(LinkError::Failed(
-                            "the leader does not let us in again".into(),
-                        ));
-                    };
-                    if !self.begin_anew(beginning)? {
-                        return Err(LinkError::Failed("the rows do not fit".into()));
-                    }
-                }
-                Err(error) => return Err(LinkError::Failed(error.to_string())),
+            } else if !any {
+                return Ok(());
             }
         }
     }

@@ -6,6 +6,7 @@
 //! neither gathers what it cannot use.
 
 use livestore_core::limits::MAX_FRAME_BYTES;
+use livestore_core::mutant::{self, Mutant};
 
 /// Longest frame, in bytes: that of the sync protocol, for the same groups in another envelope, twice.
 pub const MAX_LINK_FRAME_BYTES: usize = 2 * MAX_FRAME_BYTES;
@@ -150,6 +151,8 @@ impl Frames {
         if bytes > MAX_LINK_FRAME_BYTES {
             return Err(FrameError::TooLong { bytes });
         }
+        let is_cut = mutant::is_active(Mutant::FrameCutInHalf);
+        let bytes = if is_cut { bytes.min(rest.len()) } else { bytes };
         let Some(frame) = rest.get(..bytes) else { return Ok(None) };
         let kind = frame.first().copied().unwrap_or(u8::MAX);
         let no_such = FrameError::NoSuch { kind, bytes: bytes.saturating_sub(1) };

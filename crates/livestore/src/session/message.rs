@@ -137,16 +137,17 @@ pub(crate) enum LeaderMessage {
 /// Why a session may not follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct Refused {
-    pub(crate) reason: RefusedReason,
-    /// For people.
-    pub(crate) message: String,
+pub struct Refused {
+    /// Why.
+    pub reason: RefusedReason,
+    /// Why, for people.
+    pub message: String,
 }
 
 /// Why a leader does not let a session follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum RefusedReason {
+pub enum RefusedReason {
     /// They have different schemas; `Us` is the session.
     Schema(Newer),
     /// Something else.

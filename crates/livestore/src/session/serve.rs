@@ -1,4 +1,4 @@
-//! The leader's end of a conversation with a session.
+//! Serving sessions that follow a store: a conversation with each, on whatever stream it has come.
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -10,11 +10,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::io::{LinkEnd, LinkError};
-use super::link::Frame;
-use super::message::{LeaderMessage, Refused};
+use super::io::{LinkError, LinkStream};
+use super::leader_end::{Heard, LeaderEnd};
 use crate::Schema;
-use crate::replica::{Attachment, Replica, SessionError, SessionKey, read_rows};
+use crate::replica::read_rows;
 use crate::store::Inner;
 
 /// How long a session may take to say what it wants, or to take the next rows.
@@ -36,20 +35,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
     output: watch::Receiver<()>,
     is_full: bool,
 ) -> Result<(), LinkError> {
-    let end = LinkEnd::new(stream);
+    let stream = LinkStream::new(stream);
+    let end = LeaderEnd::new(is_full);
     let deadline = Some(Instant::now() + PATIENCE);
-    let follower = Follower { store, key: None };
-    let mut serve = Serve {
-        end,
-        follower,
-        file,
-        is_full,
-        rows: None,
-        reader: None,
-        deadline,
-        is_to_begin_anew: false,
-        status: Vec::new(),
-    };
+    let mut serve = Serve { stream, end, store, file, rows: None, reader: None, deadline };
     let served = serve.until_the_end(output).await;
     // The file is not this process's any more once the driver has come to its end.
     serve.rows = None;
@@ -59,33 +48,24 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(
     served
 }
 
-/// The place of a session at its leader, which it loses when the conversation ends, however that is.
-struct Follower {
-    store: Weak<Inner>,
-    key: Option<SessionKey>,
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        if let (Some(key), Some(store)) = (self.key, self.store.upgrade()) {
-            let _ = store.write(|replica| replica.detach_session(key));
-        }
-    }
-}
-
 struct Serve<S> {
-    end: LinkEnd<S>,
-    follower: Follower,
+    stream: LinkStream<S>,
+    end: LeaderEnd,
+    store: Weak<Inner>,
     file: Arc<Path>,
-    is_full: bool,
     /// Rows that are still to be sent.
     rows: Option<mpsc::Receiver<Row>>,
     reader: Option<JoinHandle<()>>,
     deadline: Option<Instant>,
-    /// The session was told to say hello once more, and has not yet.
-    is_to_begin_anew: bool,
-    /// What the session was told last of where the leader stands.
-    status: Vec<u8>,
+}
+
+/// A session loses its place when the conversation ends, however that is.
+impl<S> Drop for Serve<S> {
+    fn drop(&mut self) {
+        if let Some(store) = self.store.upgrade() {
+            let _ = store.write(|replica| self.end.leave(replica));
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite> Serve<S> {
@@ -94,80 +74,40 @@ impl<S: AsyncRead + AsyncWrite> Serve<S> {
             output.mark_unchanged();
             self.take_in()?;
             self.hand_out()?;
-            let takes_rows = self.end.is_open();
+            let takes_rows = self.end.takes_rows();
             let deadline = self.deadline;
             tokio::select! {
-                turned = self.end.turn() => turned?,
+                turned = self.stream.turn(self.end.wire()) => turned?,
                 changed = output.changed() => changed.map_err(|_| LinkError::Closed)?,
                 row = next_of(&mut self.rows), if takes_rows => self.send_row(row)?,
-                () = until(deadline) => return Err(LinkError::Failed("it takes too long".into())),
+                () = until(deadline) => return Err(LinkError::failed("it takes too long")),
             }
         }
     }
 
     fn store(&self) -> Result<Arc<Inner>, LinkError> {
-        self.follower.store.upgrade().ok_or(LinkError::Closed)
+        self.store.upgrade().ok_or(LinkError::Closed)
     }
 
     /// Takes everything that has come.
     fn take_in(&mut self) -> Result<(), LinkError> {
-        while let Some(frame) = self.end.next()? {
-            let Frame::Message(message) = frame else {
-                return Err(LinkError::Failed("a session sends no rows".into()));
-            };
-            match self.follower.key {
-                None => self.attach(&message)?,
-                Some(key) => {
-                    let store = self.store()?;
-                    let now_ms = store.now_ms();
-                    let taken = store
-                        .write(|replica| replica.receive_from_session(key, &message, now_ms))
-                        .map_err(|_| LinkError::Closed)?;
-                    taken.map_err(|error| LinkError::Failed(error.to_string()))?;
-                    store.wake_driver();
-                }
+        loop {
+            let store = self.store()?;
+            let now_ms = store.now_ms();
+            let (file, schema, end) = (&self.file, store.schema(), &mut self.end);
+            let heard = store
+                .write(|replica| end.hear(replica, now_ms, |_| snapshot(file, schema)))
+                .map_err(|_| LinkError::Closed)??;
+            match heard {
+                None => return Ok(()),
+                Some(Heard::Done) => store.wake_driver(),
+                Some(Heard::Follows(snapshot)) => self.read_rows(snapshot),
             }
-            self.end.dealt_with(message.len());
         }
-        Ok(())
     }
 
-    fn attach(&mut self, hello: &[u8]) -> Result<(), LinkError> {
-        if self.visit(hello)? {
-            return Ok(());
-        }
-        if self.is_to_begin_anew && !Replica::is_hello(hello) {
-            // It was on the way when the session was told so.
-            return Ok(());
-        }
-        if self.is_full {
-            self.refuse(&SessionError::Full);
-            return Ok(());
-        }
-        let store = self.store()?;
-        // What is said to the session and the rows are of one moment, which the lock makes sure of.
-        let attached = store.write(|replica| {
-            let attachment = replica.attach_session(hello)?;
-            match snapshot(&self.file, store.schema()) {
-                Ok(snapshot) => Ok((attachment, snapshot)),
-                Err(error) => {
-                    replica.detach_session(attachment.key);
-                    Err(error.into())
-                }
-            }
-        });
-        let (Attachment { key, answer }, snapshot) =
-            match attached.map_err(|_| LinkError::Closed)? {
-                Ok(attached) => attached,
-                Err(error) => {
-                    self.refuse(&error);
-                    return Ok(());
-                }
-            };
-        self.follower.key = Some(key);
-        self.is_to_begin_anew = false;
-        self.status.clear();
-        self.end.send_message(&answer);
+    /// Begins to read the rows of the state for the session.
+    fn read_rows(&mut self, snapshot: Connection) {
         let (sender, rows) = mpsc::channel(ROWS_AHEAD);
         self.reader = Some(tokio::task::spawn_blocking(move || {
             let read = read_rows(&snapshot, |transfer, rows| {
@@ -180,73 +120,28 @@ impl<S: AsyncRead + AsyncWrite> Serve<S> {
         }));
         self.rows = Some(rows);
         self.deadline = Some(Instant::now() + PATIENCE);
-        Ok(())
-    }
-
-    /// Answers somebody who does not want to follow; tells whether it was such a one.
-    fn visit(&mut self, message: &[u8]) -> Result<bool, LinkError> {
-        let store = self.store()?;
-        let now_ms = store.now_ms();
-        let visited = store.write(|replica| replica.receive_visit(message, now_ms));
-        match visited.map_err(|_| LinkError::Closed)? {
-            Ok(Some(answer)) => self.end.send_message(&answer),
-            // What is no message at all is refused as one of a session.
-            Ok(None) | Err(SessionError::Message(_)) => return Ok(false),
-            Err(error) => self.refuse(&error),
-        }
-        store.wake_driver();
-        Ok(true)
-    }
-
-    /// Says why a session may not follow; it has to go then.
-    fn refuse(&mut self, error: &SessionError) {
-        let refused = Refused { reason: error.reason(), message: error.to_string() };
-        self.end.send_message(&LeaderMessage::Refused(refused).encode());
-        tracing::debug!(%error, "a session may not follow");
     }
 
     fn send_row(&mut self, row: Option<Row>) -> Result<(), LinkError> {
-        match row {
-            Some(Ok((transfer, rows))) => {
-                self.end.send_rows(transfer, rows);
-                self.deadline = Some(Instant::now() + PATIENCE);
-            }
-            Some(Err(error)) => return Err(LinkError::Failed(error.to_string())),
-            None => {
-                self.rows = None;
-                self.deadline = None;
-                self.end.send_message(&Replica::end_of_rows());
-            }
+        let rows = row.transpose().map_err(LinkError::failed)?;
+        if rows.is_some() {
+            self.deadline = Some(Instant::now() + PATIENCE);
+        } else {
+            (self.rows, self.deadline) = (None, None);
         }
+        self.end.send_rows(rows);
         Ok(())
     }
 
-    /// Hands out what the replica has for the session, as much as the window takes.
+    /// Hands out what the replica has for the session.
     fn hand_out(&mut self) -> Result<(), LinkError> {
-        let (Some(key), None) = (self.follower.key, &self.rows) else { return Ok(()) };
+        if self.end.waits_for_hello() {
+            return Ok(());
+        }
         let store = self.store()?;
-        while self.end.is_open() {
-            let message = store.write(|replica| {
-                let message = replica.poll_session(key);
-                (message, replica.follows(key))
-            });
-            let (message, follows) = message.map_err(|_| LinkError::Closed)?;
-            let Some(message) = message else {
-                let status = store.read(Replica::status_message).map_err(|_| LinkError::Closed)?;
-                if self.status != status {
-                    self.end.send_message(&status);
-                    self.status = status;
-                }
-                break;
-            };
-            self.end.send_message(&message);
-            if !follows {
-                // It has missed too much, and says hello once more.
-                self.follower.key = None;
-                self.is_to_begin_anew = true;
-                self.deadline = Some(Instant::now() + PATIENCE);
-                break;
-            }
+        store.write(|replica| self.end.hand_out(replica)).map_err(|_| LinkError::Closed)?;
+        if self.end.waits_for_hello() {
+            self.deadline = Some(Instant::now() + PATIENCE);
         }
         Ok(())
     }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use livestore_core::StoreId;
 use tokio::time::timeout;
 
-use super::io::{LinkEnd, LinkError};
+use super::io::{LinkError, LinkStream};
 use super::link::Frame;
 use super::local;
 use super::message::{
     LINK_VERSION, LeaderMessage, LeaderStatus, Order, Refused, SessionMessage, Visit,
 };
+use super::wire::Wire;
 use crate::OpenError;
 use crate::inspect::Leader;
 
@@ -52,11 +53,11 @@ pub(crate) fn visit(
 }
 
 async fn ask(file: &Path, visit: &[u8]) -> Result<Result<LeaderStatus, Refused>, LinkError> {
-    let mut end = LinkEnd::new(local::connect(file).await?);
-    end.send_message(visit);
+    let (mut stream, mut wire) = (LinkStream::new(local::connect(file).await?), Wire::default());
+    wire.send_message(visit);
     loop {
-        end.turn().await?;
-        let Some(frame) = end.next()? else { continue };
+        stream.turn(&mut wire).await?;
+        let Some(frame) = wire.next_frame()? else { continue };
         let Frame::Message(message) = frame else {
             return Err(LinkError::Failed("rows that nobody has asked for".into()));
         };

@@ -1,5 +1,6 @@
 //! What an advance of the leader does to a session's state.
 
+use livestore_core::mutant::{self, Mutant};
 use livestore_core::{GroupId, LogHash, LogPosition};
 use livestore_sqlite::SqliteError;
 
@@ -116,7 +117,10 @@ impl Follow<'_> {
             let Some(id) = own.next() else { continue };
             let found = self.find(id)?.filter(|found| found.first >= OWN);
             let own = found.map(|found| self.read(found.first)).transpose()?.flatten();
-            let is_same = |own: PendingGroup| own.group == group.group && own.undo.is_some();
+            let is_same = |own: PendingGroup| {
+                let keeps_undo = mutant::is_active(Mutant::KeepsOldUndo);
+                (own.group == group.group || keeps_undo) && own.undo.is_some()
+            };
             if !own.is_some_and(is_same) {
                 return Ok(false);
             }
