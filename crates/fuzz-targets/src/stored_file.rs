@@ -23,13 +23,14 @@ const STORE: &[u8] = include_bytes!("../../livestore/tests/fixtures/store-0.live
 const MAX_CHANGES: usize = 16;
 
 /// LiveStore's own tables, whose rows are changed.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "__livestore_meta",
     "__livestore_eventlog",
     "__livestore_client_log",
     "__livestore_pending",
     "__livestore_pending_group",
     "__livestore_dead_letter",
+    "__livestore_forgotten",
     "__livestore_quarantine",
     "__livestore_archive",
 ];

@@ -27,7 +27,7 @@ mod trace;
 mod workload;
 mod world;
 
-pub use action::{Action, DiskTrouble, Loss, Place, Step, Way};
+pub use action::{Action, DiskTrouble, Loss, Place, Step, TabAction, Way};
 pub use checks::Violation;
 pub use minimise::minimise;
 pub use model::app::Version;

@@ -116,7 +116,7 @@ fn run_seeds(args: &Args) -> bool {
     });
     let total = total.into_inner().expect("no run panics while it counts");
     let seconds = begin.elapsed().as_secs_f64();
-    let Counts { steps, events, rebases, kills, restores } = total.counts;
+    let Counts { steps, events, rebases, kills, restores, takeovers } = total.counts;
     let mut is_good = total.violations == 0;
     if is_good && args.seeds >= SEEDS_FOR_ALL_POINTS {
         for point in total.sometimes.missing() {
@@ -131,7 +131,7 @@ fn run_seeds(args: &Args) -> bool {
     }
     println!(
         "{} seeds, {steps} steps, {events} events, {rebases} rebases, {kills} kills, {restores} \
-         restores, {} violations, {seconds:.1} s, {:.0} steps/s",
+         restores, {takeovers} take-overs, {} violations, {seconds:.1} s, {:.0} steps/s",
         args.seeds,
         total.violations,
         steps as f64 / seconds
@@ -139,7 +139,7 @@ fn run_seeds(args: &Args) -> bool {
     if args.json {
         let json = serde_json::json!({
             "seeds": args.seeds, "steps": steps, "events": events, "rebases": rebases,
-            "kills": kills, "restores": restores, "violations": total.violations,
+            "kills": kills, "restores": restores, "takeovers": takeovers, "violations": total.violations,
             "seconds": (seconds * 10.0).round() / 10.0,
         });
         println!("{json}");

@@ -34,12 +34,15 @@ pub(crate) enum Fault {
     Swap,
     Revoke,
     LockOut,
+    Freeze,
+    TabBreak,
+    TabKill,
     Join,
     Leave,
 }
 
 impl Fault {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 28] = [
         Self::Drop,
         Self::Duplicate,
         Self::Reorder,
@@ -63,6 +66,9 @@ impl Fault {
         Self::Swap,
         Self::Revoke,
         Self::LockOut,
+        Self::Freeze,
+        Self::TabBreak,
+        Self::TabKill,
         Self::Join,
         Self::Leave,
     ];
@@ -102,6 +108,14 @@ pub struct Sizes {
     /// Pending events of a client after which it brings its tail's index up to date.
     #[serde(default = "usual_index_events")]
     pub index_events: u32,
+    /// Bytes of what a leader has done that it keeps for sessions that are slow.
+    #[serde(default = "usual_kept_bytes")]
+    pub kept_bytes: usize,
+}
+
+/// So many that nobody is left behind.
+fn usual_kept_bytes() -> usize {
+    16 << 20
 }
 
 /// What is longer than nearly every tail here.
@@ -144,6 +158,8 @@ pub(crate) struct Plan {
     pub(crate) clients: u64,
     /// How many of a thousand clients live in memory.
     pub(crate) in_memory: u64,
+    /// How many sessions can follow each client.
+    pub(crate) tabs: usize,
     /// What clients do when the backend has another history; each draws one of these.
     pub(crate) answers: &'static [HistoryAnswer],
     /// How many of a thousand clients start with the second version.
@@ -188,6 +204,7 @@ impl Plan {
         let plan = Self {
             clients,
             in_memory: *rng.pick(&[0, 0, 0, 300]),
+            tabs: *rng.pick(&[0, 0, 1, 2, 3]),
             answers: *rng.pick(&ANSWERS),
             second_version: *rng.pick(&[0, 0, 400]),
             skewed: *rng.pick(&[0, 0, 0, 250]),
@@ -202,6 +219,7 @@ impl Plan {
                 page_bytes: *rng.pick(&[512, 1024, 1024, 4096]),
                 cache_pages: *rng.pick(&[12, 10_000, 10_000, 10_000]),
                 index_events: *rng.pick(&[1, 2, 5, 256]),
+                kept_bytes: *rng.pick(&[1, 2000, 16 << 20, 16 << 20]),
             },
             latency_ms,
             commands: *rng.pick(&[0, 200, 200, 600]),

@@ -8,12 +8,12 @@ use std::collections::{BTreeSet, BinaryHeap};
 
 use livestore::HistoryAnswer;
 
-use crate::action::{Access, Action, DiskTrouble, Loss, Place, Step, Way};
+use crate::action::{Access, Action, DiskTrouble, Loss, Place, Step, TabAction, Way};
 use crate::model::app::Version;
 use crate::plan::{Fault, Plan};
 use crate::rng::Rng;
 use crate::workload;
-use crate::world::{Effect, LinkId, World};
+use crate::world::{Effect, LinkId, TABS, TabEffect, World};
 
 /// How a user goes on with a backend that has another history.
 const FOLLOWING: [HistoryAnswer; 4] = [
@@ -75,7 +75,28 @@ enum Pending {
     LetIn {
         client: usize,
     },
+    /// A process goes on that was frozen.
+    Thaw {
+        client: usize,
+    },
+    /// Something about a session.
+    Tab {
+        client: usize,
+        tab: usize,
+        what: TabPending,
+    },
     Backup,
+}
+
+/// Something that will happen to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum TabPending {
+    Open,
+    User,
+    Seek,
+    Wake,
+    Up { old: bool },
+    Down,
 }
 
 /// What will happen, and when.
@@ -169,7 +190,12 @@ impl Schedule {
     }
 
     fn join(&mut self, world: &World) -> Action {
-        self.after(1, Pending::User { client: world.clients.len() });
+        let client = world.clients.len();
+        self.after(1, Pending::User { client });
+        for tab in 0..self.plan.tabs.min(TABS) {
+            let pause_ms = self.rng.around(self.plan.commit_gap_ms * 4) + 2;
+            self.after(pause_ms, Pending::Tab { client, tab, what: TabPending::Open });
+        }
         let memory = self.rng.chance(self.plan.in_memory);
         let answer = *self.rng.pick(self.plan.answers);
         let version =
@@ -220,12 +246,129 @@ impl Schedule {
                     let pause_ms = self.plan.latency_ms.1 * self.rng.between(1, 20);
                     self.after(pause_ms, Pending::Start { client });
                 }
+                Effect::Tab { client, tab, what } => self.plan_tab(client, tab, what),
                 Effect::ServerDied => {
                     let pause_ms = self.plan.latency_ms.1 * self.rng.between(1, 10);
                     self.after(pause_ms, Pending::StartServer);
                 }
             }
         }
+    }
+
+    /// On one machine everything is quick.
+    fn plan_tab(&mut self, client: usize, tab: usize, what: TabEffect) {
+        let quick =
+            |rng: &mut Rng| if rng.chance(150) { rng.between(1, 300) } else { rng.below(3) };
+        let (delay_ms, what) = match what {
+            TabEffect::Opened => {
+                let wake_ms = self.rng.around(self.plan.commit_gap_ms) + 1000;
+                self.plan_once(wake_ms, Pending::Tab { client, tab, what: TabPending::Wake });
+                (1, TabPending::User)
+            }
+            TabEffect::Searches => (self.rng.between(5, 250), TabPending::Seek),
+            TabEffect::Up { old } => (quick(&mut self.rng), TabPending::Up { old }),
+            TabEffect::Down => (quick(&mut self.rng), TabPending::Down),
+            TabEffect::Died => (self.rng.around(self.plan.commit_gap_ms * 2) + 1, TabPending::Open),
+        };
+        self.plan_once(delay_ms, Pending::Tab { client, tab, what });
+    }
+
+    /// Says what happens to a session now that its time has come.
+    fn decide_tab(
+        &mut self,
+        world: &World,
+        client: usize,
+        tab: usize,
+        what: TabPending,
+    ) -> Option<Action> {
+        if world.clients[client].has_left {
+            return None;
+        }
+        let act = |act| Some(Action::Tab { client, tab, act });
+        let pending = Pending::Tab { client, tab, what };
+        let is_there = world.clients[client].slots[tab].tab.is_some();
+        match what {
+            TabPending::Open => {
+                let machine = &world.clients[client];
+                if machine.process.is_none() || machine.is_frozen {
+                    // It is opened by somebody who has a little patience.
+                    let pause_ms = self.rng.around(self.plan.commit_gap_ms) + 1;
+                    self.plan_once(pause_ms, pending);
+                    return None;
+                }
+                let is_other = self.plan.second_version > 0 && self.rng.chance(150);
+                let version = if is_other { Version::Two } else { machine.model.version };
+                act(TabAction::Open { version })
+            }
+            TabPending::Seek => {
+                let is_doomed = self.plan.has(Fault::KillInside) && self.rng.chance(100);
+                let dies_after = is_doomed.then(|| self.rng.around(60));
+                act(TabAction::Seek { dies_after })
+            }
+            TabPending::Wake => {
+                if !is_there {
+                    return None;
+                }
+                let gap_ms = self.rng.around(self.plan.commit_gap_ms * 4) + 1000;
+                self.plan_once(gap_ms, pending);
+                act(TabAction::Wake)
+            }
+            TabPending::Up { old } => {
+                let bytes = self.bytes();
+                act(TabAction::Bytes { way: Way::Up, bytes, old })
+            }
+            TabPending::Down => {
+                let bytes = self.bytes();
+                act(TabAction::Bytes { way: Way::Down, bytes, old: false })
+            }
+            TabPending::User => {
+                if !is_there {
+                    return None;
+                }
+                let gap_ms = self.rng.around(self.plan.commit_gap_ms) + 1;
+                self.plan_once(gap_ms, pending);
+                self.tab_user(world, client, tab)
+            }
+        }
+    }
+
+    /// Draws how many bytes arrive at once: often all.
+    fn bytes(&mut self) -> usize {
+        if self.rng.chance(300) { self.rng.around(400) as usize + 1 } else { 1 << 20 }
+    }
+
+    fn tab_user(&mut self, world: &World, client: usize, tab: usize) -> Option<Action> {
+        let session = world.clients[client].slots[tab].tab.as_ref()?;
+        let is_patient = session.model.own.len() >= self.plan.max_pending
+            || world.clients[client].model.pending.len() >= self.plan.max_pending;
+        let act = match self.rng.below(100) {
+            0..8 => TabAction::Read,
+            8..12 => TabAction::Retry { letter: self.rng.below(3) as usize },
+            12..15 => TabAction::Acknowledge { letter: self.rng.below(3) as usize },
+            15..16 => TabAction::Hurry,
+            16..18 => TabAction::Follow { answer: *self.rng.pick(&FOLLOWING) },
+            _ if is_patient => return None,
+            _ if self.rng.chance(self.plan.commands) => {
+                let intent = workload::intent(&mut self.rng);
+                TabAction::Execute { intent, full: self.rng.chance(50) }
+            }
+            _ => {
+                let facts = workload::group(&mut self.rng, self.plan.skewed);
+                TabAction::Commit { facts, full: self.rng.chance(50) }
+            }
+        };
+        Some(Action::Tab { client, tab, act })
+    }
+
+    /// Draws a session that is running.
+    fn some_tab(&mut self, world: &World) -> Option<(usize, usize)> {
+        let clients = world.clients.iter().enumerate();
+        let tabs = clients.flat_map(|(client, machine)| {
+            let there = (0..TABS).filter(|tab| machine.slots[*tab].tab.is_some());
+            there.map(move |tab| (client, tab))
+        });
+        let tabs: Vec<_> = tabs.collect();
+        if tabs.is_empty() { None } else { Some(*self.rng.pick(&tabs)) }
     }
 
     fn plan_once(&mut self, delay_ms: u64, pending: Pending) {
@@ -275,6 +418,9 @@ impl Schedule {
                 }
                 self.after(gap_ms, pending);
                 world.clients[client].process.as_ref()?;
+                if let Some(host) = world.clients[client].host {
+                    return self.tab_user(world, client, host);
+                }
                 let is_patient = world.clients[client].model.pending.len() >= self.plan.max_pending;
                 let letters = world.clients[client].model.dead_letters().len() as u64;
                 Some(match self.rng.below(100) {
@@ -322,6 +468,13 @@ impl Schedule {
             }
             Pending::ServerWake => Some(Action::ServerWake),
             Pending::StartServer => Some(Action::ServerStart),
+            Pending::Start { client } if world.clients[client].process.is_some() => {
+                // A session has taken the lead: whoever comes back follows.
+                let machine = &world.clients[client];
+                let tab = machine.slots.iter().position(|slot| slot.tab.is_none())?;
+                let act = TabAction::Open { version: machine.model.version };
+                (self.plan.tabs > 0).then_some(Action::Tab { client, tab, act })
+            }
             Pending::Start { client } => {
                 let now = world.clients[client].model.version;
                 let skews = self.plan.has(Fault::VersionSkew) && self.rng.chance(500);
@@ -339,6 +492,8 @@ impl Schedule {
             Pending::Mend { client } => {
                 Some(Action::Trouble { client, trouble: DiskTrouble::default() })
             }
+            Pending::Thaw { client } => Some(Action::Freeze { client, on: false }),
+            Pending::Tab { client, tab, what } => self.decide_tab(world, client, tab, what),
             Pending::LetIn { client } => Some(Action::Access { client, access: Access::Granted }),
             Pending::Backup => {
                 let gap_ms = self.rng.around(self.plan.commit_gap_ms * 40) + 1;
@@ -413,6 +568,24 @@ impl Schedule {
                 let access = [Access::Expired, Access::Unknown, Access::SignedOut];
                 self.after(lasts_ms, Pending::LetIn { client });
                 Action::Access { client, access: *self.rng.pick(&access) }
+            }
+            Fault::Freeze => {
+                let (client, _) = self.some_tab(world)?;
+                let lasts_ms = self.rng.between(100, 15_000);
+                self.after(lasts_ms, Pending::Thaw { client });
+                for tab in 0..self.plan.tabs.min(TABS) {
+                    let wake_ms = self.rng.between(2_100, 4_000);
+                    self.after(wake_ms, Pending::Tab { client, tab, what: TabPending::Wake });
+                }
+                Action::Freeze { client, on: true }
+            }
+            Fault::TabBreak => {
+                let (client, tab) = self.some_tab(world)?;
+                Action::Tab { client, tab, act: TabAction::Break }
+            }
+            Fault::TabKill => {
+                let (client, tab) = self.some_tab(world)?;
+                Action::Tab { client, tab, act: TabAction::Kill }
             }
             Fault::Join => {
                 if world.clients.len() >= 16 {

@@ -181,7 +181,32 @@ pub(crate) fn letters_in_log(
     connection.system().query(sql, [after.0 as i64, up_to.0 as i64], |row| group_id(row, 0))
 }
 
-/// Forgets a dead letter; tells whether it was there.
+/// How many forgotten dead letters are remembered by the ids of their groups.
+const MAX_FORGOTTEN: u32 = 10_000;
+
+/// Forgets a dead letter, since its user has dealt with it; tells whether it was there.
+///
+/// The session that committed the group may not have heard of its fate yet, and would hand it over once
+/// more. So the id stays, among the newest ones.
+pub(crate) fn forget(connection: &Connection, group: GroupId) -> Result<bool, SqliteError> {
+    if !exhume(connection, group)? {
+        return Ok(false);
+    }
+    let system = connection.system();
+    system.execute("INSERT OR IGNORE INTO __livestore_forgotten VALUES (?)", [group.as_bytes()])?;
+    let sql = "DELETE FROM __livestore_forgotten WHERE group_id IN (SELECT group_id \
+               FROM __livestore_forgotten ORDER BY group_id DESC LIMIT -1 OFFSET ?)";
+    system.execute(sql, [MAX_FORGOTTEN])?;
+    Ok(true)
+}
+
+/// Tells whether a group was a dead letter that was forgotten.
+pub(crate) fn is_forgotten(connection: &Connection, group: GroupId) -> Result<bool, SqliteError> {
+    let sql = "SELECT 1 FROM __livestore_forgotten WHERE group_id = ?";
+    Ok(connection.system().query_one(sql, [group.as_bytes()], |_| Ok(()))?.is_some())
+}
+
+/// Takes a group out of the dead letters; tells whether it was there.
 pub(crate) fn exhume(connection: &Connection, group: GroupId) -> Result<bool, SqliteError> {
     let sql = "DELETE FROM __livestore_dead_letter WHERE group_id = ?";
     Ok(connection.system().execute(sql, [group.as_bytes()])? > 0)

@@ -96,6 +96,10 @@ CREATE TABLE __livestore_dead_letter (
     command TEXT
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE __livestore_forgotten (
+    group_id BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE __livestore_quarantine (
     seq INTEGER NOT NULL,
     client INTEGER NOT NULL,

@@ -205,8 +205,9 @@ impl Replica {
         let mut ended = Vec::new();
         for group in &attach.open {
             match self.group_state(*group)? {
-                GroupState::Unknown | GroupState::Pending => {}
-                GroupState::Settled => ended.push((*group, None)),
+                GroupState::Pending => {}
+                GroupState::Unknown if !exceptions::is_forgotten(&self.connection, *group)? => {}
+                GroupState::Unknown | GroupState::Settled => ended.push((*group, None)),
                 GroupState::Ended(fate) => ended.push((*group, Some(fate))),
             }
         }
@@ -439,7 +440,7 @@ impl Replica {
         let PushedCommit { seen, synced, client_only, origin, forgets } = commit;
         let mut is_late = false;
         if let Some(letter) = forgets {
-            if exceptions::exhume(&self.connection, letter)? {
+            if exceptions::forget(&self.connection, letter)? {
                 next.counts.dead_letters -= 1;
                 next.letters_changed = true;
                 next.note(NOTE_BYTES, |advance| advance.forgotten.push(letter));
@@ -472,7 +473,8 @@ impl Replica {
         Ok(pending::find(&self.connection, &next.tail, id)?.is_some()
             || log::positions(&self.connection, id)?.is_some()
             || exceptions::dead_letter(&self.connection, id)?.is_some()
-            || log::has_client_only(&self.connection, id)?)
+            || log::has_client_only(&self.connection, id)?
+            || exceptions::is_forgotten(&self.connection, id)?)
     }
 
     fn take_group(

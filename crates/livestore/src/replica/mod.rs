@@ -342,7 +342,7 @@ impl Replica {
                 changed.extend(&self.connection.discard_changes());
             }
             if let Some(letter) = forgets {
-                exceptions::exhume(&self.connection, letter)?;
+                exceptions::forget(&self.connection, letter)?;
             }
             Ok::<_, CommitError>(())
         });
@@ -596,7 +596,8 @@ impl Replica {
 
     /// Forgets a dead letter, payload included; tells whether it was there.
     pub fn acknowledge_dead_letter(&mut self, group: GroupId) -> Result<bool, SqliteError> {
-        let was_there = exceptions::exhume(&self.connection, group)?;
+        let connection = &self.connection;
+        let was_there = connection.transaction(|| exceptions::forget(connection, group))?;
         if was_there {
             self.counts.dead_letters -= 1;
             self.dead_letters_changed = true;

@@ -296,7 +296,7 @@ impl Replica {
                 // It was made on another leader's state.
                 own.seen = 0;
                 if let Some(letter) = own.forgets
-                    && exceptions::exhume(&replica.connection, letter)?
+                    && exceptions::forget(&replica.connection, letter)?
                 {
                     next.counts.dead_letters -= 1;
                 }

@@ -131,13 +131,11 @@ impl LeaderEnd {
 
     /// Sends rows of the state with the number of their transfer; none, if these were all.
     pub fn send_rows(&mut self, rows: Option<(u16, Vec<u8>)>) {
-        match rows {
-            Some((transfer, rows)) => self.wire.send_rows(transfer, rows),
-            None => {
-                self.sends_rows = false;
-                self.wire.send_message(&Replica::end_of_rows());
-            }
-        }
+        let Some((transfer, rows)) = rows else {
+            self.sends_rows = false;
+            return self.wire.send_message(&Replica::end_of_rows());
+        };
+        self.wire.send_rows(transfer, rows);
     }
 
     /// Hands out what the replica has for the session, as much as the window takes.

@@ -192,7 +192,7 @@ pub(crate) struct Attached {
     /// The last advance that the rows have.
     pub(crate) seen: u64,
     /// What became of the open groups that the leader has, and that are not pending; nothing more of
-    /// those that are client-only and in their place.
+    /// those that are client-only and in their place, or dead letters that were forgotten.
     pub(crate) ended: Vec<(GroupId, Option<Fate>)>,
     pub(crate) status: LeaderStatus,
 }

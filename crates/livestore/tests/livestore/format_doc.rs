@@ -96,7 +96,7 @@ fn every_table_and_column_is_in_the_document() {
             documented.iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect();
         assert_eq!(documented, columns, "{table}");
     }
-    assert_eq!(seen, 8);
+    assert_eq!(seen, 9);
     for name in ["__livestore_eventlog_group", "__livestore_client_log_group"] {
         assert!(DOCUMENT.contains(&format!("`{name}`")), "{name}");
     }

@@ -652,3 +652,24 @@ fn a_session_that_has_missed_too_much_begins_anew() {
     family.converge();
     assert!(matches!(family.net.replica(0).group_state(own).unwrap(), GroupState::Ended(_)));
 }
+
+#[test]
+fn a_dead_letter_that_somebody_has_forgotten_does_not_come_back_with_its_author() {
+    let mut family = Family::new(1);
+    family.net.commit(0, SeatTaken { seat: 1, by: "the leader".into() });
+    family.note();
+    let late = family.try_commit(0, &What::Events(vec![Fact::Take(1, 0)])).unwrap();
+    family.up(0);
+    let letters = family.leader().dead_letters().unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.group.id()).collect::<Vec<_>>(), [late]);
+    assert!(family.leader().acknowledge_dead_letter(late).unwrap());
+    family.forgotten.insert(late);
+    family.net.clients[0].committed.retain(|own| own.group_id != late);
+    // Its author has heard nothing of all this, and loses the conversation.
+    family.attach(0);
+    assert!(family.tabs[0].replica.handed_over());
+    family.net.commit(0, SeatFreed { seat: 1 });
+    family.converge();
+    assert!(family.leader().dead_letters().unwrap().is_empty());
+    assert_eq!(family.leader().group_state(late).unwrap(), GroupState::Unknown);
+}

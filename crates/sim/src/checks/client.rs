@@ -57,7 +57,14 @@ pub(crate) fn observe(
     rebased: bool,
 ) -> Result<Observed, Violation> {
     let mut observed = Observed::default();
-    let fates = replica.poll_fates();
+    let has_taken = std::mem::take(&mut client.has_taken);
+    let mut fates = replica.poll_fates();
+    if has_taken {
+        let new = given_up_at_once(at, client, replica)?;
+        let is_told = |id: GroupId| fates.iter().any(|(told, _)| *told == id);
+        let new: Vec<_> = new.into_iter().filter(|(id, _)| !is_told(*id)).collect();
+        fates.extend(new);
+    }
     let quarantined = client.quarantined;
     let head = readable(at, replica.state_head())?;
     let pulled = replica.head();
@@ -78,7 +85,7 @@ pub(crate) fn observe(
         return violation("client-only", Some(at), "a client-only group is at no place of the log");
     };
     observed.quarantined = client.quarantined.saturating_sub(quarantined);
-    if rebased || observed.went_back || !given_up.is_empty() {
+    if rebased || has_taken || observed.went_back || !given_up.is_empty() {
         let is_whole = rebased && (observed.moved || observed.went_back);
         let since = Since { rebased: is_whole, lost_power: false };
         observed.revised = revised::follow(at, client, replica, since)?;
@@ -93,6 +100,23 @@ pub(crate) fn observe(
     check_status(at, client, replica)?;
     check_pending(at, client, replica)?;
     Ok(observed)
+}
+
+/// Finds the groups of sessions that became dead letters when they were taken: of these, only the
+/// session is told.
+fn given_up_at_once(
+    at: usize,
+    client: &ClientModel,
+    replica: &Replica,
+) -> Result<Vec<(GroupId, Fate)>, Violation> {
+    let letters = readable(at, replica.dead_letters())?;
+    let is_new = |letter: &DeadLetter| client.pending.iter().any(|own| own.id == letter.group.id());
+    let new = letters.into_iter().filter(is_new);
+    let mut new: Vec<_> = new
+        .map(|DeadLetter { group, reason, .. }| (group.id(), Fate::Rejected { reason }))
+        .collect();
+    new.sort_by_key(|(id, _)| client.pending.iter().position(|own| own.id == *id));
+    Ok(new)
 }
 
 /// A position is in the log, and not before where it was.

@@ -8,7 +8,7 @@ use livestore_sqlite::rusqlite::{self, Row};
 use super::client::is_tail;
 use super::stored;
 use super::{Violation, readable, revised, violation};
-use crate::model::app::FIRST_BALANCE;
+use crate::model::app::{App, FIRST_BALANCE, Lamps};
 use crate::model::bank::FIRST_COINS;
 use crate::model::{ClientModel, Entry, Model};
 use crate::workload::Purse;
@@ -23,7 +23,7 @@ fn rows<T: Table + Clone>(replica: &Replica, select: &Select<T>) -> Result<Vec<T
 
 /// All rows of the app's tables, each in the order of its key.
 #[derive(Debug, PartialEq, Eq)]
-struct Tables {
+pub(super) struct Tables {
     seats: Vec<Seat>,
     counters: Vec<Counter>,
     accounts: Vec<Account>,
@@ -31,11 +31,11 @@ struct Tables {
     notes: Vec<Note>,
     members: Vec<Member>,
     drafts: Vec<Draft>,
-    lamps: Vec<Lamp>,
+    pub(super) lamps: Vec<Lamp>,
 }
 
 impl Tables {
-    fn read(replica: &Replica) -> Result<Self, SqliteError> {
+    pub(super) fn read(replica: &Replica) -> Result<Self, SqliteError> {
         let by_member = Member::select().order_by(Member::team).order_by(Member::person);
         Ok(Self {
             seats: rows(replica, &Seat::select().order_by(Seat::seat))?,
@@ -49,9 +49,24 @@ impl Tables {
         })
     }
 
-    fn expected(client: &mut ClientModel) -> Self {
-        let lamps = client.lamps.clone();
-        let app = client.local();
+    /// Says which tables are other than expected, and how.
+    pub(super) fn difference(&self, expected: &Self) -> String {
+        let mut differences = Vec::new();
+        macro_rules! compare {
+            ($($table:ident)*) => {
+                $(if self.$table != expected.$table {
+                    let (found, expected) = (&self.$table, &expected.$table);
+                    let name = stringify!($table);
+                    differences.push(format!("{name}: found {found:?}, expected {expected:?}"));
+                })*
+            };
+        }
+        compare!(seats counters accounts purses notes members drafts lamps);
+        differences.join("; ")
+    }
+
+    /// What they are in a state of the model.
+    pub(super) fn of(app: &App, lamps: &Lamps) -> Self {
         let writer = |author: &crate::model::Author| {
             format!("{}/{}", author.client_name(), author.session_name())
         };
@@ -121,7 +136,8 @@ pub(crate) fn state(
     if sum != 0 {
         return violation("sum", Some(at), format_args!("{sum} coins too much in the purses"));
     }
-    let expected = Tables::expected(client);
+    let lamps = client.lamps.clone();
+    let expected = Tables::of(client.local(), &lamps);
     if found == expected {
         let (told, left_out) = (replica.status().groups_in_doubt, client.left_out());
         if told != left_out {
@@ -130,7 +146,7 @@ pub(crate) fn state(
         }
         return Ok(());
     }
-    violation("state", Some(at), format_args!("found {found:?}, expected {expected:?}"))
+    violation("state", Some(at), found.difference(&expected))
 }
 
 /// The stored log is the backend's, byte for byte, up to the head.

@@ -9,6 +9,7 @@ mod reopened;
 mod revised;
 mod server;
 mod stored;
+mod tab;
 
 use std::fmt;
 
@@ -18,6 +19,10 @@ pub(crate) use client::{Observed, observe, push, republished};
 pub(crate) use full::{accounted, newest_group, state, verify};
 pub(crate) use reopened::{Attempt, Came, Doing, reopened};
 pub(crate) use server::{Append, appended, goodbye, outcome, page, refused, welcome};
+pub(crate) use tab::{
+    at_rest as tab_at_rest, letters as tab_letters, newest as tab_newest, observe as observe_tab,
+    state as tab_state, unresponsive,
+};
 
 /// Something that must not be, and is.
 #[derive(Debug, Clone, PartialEq, Eq)]

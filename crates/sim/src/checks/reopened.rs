@@ -10,16 +10,18 @@ use super::client::gone_back;
 use super::revised::{self, Since};
 use super::stored::{self, Pending, Placed};
 use super::{Violation, readable, violation};
-use crate::model::{Author, ClientModel, Known, Model, Moment, Settled};
+use crate::model::{Author, ClientModel, Known, Model, Moment, Settled, Taking};
 use crate::workload::{ByKind, Fact, Intent};
 
 /// What a client was doing when its process ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Doing {
     /// Nothing that writes.
     Nothing,
     /// It was committing something.
     Commit(Author, Attempt),
+    /// It was taking what a session handed over.
+    Take(Vec<Taking>),
     /// It was forgetting a dead letter.
     Forget(GroupId),
     /// It was following the backend, or opening its store.
@@ -146,7 +148,7 @@ fn recognize(
             }
         }
     }
-    if *doing == Doing::Following {
+    if let Doing::Following = doing {
         for moment in further(model, client, &found, last) {
             if become_if_fits(model, at, client, replica, &found, moment, lost_power)? {
                 came.finished = true;
@@ -197,6 +199,7 @@ fn finish(
             }
             return Ok(has_happened);
         }
+        Doing::Take(takings) => return finish_taking(at, client, found, takings),
         Doing::Nothing | Doing::Following => return Ok(false),
     };
     // With another version, it may be a dead letter at once.
@@ -228,6 +231,32 @@ fn finish(
         client.forget(*letter);
     }
     client.note();
+    Ok(true)
+}
+
+/// If what a session handed over was taken, the model takes it: all of it, or nothing.
+fn finish_taking(
+    at: usize,
+    client: &mut ClientModel,
+    found: &Found,
+    takings: &[Taking],
+) -> Result<bool, Violation> {
+    let there: HashSet<GroupId> = found.open_ids().chain(found.dead.iter().copied()).collect();
+    let groups = || takings.iter().flat_map(|taking| &taking.groups);
+    let new: Vec<GroupId> = groups().filter(|own| !client.has(own)).map(|own| own.id).collect();
+    let (dead, _) = client.given_up(client.letters());
+    let mut forgotten = takings.iter().filter_map(|taking| taking.forgets);
+    let is_forgotten = forgotten.any(|id| dead.contains(&id) && !found.dead.contains(&id));
+    let taken = new.iter().filter(|id| there.contains(id)).count();
+    if taken == 0 && !is_forgotten {
+        return Ok(false);
+    }
+    if taken != new.len() {
+        return violation("atomicity", Some(at), "a part of what a session handed over survived");
+    }
+    for taking in takings {
+        client.take(taking);
+    }
     Ok(true)
 }
 

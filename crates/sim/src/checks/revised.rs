@@ -220,6 +220,9 @@ pub(super) fn wrong_reason(
 ) -> Option<&'static str> {
     let bank = client.state_before(own).bank;
     match (reason, own.intent()) {
+        (DeadLetterReason::LetterGone, _) => {
+            (!own.is_late.get()).then_some("the dead letter was there")
+        }
         _ if client.open.contains(&own.id) => Some("the backend may have it already"),
         (DeadLetterReason::CommandFailed { failure }, Some(intent)) => {
             let is_named = match intent {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use livestore_core::{GroupId, LogPosition};
 
 use super::app::{App, Lamps, Version};
-use super::{Entry, History, Known};
+use super::{Entry, History, Known, Taking};
 use crate::workload::Fact;
 
 /// A moment in a client's life; after a power cut it may find itself there again.
@@ -78,6 +78,8 @@ pub(crate) struct ClientModel {
     asked: Option<u64>,
     /// Its file says that pending groups are to be made anew.
     pub(crate) revision_due: bool,
+    /// It has taken something of a session since it was looked at last.
+    pub(crate) has_taken: bool,
     /// It was told that the backend has another history, and has not been welcomed since.
     pub(crate) has_diverged: bool,
     /// It may discard what a backend does not have.
@@ -111,6 +113,7 @@ impl ClientModel {
             open: HashSet::new(),
             asked: None,
             revision_due: false,
+            has_taken: false,
             has_diverged: false,
             may_discard: false,
             moments: Vec::new(),
@@ -132,6 +135,34 @@ impl ClientModel {
         known.rank.set(self.committed.len());
         self.committed.push(Rc::clone(&known));
         self.pending.push_back(known);
+    }
+
+    /// Takes what a session hands over, if it does not have it already; [`Self::note`] follows. Returns
+    /// what is new.
+    ///
+    /// What becomes of it, be it otherwise than it was there or a dead letter, is seen afterwards.
+    pub(crate) fn take(&mut self, taking: &Taking) -> Vec<Rc<Known>> {
+        let is_late = taking.forgets.is_some_and(|letter| {
+            let is_there = self.given_up(self.letters.len()).0.contains(&letter);
+            if is_there {
+                self.forget(letter);
+            }
+            !is_there
+        });
+        let new = taking.groups.iter().filter(|own| !self.has(own)).cloned();
+        let new: Vec<Rc<Known>> = new.collect();
+        for own in &new {
+            own.is_late.set(is_late);
+            self.commit(Rc::clone(own));
+        }
+        (self.local, self.has_taken) = (None, true);
+        self.note();
+        new
+    }
+
+    /// Tells whether a group was ever this client's, as far as its file knows.
+    pub(crate) fn has(&self, own: &Known) -> bool {
+        self.committed.get(own.index.get()).is_some_and(|other| other.id == own.id)
     }
 
     /// The client committed memory events.
@@ -242,6 +273,11 @@ impl ClientModel {
         buried.collect()
     }
 
+    /// Tells whether a group was ever given up, whatever became of it later.
+    pub(crate) fn was_given_up(&self, id: GroupId) -> bool {
+        self.letters.iter().any(|letter| matches!(letter, Letter::Buried(about) | Letter::Archived(about) if *about == id))
+    }
+
     /// Tells whether a group was given up, be it still a dead letter or not.
     pub(crate) fn has_given_up(&self, id: GroupId) -> bool {
         self.given_up(self.letters.len()).1.contains(&id)
@@ -270,6 +306,11 @@ impl ClientModel {
     /// The state that the app sees: pending groups that do not apply are left out.
     pub(crate) fn local(&mut self) -> &App {
         &self.derived().0
+    }
+
+    /// The state that the app sees, and how many synced groups are left out of it.
+    pub(crate) fn local_and_left_out(&mut self) -> (App, u64) {
+        self.derived().clone()
     }
 
     /// How many synced groups are left out of the state that the app sees.

@@ -10,6 +10,7 @@ pub(crate) mod app;
 pub(crate) mod bank;
 mod client;
 mod history;
+mod tab;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use livestore_core::{ContentHash, EventId, Group, GroupId, LogPosition};
 
 pub(crate) use client::{ClientModel, Moment, Settled};
 pub(crate) use history::{Entry, History};
+pub(crate) use tab::{Feed, Own, TabModel, Taking, Waiting};
 
 use crate::workload::{Fact, Intent};
 
@@ -89,6 +91,8 @@ pub(crate) struct Known {
     pub(crate) rank: Cell<usize>,
     /// True while it is a dead letter of its author.
     pub(crate) is_rejected: Cell<bool>,
+    /// True if it was committed in the place of a dead letter that was gone when its leader took it.
+    pub(crate) is_late: Cell<bool>,
     /// True once a power cut has taken it from its author.
     pub(crate) is_lost: Cell<bool>,
     /// True once the backend's rules have refused it.
@@ -137,6 +141,11 @@ impl Known {
     /// Returns the command that makes its events, as long as it may make others.
     pub(crate) fn intent(&self) -> Option<&Intent> {
         self.intent.as_ref().filter(|_| !self.is_fact.get())
+    }
+
+    /// Returns the command that made it.
+    pub(crate) fn command(&self) -> Option<&Intent> {
+        self.intent.as_ref()
     }
 
     /// Tells whether it has a command that does not run again.
@@ -230,6 +239,7 @@ impl Model {
             index: 0.into(),
             rank: 0.into(),
             is_rejected: false.into(),
+            is_late: false.into(),
             is_lost: false.into(),
             was_refused: false.into(),
             was_republished: false.into(),

@@ -10,6 +10,7 @@ mod net;
 mod notes;
 mod server;
 mod settle;
+mod tab;
 
 use crate::action::{Action, Place, Step, Way};
 use crate::checks::Violation;
@@ -23,6 +24,7 @@ use server::Server;
 
 pub(crate) use client::Client;
 pub(crate) use net::LinkId;
+pub(crate) use tab::{TABS, TabEffect};
 
 /// Something that was set in motion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub(crate) enum Effect {
     Distrust { client: usize },
     /// A client's process has ended.
     Died { client: usize },
+    /// Something about a session that follows a client's leader.
+    Tab { client: usize, tab: usize, what: TabEffect },
     /// The server's process has ended.
     ServerDied,
 }
@@ -62,6 +66,8 @@ pub struct Counts {
     pub kills: u64,
     /// Servers restored from a backup.
     pub restores: u64,
+    /// Sessions that became leaders when there was none.
+    pub takeovers: u64,
 }
 
 impl Counts {
@@ -72,6 +78,7 @@ impl Counts {
         self.rebases += other.rebases;
         self.kills += other.kills;
         self.restores += other.restores;
+        self.takeovers += other.takeovers;
     }
 }
 
@@ -155,6 +162,12 @@ impl World {
         {
             return Ok(false);
         }
+        if let Some(client) = client_of(action)
+            && self.clients[client].is_frozen
+            && needs_a_moving_client(action)
+        {
+            return Ok(false);
+        }
         match action {
             Action::Join { memory, answer, version } => self.join(*memory, *answer, *version),
             Action::Leave { client } => {
@@ -199,6 +212,8 @@ impl World {
                 Ok(true)
             }
             Action::Kill { client } => Ok(self.kill(*client)),
+            Action::Freeze { client, on } => self.freeze(*client, *on),
+            Action::Tab { client, tab, act } => self.tab_acts(*client, *tab, act),
             Action::PowerCut { client, loss } => Ok(self.power_cut(*client, *loss)),
             Action::Start { client, version, dies_after } => {
                 self.start(*client, *version, *dies_after)
@@ -379,6 +394,21 @@ impl World {
         Ok(true)
     }
 
+    /// Everything that waits on a wire may arrive from now on.
+    fn announce_waiting(&mut self, client: usize, way: Way) {
+        let waiting: Vec<_> = self.clients[client]
+            .links
+            .iter()
+            .flat_map(|(serial, link)| {
+                let id = LinkId { client, serial };
+                link.queue(way).iter().map(move |packet| (id, packet.number))
+            })
+            .collect();
+        for (id, packet) in waiting {
+            self.effects.push(Effect::Sent { id, way, packet });
+        }
+    }
+
     /// Messages do not get through in one direction, or do again.
     fn block(&mut self, client: usize, way: Way, on: bool) -> bool {
         let blocked = &mut self.clients[client].blocked;
@@ -390,20 +420,33 @@ impl World {
                 self.hit(Point::OneWayPartition);
             }
         } else {
-            let waiting: Vec<_> = self.clients[client]
-                .links
-                .iter()
-                .flat_map(|(serial, link)| {
-                    let id = LinkId { client, serial };
-                    link.queue(way).iter().map(move |packet| (id, packet.number))
-                })
-                .collect();
-            for (id, packet) in waiting {
-                self.effects.push(Effect::Sent { id, way, packet });
-            }
+            self.announce_waiting(client, way);
         }
         was_on != on
     }
+}
+
+/// Tells whether an action is something that a client's leader does, which it does not while it is
+/// frozen.
+fn needs_a_moving_client(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Commit { .. }
+            | Action::Execute { .. }
+            | Action::Retry { .. }
+            | Action::Acknowledge { .. }
+            | Action::Follow { .. }
+            | Action::Hurry { .. }
+            | Action::Read { .. }
+            | Action::Verify { .. }
+            | Action::Wake { .. }
+            | Action::Open { .. }
+            | Action::Sync { .. }
+            | Action::Reset { .. }
+            | Action::HangUp { .. }
+            | Action::Clock { .. }
+            | Action::Deliver(Place { way: Way::Down, .. })
+    )
 }
 
 /// Returns the client that an action is about.
@@ -431,7 +474,9 @@ fn client_of(action: &Action) -> Option<usize> {
         | Action::Start { client, .. }
         | Action::Clock { client, .. }
         | Action::Answer { client, .. }
-        | Action::Page { client, .. } => Some(*client),
+        | Action::Page { client, .. }
+        | Action::Freeze { client, .. }
+        | Action::Tab { client, .. } => Some(*client),
         Action::Trouble { client, .. } => *client,
         Action::Deliver(place) | Action::Drop(place) | Action::Duplicate(place) => {
             Some(place.client)

@@ -11,7 +11,8 @@ use livestore::{ConnectionState, StopReason};
 use super::World;
 use super::client::IDLE_MS;
 use super::net::LinkId;
-use crate::action::{Access, DiskTrouble, Place, Way};
+use super::tab::{TABS, Tab};
+use crate::action::{Access, DiskTrouble, Place, TabAction, Way};
 use crate::checks::{self, Violation, violation};
 use crate::model::Known;
 
@@ -65,8 +66,10 @@ impl World {
             if self.clients[client].distrusts() {
                 self.kill(client);
             }
+            self.freeze(client, false)?;
             let version = self.clients[client].model.version;
             self.start(client, version, None)?;
+            self.end_other_tabs(client);
             self.clients[client].access = Access::Granted;
             if self.clients[client].was_locked_out {
                 self.hurry(client)?;
@@ -117,12 +120,15 @@ impl World {
             let head = self.clients[at].model.head;
             end - log.groups_up_to(head).unwrap_or(0)
         };
+        let tabs = self.clients.iter().flat_map(|client| &client.slots);
+        let in_tabs: usize =
+            tabs.filter_map(|slot| slot.tab.as_ref()).map(|tab| 20 + tab.model.own.len()).sum();
         let going_down: usize = self.active().map(behind).sum();
         let clients = self.clients.len() as u64;
         // A client may publish the whole log anew before it goes on.
         let longest = self.model.histories.iter().map(|log| log.entries().len()).max();
         let anew = longest.unwrap_or(0);
-        200 + 60 * clients + 8 * (going_up + going_down + anew) as u64
+        200 + 60 * clients + 8 * (going_up + going_down + anew + in_tabs) as u64
     }
 
     fn active(&self) -> impl Iterator<Item = usize> {
@@ -162,7 +168,38 @@ impl World {
         step(self, sent);
         let down = self.deliver(place(Way::Down))?;
         step(self, down);
+        for slot in 0..TABS {
+            self.move_tab(client, slot)?;
+        }
         Ok(self.counts.steps > steps)
+    }
+
+    /// Sessions of another version than their leader's have to end before it can be at rest.
+    fn end_other_tabs(&mut self, client: usize) {
+        for slot in 0..TABS {
+            let machine = &self.clients[client];
+            let version = machine.model.version;
+            let is_other = |tab: &Tab| tab.model.version != version;
+            if machine.slots[slot].tab.as_ref().is_some_and(is_other) {
+                self.kill_tab(client, slot);
+            }
+        }
+    }
+
+    fn move_tab(&mut self, client: usize, tab: usize) -> Result<(), Violation> {
+        let bytes = |way, old| TabAction::Bytes { way, bytes: usize::MAX, old };
+        let acts = [
+            TabAction::Seek { dies_after: None },
+            bytes(Way::Up, true),
+            bytes(Way::Up, false),
+            bytes(Way::Down, false),
+        ];
+        for act in acts {
+            if self.tab_acts(client, tab, &act)? {
+                self.tick();
+            }
+        }
+        Ok(())
     }
 
     /// When the next timer rings, of a client or of the server.
@@ -230,6 +267,12 @@ impl World {
                 }
             }
             checks::accounted(&self.model, at, &client.model)?;
+            for tab in self.clients[at].slots.iter().filter_map(|slot| slot.tab.as_ref()) {
+                let Some(replica) = &tab.replica else {
+                    return violation("convergence", Some(at), "a session does not open");
+                };
+                checks::tab_at_rest(&self.model, at, &tab.model, replica, &process.replica)?;
+            }
         }
         Ok(())
     }

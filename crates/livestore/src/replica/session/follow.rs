@@ -199,7 +199,7 @@ impl Follow<'_> {
         }
         for id in forgotten {
             // The session that asked for it has forgotten it already.
-            if exceptions::exhume(&self.replica.connection, *id)? {
+            if exceptions::forget(&self.replica.connection, *id)? {
                 self.next.counts.dead_letters -= 1;
                 self.next.letters_changed = true;
             }

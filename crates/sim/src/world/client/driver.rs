@@ -162,10 +162,11 @@ impl World {
             let at_ms = at_ms.min(self.now_ms + IDLE_MS);
             self.effects.push(Effect::Timer { client: at, at_ms });
         }
+        self.carry_down(at);
         Ok(())
     }
 
-    fn observe(&mut self, at: usize) -> Result<(), Violation> {
+    pub(crate) fn observe(&mut self, at: usize) -> Result<(), Violation> {
         let client = &mut self.clients[at];
         if client.is_dead() {
             return Ok(());
@@ -202,7 +203,7 @@ impl World {
             self.tell(|| format!("  client {at}: {observed:?}, {rebased} rebases"));
         }
         self.note_observed(at, observed, rebased > 0);
-        Ok(())
+        self.note_shown(at)
     }
 
     fn drive(&mut self, at: usize) -> Result<(), Violation> {
@@ -287,7 +288,7 @@ impl World {
         }
     }
 
-    pub(super) fn close_link(&mut self, at: usize) {
+    pub(crate) fn close_link(&mut self, at: usize) {
         if let Some(serial) = self.clients[at].links.current() {
             let id = LinkId { client: at, serial };
             let link = self.link_mut(id).expect("it is the current one");

@@ -4,7 +4,12 @@ mod driver;
 mod process;
 mod user;
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
 use livestore::replica::{Barrier, ReplicaConfig};
+use livestore::session::Lock;
 use livestore::{
     ConnectionState, Durability, HistoryAnswer, OpenError, PoisonAnswer, Replica, SessionId,
 };
@@ -14,10 +19,11 @@ use livestore_sqlite::Connection;
 use super::World;
 use super::disk::Disk;
 use super::net::Links;
+use super::tab::{Slot, TABS};
 use crate::action::{Access, Way};
 use crate::checks::Doing;
 use crate::model::app::Version;
-use crate::model::{Author, ClientModel};
+use crate::model::{Author, ClientModel, Feed};
 use crate::plan::Sizes;
 use crate::workload::schema;
 
@@ -30,14 +36,24 @@ const BEGINNING_MS: u64 = 1_700_000_000_000;
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is something that may be so")]
 pub(crate) struct Client {
-    number: u8,
+    pub(super) number: u8,
     /// None if the store lives in memory.
     pub(crate) disk: Option<Disk>,
     pub(crate) process: Option<Process>,
     pub(crate) has_left: bool,
     /// How far its clock is from the right one.
     pub(crate) clock_ms: i64,
-    openings: u32,
+    /// How many sessions were opened, and which of them leads.
+    pub(super) openings: u32,
+    opening: u32,
+    /// In the process of which session it leads, if it is not in one of its own.
+    pub(crate) host: Option<usize>,
+    /// The process that leads stands still, since when.
+    pub(crate) is_frozen: bool,
+    pub(crate) frozen_since: Duration,
+    pub(crate) slots: [Slot; TABS],
+    /// What the process that leads tells its sessions.
+    pub(super) feed: Rc<RefCell<Feed>>,
     pub(crate) links: Links,
     /// In which directions nothing gets through.
     pub(crate) blocked: Vec<Way>,
@@ -81,6 +97,12 @@ impl Client {
             has_left: false,
             clock_ms: 0,
             openings: 0,
+            opening: 0,
+            host: None,
+            is_frozen: false,
+            frozen_since: Duration::ZERO,
+            slots: Default::default(),
+            feed: Rc::default(),
             links: Links::default(),
             blocked: Vec::new(),
             model,
@@ -96,7 +118,12 @@ impl Client {
     }
 
     fn author(&self) -> Author {
-        Author { client: self.number, opening: self.openings }
+        Author { client: self.number, opening: self.opening }
+    }
+
+    /// Returns what becomes of an attempt to take the lock of its file.
+    pub(crate) fn lock(&self) -> Lock {
+        if self.process.is_some() { Lock::Held } else { Lock::Taken }
     }
 
     fn is_dead(&self) -> bool {
@@ -142,6 +169,7 @@ impl Client {
         let path = "the simulated disk";
         let mut replica = Replica::open(connection, config, path, now_ms, &mut |_| ())?;
         replica.set_index_events(sizes.index_events);
+        replica.set_kept_bytes(sizes.kept_bytes);
         Ok(replica)
     }
 }

@@ -1,9 +1,11 @@
 //! A client's process starts and ends.
 
+use std::rc::Rc;
+
 use livestore::HistoryAnswer;
 
 use super::{Client, Process};
-use crate::action::Loss;
+use crate::action::{Loss, Way};
 use crate::checks::{self, Doing, Violation, violation};
 use crate::model::app::Version;
 use crate::rng::Rng;
@@ -33,10 +35,26 @@ impl World {
         version: Version,
         dies_after: Option<u64>,
     ) -> Result<bool, Violation> {
+        let lock = self.clients[at].lock();
+        if self.clients[at].has_left || !lock.lets_lead(false) {
+            return Ok(false);
+        }
+        self.start_in(at, version, dies_after, None)?;
+        Ok(true)
+    }
+
+    /// Opens a client's file, in a process of its own or in that of a session.
+    pub(crate) fn start_in(
+        &mut self,
+        at: usize,
+        version: Version,
+        dies_after: Option<u64>,
+        host: Option<usize>,
+    ) -> Result<(), Violation> {
         let now_ms = self.client_now(at);
         let client = &mut self.clients[at];
-        if client.process.is_some() || client.has_left {
-            return Ok(false);
+        if client.process.is_some() {
+            return violation("one-writer", Some(at), "a second process opens the file");
         }
         if let Some(disk) = &mut client.disk {
             disk.revive();
@@ -45,6 +63,8 @@ impl World {
             }
         }
         client.openings += 1;
+        (client.opening, client.host) = (client.openings, host);
+        client.feed = Rc::default();
         let before = std::mem::replace(&mut client.model.version, version);
         client.model.ran_as_another |= before != version;
         let purpose = u64::from(client.number) << 32 | u64::from(client.openings);
@@ -56,7 +76,7 @@ impl World {
             client.doing = merge_doing(&client.doing);
             self.hit(Point::KilledWhileOpening);
             self.bury(at);
-            return Ok(true);
+            return Ok(());
         }
         let mut replica = match opened {
             Ok(replica) => replica,
@@ -65,7 +85,7 @@ impl World {
                 client.doing = merge_doing(&client.doing);
                 self.effects.push(Effect::Died { client: at });
                 self.hit(Point::OpenFailed);
-                return Ok(true);
+                return Ok(());
             }
             Err(error) => return violation("opens", Some(at), error),
         };
@@ -92,16 +112,21 @@ impl World {
         self.tell(|| format!("  client {at}: {came:?}, {pending} pending groups, {now:?}"));
         self.note_start(at, &doing, came, lost_power, before != version);
         self.verify(at)?;
-        self.finish(at)?;
-        Ok(true)
+        self.finish(at)
     }
 
     /// The process of a client is gone.
     pub(crate) fn bury(&mut self, at: usize) {
         let client = &mut self.clients[at];
         client.process = None;
+        client.is_frozen = false;
+        let host = client.host.take();
         self.counts.kills += 1;
         self.close_link(at);
+        self.leader_is_gone(at);
+        if let Some(host) = host {
+            self.bury_tab(at, host);
+        }
         self.effects.push(Effect::Died { client: at });
     }
 
@@ -126,10 +151,37 @@ impl World {
         }
         self.note_power_cut(at);
         self.kill(at);
+        self.end_tabs(at);
         let client = &mut self.clients[at];
         client.lost_power = true;
         client.disk.as_ref().expect("it has one").power_cut(loss);
         true
+    }
+
+    /// The process of a client that leads stands still, or goes on.
+    pub(crate) fn freeze(&mut self, at: usize, on: bool) -> Result<bool, Violation> {
+        let since = self.elapsed();
+        let client = &mut self.clients[at];
+        if client.process.is_none() || client.is_frozen == on {
+            return Ok(false);
+        }
+        (client.is_frozen, client.frozen_since) = (on, since);
+        if on {
+            self.hit(Point::Frozen);
+            return Ok(true);
+        }
+        // Everything that it has missed comes now.
+        let process = client.process.as_ref().expect("it is running");
+        if process.is_connecting {
+            self.effects.push(Effect::Connecting { client: at });
+        }
+        if process.barrier.is_some() {
+            self.effects.push(Effect::Barrier { client: at });
+        }
+        self.announce_waiting(at, Way::Down);
+        self.announce_bytes(at);
+        self.finish(at)?;
+        Ok(true)
     }
 
     /// A client goes away for ever.
@@ -143,12 +195,15 @@ impl World {
             disk.kill();
         }
         client.process = None;
+        client.is_frozen = false;
         self.close_link(at);
+        self.leader_is_gone(at);
+        self.end_tabs(at);
         true
     }
 
     /// If the client's process died in the last call, it is gone now.
-    pub(super) fn has_died(&mut self, at: usize, doing: Doing) -> bool {
+    pub(crate) fn has_died(&mut self, at: usize, doing: Doing) -> bool {
         let client = &mut self.clients[at];
         if !client.is_dead() || client.process.is_none() {
             return client.process.is_none();

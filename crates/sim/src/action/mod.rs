@@ -6,11 +6,15 @@
 //! minimiser drop steps at will: clients, connections and messages are therefore named by their
 //! place among those that there are, not by an identity.
 
+mod tab;
+
 use livestore::HistoryAnswer;
 use serde::{Deserialize, Serialize};
 
 use crate::model::app::Version;
 use crate::workload::{Fact, Intent};
+
+pub use tab::TabAction;
 
 /// Something that happens, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -269,6 +273,22 @@ pub enum Action {
         client: usize,
         /// By how much, in milliseconds.
         by_ms: i64,
+    },
+    /// The process of a client stands still, or goes on.
+    Freeze {
+        /// Whose.
+        client: usize,
+        /// False if it goes on.
+        on: bool,
+    },
+    /// Something happens to a session that follows a client's leader.
+    Tab {
+        /// Whose session.
+        client: usize,
+        /// In which place.
+        tab: usize,
+        /// What happens.
+        act: TabAction,
     },
     /// The server answers the push that it has decided.
     Answer {
