@@ -16,6 +16,7 @@ mod family;
 
 mod event;
 mod frame;
+mod link;
 mod payload;
 mod replica;
 mod stored_file;
@@ -49,9 +50,10 @@ pub struct Target {
 }
 
 /// Everything that is fuzzed.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "event", run: event::run },
     Target { name: "frame", run: frame::run },
+    Target { name: "link", run: link::run },
     Target { name: "payload", run: payload::run },
     Target { name: "stored_file", run: stored_file::run },
     Target { name: "undo", run: undo::run },

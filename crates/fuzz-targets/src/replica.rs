@@ -14,7 +14,7 @@ use livestore_sqlite::Connection;
 use crate::family;
 
 /// Time stands still.
-const NOW_MS: u64 = 1_000_000;
+pub(crate) const NOW_MS: u64 = 1_000_000;
 
 pub(crate) fn open(connection: Connection) -> Result<Replica, OpenError> {
     let id = "test";

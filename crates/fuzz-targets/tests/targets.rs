@@ -165,6 +165,11 @@ fn frames() {
 }
 
 #[test]
+fn links_between_sessions() {
+    fuzz("link");
+}
+
+#[test]
 fn payloads() {
     fuzz("payload");
 }

@@ -81,7 +81,7 @@ impl Store {
         let (initial_sync, topology) = (options.initial_sync, options.topology);
         let file = adapter.file(&store_id);
         let adapter = Arc::new(adapter);
-        let how = Opener { schema, store_id, adapter, options, is_hosted: false };
+        let how = Opener { schema, store_id, adapter, options, host: None };
         let store = match (topology, file) {
             (Topology::Direct, _) | (_, None) => how.open_direct(false)?,
             (Topology::Auto, Some(file)) => match how.open_direct(true) {

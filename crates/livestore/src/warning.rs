@@ -69,6 +69,9 @@ pub enum Warning {
         /// How many; `quarantined` lists them.
         count: u64,
     },
+    /// A newer version of the app wants to open the store, and cannot as long as sessions of this one
+    /// have it open.
+    NewerVersionWaits,
 }
 
 impl fmt::Display for Warning {
@@ -110,6 +113,10 @@ impl fmt::Display for Warning {
             Self::EventsSkipped { count } => {
                 write!(f, "{count} events of the log were skipped; `quarantined` tells why")
             }
+            Self::NewerVersionWaits => f.write_str(
+                "a newer version of the app wants to open the store; close it here, so that the newer \
+                 one can",
+            ),
         }
     }
 }
@@ -128,6 +135,7 @@ impl Warning {
             Self::StateDiffersFromReplay => "state".into(),
             Self::InitialSyncIncomplete { .. } => "initial sync".into(),
             Self::EventsSkipped { .. } => "skipped".into(),
+            Self::NewerVersionWaits => "newer version".into(),
         }
     }
 
@@ -164,6 +172,16 @@ impl Warnings {
             _ => tracing::warn!("{warning}"),
         }
         told.new.push(warning);
+    }
+
+    /// Takes over what others have logged, unless there was one about the same thing.
+    pub(crate) fn adopt(&self, warnings: Vec<Warning>) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in warnings {
+            if told.subjects.len() < MAX_WARNINGS && told.subjects.insert(warning.subject()) {
+                told.new.push(warning);
+            }
+        }
     }
 
     /// Hands out what is new.

@@ -17,6 +17,7 @@ use super::pending::{self, Origin, PendingGroup};
 use super::revise::Revision;
 use super::step::Next;
 use super::{GroupState, Replica, ReplicaError, log};
+use crate::Warning;
 use crate::session::link::MAX_LINK_FRAME_BYTES;
 use crate::session::message::{
     Advance, Attached, LINK_VERSION, LeaderMessage, LeaderStatus, MessageError, Order,
@@ -200,7 +201,11 @@ impl Replica {
         self.check_link(&attach.versions, &attach.store_id)?;
         let schema = Outline::of(&self.schema);
         if !attach.schema.agrees_with(&schema) {
-            return Err(SessionError::OtherSchema { newer: attach.schema.newer(&schema) });
+            let newer = attach.schema.newer(&schema);
+            if newer == Newer::Us {
+                self.warnings.tell(Warning::NewerVersionWaits);
+            }
+            return Err(SessionError::OtherSchema { newer });
         }
         let mut ended = Vec::new();
         for group in &attach.open {
@@ -319,7 +324,9 @@ impl Replica {
             leads: true,
         };
         let followers = self.feed.sessions.values().map(|following| following.session.clone());
-        std::iter::once(leader).chain(followers).collect()
+        // A session that leads from a thread of its own follows that.
+        let others = followers.filter(|session| session.session_id != self.session_id);
+        std::iter::once(leader).chain(others).collect()
     }
 
     /// Returns how many sessions follow.

@@ -512,6 +512,12 @@ impl Replica {
         &self.warnings
     }
 
+    /// Tells warnings to others from now on, beginning with those that nobody was handed.
+    pub(crate) fn warn(&mut self, others: Arc<Warnings>) {
+        others.adopt(self.warnings.take());
+        self.warnings = others;
+    }
+
     /// Hands out the warnings since the last call; each was logged already.
     pub fn poll_warnings(&mut self) -> Vec<Warning> {
         self.warnings.take()

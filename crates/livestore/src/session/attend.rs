@@ -25,6 +25,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 /// A conversation that was no success.
 const SHORT: Duration = Duration::from_secs(1);
+/// The pause after a leader has refused this session, which it does as long as it runs.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 /// The pause after this session has failed to lead, as it would again.
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// How long a leader may take to answer a hello, or to send the next rows.
@@ -316,7 +318,11 @@ impl Session {
                         return Ok(end);
                     }
                 }
-                Err(NotFound::Refused(refused)) => self.refused(&refused)?,
+                Err(NotFound::Refused(refused)) => {
+                    self.write(|replica| replica.leader_refuses(&refused.message))?;
+                    sleep(REFUSED_PAUSE).await;
+                    continue;
+                }
                 Err(NotFound::Open(error)) => {
                     tracing::warn!(%error, "nobody leads, and this session cannot");
                     let message = error.to_string();
@@ -373,10 +379,6 @@ impl Session {
             tracing::error!(%error, "this session cannot go on with what its leader has");
         }
         Ok(begun.is_ok())
-    }
-
-    fn refused(&self, refused: &Refused) -> Result<(), LinkError> {
-        self.write(|replica| replica.leader_refuses(&refused.message))
     }
 }
 

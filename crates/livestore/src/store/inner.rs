@@ -91,7 +91,9 @@ impl Inner {
         }
         let changed = replica.poll_changes().unwrap_or_default();
         let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
-        let warned = self.keep(replica.poll_warnings()).then_some(&self.warned);
+        // Those of a leader on a thread of its session are for the session to hand out.
+        let new = if self.is_hosted { Vec::new() } else { replica.poll_warnings() };
+        let warned = self.keep(new).then_some(&self.warned);
         let met_unknown = replica.poll_met_unknown();
         let status = (replica.status() != before).then_some(&self.status);
         if replica.advances() != advances || status.is_some() {

@@ -18,6 +18,7 @@ use crate::driver::{Driver, Machine};
 use crate::options::StoreOptions;
 use crate::replica::{RebuildProgress, Replica, ReplicaConfig};
 use crate::session::{Attending, Beginning, Opening};
+use crate::warning::Warnings;
 use crate::{OpenError, Schema, Warning};
 
 /// How long a leader is looked for while a store is opened.
@@ -30,8 +31,17 @@ pub(super) struct Opener {
     pub(super) store_id: StoreId,
     pub(super) adapter: Arc<dyn Adapter>,
     pub(super) options: StoreOptions,
-    /// True if it is opened for a session of this very process, which is what the app has in its hands.
-    pub(super) is_hosted: bool,
+    /// The session of this very process for which it is opened, and which is what the app has in its
+    /// hands; if there is one.
+    pub(super) host: Option<Host>,
+}
+
+/// A session that leads from another thread.
+#[derive(Clone)]
+pub(super) struct Host {
+    session_id: SessionId,
+    /// Where its warnings go.
+    warnings: Arc<Warnings>,
 }
 
 /// What every store is made of, whether it leads or follows.
@@ -52,7 +62,8 @@ impl Opener {
         let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
         let (random, clock) = self.chance()?;
         let client_id = medium.client_id.unwrap_or_else(|| ClientId::from_random(&random[..8]));
-        let session_id = SessionId::from_random(&random[8..16]);
+        let own_id = || SessionId::from_random(&random[8..16]);
+        let session_id = self.host.as_ref().map_or_else(own_id, |host| host.session_id.clone());
         let config = ReplicaConfig {
             durability: medium.durability,
             has_upstream: medium.sync.is_some(),
@@ -72,10 +83,13 @@ impl Opener {
         };
         let now_ms = clock.now_ms();
         let replica = Replica::open(medium.connection, config, &shown, now_ms, &mut progress);
-        let replica = replica.map_err(|error| match error {
+        let mut replica = replica.map_err(|error| match error {
             OpenError::Sqlite(error) => crate::adapter::opening(&path, error),
             other => other,
         })?;
+        if let Some(host) = &self.host {
+            replica.warn(Arc::clone(&host.warnings));
+        }
         let wake = Arc::new(Notify::new());
         let inner = self.inner(Parts {
             replica,
@@ -114,7 +128,9 @@ impl Opener {
         let client_id = ClientId::from_random(&random[..8]);
         let config = self.config(client_id, session_id.clone(), random);
         let wake = Arc::new(Notify::new());
-        let first = Self { is_hosted: true, ..self.clone() };
+        let warnings = Arc::new(Warnings::default());
+        let host = Host { session_id: session_id.clone(), warnings: Arc::clone(&warnings) };
+        let first = Self { host: Some(host), ..self.clone() };
         let (mut later, is_boot_over) = (first.clone(), BootListeners::default());
         // The opening that somebody listens to is over by then.
         (later.options.boot, later.options.reproducible) = (is_boot_over, None);
@@ -132,7 +148,8 @@ impl Opener {
         let driver = Driver::attend(attending, Opening { began, opened: to_thread })?;
         let gone = || OpenError::InUse { path: file.display().to_string() };
         let Beginning { answer, rows } = beginning.recv().map_err(|_| gone())??;
-        let replica = Replica::open_session(config, &answer, rows)?;
+        let mut replica = Replica::open_session(config, &answer, rows)?;
+        replica.warn(warnings);
         let inner = self.inner(Parts {
             replica,
             session_id,
@@ -196,7 +213,7 @@ impl Opener {
             driver_wake: wake,
             leader_file,
             output: watch::Sender::new(()),
-            is_hosted: self.is_hosted,
+            is_hosted: self.host.is_some(),
             is_telling: AtomicBool::new(false),
         })
     }

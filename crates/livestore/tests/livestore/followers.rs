@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use livestore::Newer;
 use livestore::inspect::Inspector;
 use livestore::prelude::*;
-use livestore::{Durability, LeaderLink, OpenError, StoreOptions, Tier, Topology};
+use livestore::{Durability, LeaderLink, OpenError, StoreOptions, Tier, Topology, Warning};
 use tempfile::TempDir;
 
 use crate::app::{Todo, block_on, schema, todo, todos};
@@ -38,6 +38,8 @@ over_sockets_and_pipes! {
     live_queries_of_every_window_follow
     when_the_leader_is_closed_somebody_else_leads_and_nothing_is_lost
     a_receipt_of_a_window_tells_how_safe_a_commit_is_in_the_leader_s_file
+    windows_know_of_each_other
+    a_leader_is_told_that_a_newer_version_of_the_app_waits
     a_window_knows_the_log_and_what_became_of_groups_that_it_has_never_seen
 }
 
@@ -172,19 +174,21 @@ fn a_window_knows_the_log_and_what_became_of_groups_that_it_has_never_seen(first
     assert!(second.archived().unwrap().is_empty());
 }
 
-#[test]
-fn windows_know_of_each_other() {
+fn windows_know_of_each_other(first: Topology) {
     let folder = tempfile::tempdir().unwrap();
-    let first = open(&folder);
-    assert_eq!(first.sync_status().unwrap().tier, Tier::Leader { followers: 0 });
+    let first = open_as(&folder, first);
+    assert_eq!(first.sessions().unwrap().len(), 1);
     let second = open(&folder);
-    assert_eq!(first.sync_status().unwrap().tier, Tier::Leader { followers: 1 });
     let leads = |store: &Store| {
         let sessions = store.sessions().unwrap().into_iter();
         sessions.map(|session| (session.session_id, session.leads)).collect::<Vec<_>>()
     };
     let expected = [(first.session_id().clone(), true), (second.session_id().clone(), false)];
-    assert_eq!(leads(&first), expected);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while leads(&first) != expected {
+        assert!(Instant::now() < deadline, "{:?}", leads(&first));
+        std::thread::sleep(Duration::from_millis(2));
+    }
     assert_eq!(leads(&second), expected);
     let Tier::Session { leader, commits_not_handed_over, .. } = second.sync_status().unwrap().tier
     else {
@@ -200,14 +204,44 @@ fn windows_know_of_each_other() {
 }
 
 #[test]
-fn another_version_of_the_app_is_told_which_one_is_newer() {
+fn a_leader_knows_how_many_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(&folder);
+    assert_eq!(first.sync_status().unwrap().tier, Tier::Leader { followers: 0 });
+    let _second = open(&folder);
+    assert_eq!(first.sync_status().unwrap().tier, Tier::Leader { followers: 1 });
+}
+
+/// The schema with one more event.
+fn newer() -> Schema {
     #[derive(Event, serde::Serialize, serde::Deserialize)]
     #[event(name = "v2.Starred")]
     struct Starred {
         id: String,
     }
-    let newer =
-        || crate::app::builder(crate::app::failed).event(|_: Starred, _| ()).build().unwrap();
+    crate::app::builder(crate::app::failed).event(|_: Starred, _| ()).build().unwrap()
+}
+
+fn a_leader_is_told_that_a_newer_version_of_the_app_waits(first: Topology) {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open_as(&folder, first);
+    let (sender, warnings) = std::sync::mpsc::channel();
+    let live = first.live_warnings();
+    let _subscription = live.subscribe(move |warnings| _ = sender.send(warnings.clone()));
+    assert_eq!(warnings.recv().unwrap(), []);
+    let opened = Store::open(newer(), "test", FileAdapter::new(folder.path()));
+    assert!(
+        matches!(opened, Err(OpenError::SchemaMismatch { newer: Newer::Us, .. })),
+        "{opened:?}"
+    );
+    let told = warnings.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(told, [Warning::NewerVersionWaits]);
+    drop(first);
+    Store::open(newer(), "test", FileAdapter::new(folder.path())).unwrap();
+}
+
+#[test]
+fn another_version_of_the_app_is_told_which_one_is_newer() {
     let folder = tempfile::tempdir().unwrap();
     let adapter = || FileAdapter::new(folder.path());
     for (leads, comes, expected) in
