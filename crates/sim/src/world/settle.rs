@@ -71,9 +71,6 @@ impl World {
             self.start(client, version, None)?;
             self.end_other_tabs(client);
             self.clients[client].access = Access::Granted;
-            if self.clients[client].was_locked_out {
-                self.hurry(client)?;
-            }
             self.end_old_links(client)?;
         }
         Ok(())
@@ -170,6 +167,14 @@ impl World {
         step(self, down);
         for slot in 0..TABS {
             self.move_tab(client, slot)?;
+        }
+        // What was on the way may have been said without the token that its app has by now.
+        let status = self.clients[client].process.as_ref().map(|process| process.replica.status());
+        if let Some(ConnectionState::Stopped(StopReason::NotAuthorized { .. })) =
+            status.map(|status| status.connection)
+        {
+            let hurried = self.hurry(client)?;
+            step(self, hurried);
         }
         Ok(self.counts.steps > steps)
     }
