@@ -95,7 +95,9 @@ impl Pair {
         carry(down.wire(), up.wire());
         let heard = up.hear(&mut leader, NOW_MS, rows_of).expect("it is a hello");
         let Some(Heard::Follows(rows)) = heard else { panic!("it is let in: {heard:?}") };
-        rows.into_iter().for_each(|rows| up.send_rows(Some(rows)));
+        for rows in rows {
+            up.send_rows(Some(rows));
+        }
         up.send_rows(None);
         carry(up.wire(), down.wire());
         let answer = down.attach(NOW).expect("these are rows");
