@@ -113,7 +113,7 @@ fn change_rows(path: &Path, changes: &[Change]) {
             .expect("the table is there");
         let column = &columns[usize::from(column) % columns.len()];
         // The key of every table is its first column, or its first two.
-        let key = columns[..2].join(", ");
+        let key = columns[..columns.len().min(2)].join(", ");
         let row = format!(
             "({key}) = (SELECT {key} FROM {table} LIMIT 1 OFFSET {row} % max(1, \
              (SELECT count(*) FROM {table})))"
@@ -127,11 +127,11 @@ fn change_rows(path: &Path, changes: &[Change]) {
             6 => connection.execute(&format!("UPDATE {table} SET {column} = ?"), [value]),
             7 => {
                 // The same row under another key.
-                let others = columns[1..].join(", ");
-                let first = &columns[0];
+                let all = columns.join(", ");
+                let others = columns[1..].iter().map(|column| format!(", {column}"));
+                let others: String = others.collect();
                 let sql = format!(
-                    "INSERT INTO {table} ({first}, {others}) SELECT ?, {others} FROM {table} \
-                     WHERE {row}"
+                    "INSERT INTO {table} ({all}) SELECT ?{others} FROM {table} WHERE {row}"
                 );
                 connection.execute(&sql, [value])
             }

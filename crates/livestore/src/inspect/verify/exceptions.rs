@@ -24,6 +24,11 @@ impl Checker<'_> {
         self.find(Check::DeadLetters, "the dead letters", sql, [], |row| {
             let place = format!("group {}", group_name(row.get_ref(0)?));
             Ok((place, format!("it is pending as well, at ordinal {}", row.get::<_, i64>(1)?)))
+        })?;
+        let sql = "SELECT group_id FROM __livestore_forgotten WHERE length(group_id) <> 16";
+        self.find(Check::DeadLetters, "the forgotten dead letters", sql, [], |row| {
+            let place = format!("group {}", group_name(row.get_ref(0)?));
+            Ok((place, "it was forgotten, and is no group id".into()))
         })
     }
 

@@ -140,6 +140,7 @@ fn every_kind_of_wrong_row_is_a_problem_that_names_its_place() {
             "UPDATE __livestore_dead_letter SET group_id = zeroblob(16) WHERE group_id = \
              (SELECT min(group_id) FROM __livestore_dead_letter)",
         ),
+        (Check::DeadLetters, "group ", "INSERT INTO __livestore_forgotten VALUES (x'00')"),
         (
             Check::Quarantine,
             "e100000",
