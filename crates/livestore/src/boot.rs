@@ -1,7 +1,7 @@
 //! What a store tells while it opens, and what it waits for.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -93,8 +93,16 @@ impl BootListeners {
     /// Makes a listener that can be waited on.
     pub(crate) fn channel(&mut self) -> BootStatuses {
         let (sender, receiver): (UnboundedSender<BootStatus>, _) = unbounded_channel();
-        // Whoever has dropped the other end wants to hear no more.
-        self.add(move |status| drop(sender.send(status.clone())));
+        let sender = Mutex::new(Some(sender));
+        self.add(move |status| {
+            let mut sender = sender.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever has dropped the other end wants to hear no more.
+            let _ = sender.as_ref().map(|sender| sender.send(status.clone()));
+            if *status == BootStatus::Done {
+                // A store that may open its file once more keeps its listeners.
+                *sender = None;
+            }
+        });
         BootStatuses(receiver)
     }
 

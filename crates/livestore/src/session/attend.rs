@@ -12,11 +12,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::election::Candidacy;
+use super::file::{Derived, LeaderFile};
 use super::io::{LinkError, LinkStream};
 use super::local;
 use super::message::{Refused, RefusedReason};
 use super::session_end::{Answer, Beginning, PING, SessionEnd};
 use crate::adapter::LOCK_EXTENSION;
+use crate::boot::{BootListeners, BootStatus};
 use crate::store::{Inner, Store};
 use crate::{OpenError, Unavailable};
 
@@ -31,6 +33,8 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// How long a leader may take to answer a hello, or to send the next rows.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a leader that derives its state before it lets anybody follow may take to come on with it.
+const DERIVING_PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes between a session and a leader of one process.
 const PIPE_BYTES: usize = 256 << 10;
 
@@ -44,6 +48,8 @@ pub(crate) struct Attending {
     pub(crate) lead: Arc<Lead>,
     /// How long the first leader is looked for.
     pub(crate) patience: Duration,
+    /// Who hears how that goes.
+    pub(crate) boot: BootListeners,
     pub(crate) wake: Arc<Notify>,
 }
 
@@ -58,10 +64,11 @@ pub(crate) struct Opening {
 impl Attending {
     /// Follows one leader after the other, until the store is closed.
     pub(crate) async fn run(self, opening: Opening, mut stopped: watch::Receiver<bool>) {
-        let Self { file, hello, lead, patience, wake } = self;
+        let Self { file, hello, lead, patience, boot, wake } = self;
         let mut search = Search::new(file, lead);
         let followed = async {
-            let Some((store, end)) = search.open(&hello, patience, opening).await else { return };
+            let wait = Wait { patience, boot };
+            let Some((store, end)) = search.open(&hello, &wait, opening).await else { return };
             let session = Session { store, wake };
             // It ends when the store is closed.
             let Err(ended) = session.follow_each(end, &mut search).await;
@@ -108,6 +115,19 @@ impl End {
     }
 }
 
+/// How a store waits for its first leader.
+struct Wait {
+    patience: Duration,
+    boot: BootListeners,
+}
+
+/// Looks how far another process has come that derives the state of a file.
+async fn derived_by_another(file: &Arc<Path>) -> Option<Derived> {
+    let file = Arc::clone(file);
+    let look = move || LeaderFile::open(&file).ok()?.derived();
+    tokio::task::spawn_blocking(look).await.ok().flatten()
+}
+
 /// Why there is no leader to follow now.
 enum NotFound {
     Nobody,
@@ -145,11 +165,12 @@ impl Search {
     async fn open(
         &mut self,
         hello: &[u8],
-        patience: Duration,
+        wait: &Wait,
         opening: Opening,
     ) -> Option<(Weak<Inner>, End)> {
         let Opening { began, opened } = opening;
-        let deadline = Instant::now() + patience;
+        let mut deadline = Instant::now() + wait.patience;
+        let mut derived = None;
         let found = loop {
             match self.once(hello).await {
                 Ok(found) => break Ok(found),
@@ -159,7 +180,15 @@ impl Search {
                     let path = self.file.with_extension(LOCK_EXTENSION).display().to_string();
                     break Err(OpenError::InUse { path });
                 }
-                Err(NotFound::Nobody) => self.rest().await,
+                Err(NotFound::Nobody) => {
+                    let now = derived_by_another(&self.file).await;
+                    if let Some(Derived { done, total, .. }) = now.filter(|_| now != derived) {
+                        wait.boot.tell(BootStatus::Rehydrating { done, total });
+                        deadline = Instant::now() + DERIVING_PATIENCE;
+                        derived = now;
+                    }
+                    self.rest().await;
+                }
             }
         };
         match found {

@@ -14,9 +14,26 @@ use crate::{QueryError, Schema};
 #[derive(Debug)]
 pub(crate) struct LeaderFile(Connection);
 
+/// How far a state is derived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Derived {
+    /// Confirmed events that are in it, and in the log.
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+    /// The last pending event that is in it, if it has come to these.
+    ordinal: Option<i64>,
+}
+
 impl LeaderFile {
     pub(crate) fn open(path: &Path) -> Result<Self, SqliteError> {
         Connection::open_read_only(path).map(Self)
+    }
+
+    /// Returns how far whoever has the file open has come with deriving its state; none if nobody does.
+    pub(crate) fn derived(&self) -> Option<Derived> {
+        let meta = self.meta().ok()?;
+        let ordinal = meta.rebuild?.ordinal;
+        Some(Derived { done: meta.state_head.0, total: meta.head.seq.0, ordinal })
     }
 
     fn meta(&self) -> Result<Meta, QueryError> {

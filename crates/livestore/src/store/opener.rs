@@ -141,6 +141,7 @@ impl Opener {
                 if is_first { &first } else { &later }.open_direct(true)
             }),
             patience: PATIENCE,
+            boot: self.options.boot.clone(),
             wake: Arc::clone(&wake),
         };
         let (began, beginning) = mpsc::channel();

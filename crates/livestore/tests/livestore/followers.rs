@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use livestore::Newer;
 use livestore::inspect::Inspector;
 use livestore::prelude::*;
-use livestore::{Durability, LeaderLink, OpenError, StoreOptions, Tier, Topology, Warning};
+use livestore::{
+    BootStatus, Durability, LeaderLink, OpenError, StoreOptions, Tier, Topology, Warning,
+};
 use tempfile::TempDir;
 
 use crate::app::{Todo, block_on, schema, todo, todos};
@@ -321,4 +323,45 @@ fn whoever_looks_at_a_file_can_ask_the_session_that_has_it_open() {
     let adapter = FileAdapter::new(folder.path());
     let _direct = Store::open_with(schema(), "test", adapter, options).unwrap();
     assert_eq!(inspect().leader(patience).unwrap(), None);
+}
+
+#[test]
+fn whoever_comes_while_the_state_is_derived_anew_waits_for_it_however_long_that_takes() {
+    /// An app whose materializer takes its time in its second version.
+    fn build(version: u64) -> Schema {
+        Schema::builder()
+            .table::<Todo>()
+            .materializer_version(version)
+            .event(move |e: crate::app::TodoCreated, _: &livestore::MaterializerContext<'_>| {
+                if version > 1 {
+                    std::thread::sleep(Duration::from_millis(3));
+                }
+                Todo::insert(Todo { id: e.id, text: e.text, completed: false })
+            })
+            .build()
+            .unwrap()
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let open = |version, options| {
+        Store::open_with(build(version), "test", FileAdapter::new(folder.path()), options)
+    };
+    let first = open(1, StoreOptions::new()).unwrap();
+    for round in 0..20 {
+        let todos = (0..100).map(|number| todo(&format!("{round}-{number}")));
+        first.commit(todos.collect::<Vec<_>>()).unwrap();
+    }
+    drop(first);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let leader = scope.spawn(|| open(2, StoreOptions::new()).unwrap());
+        std::thread::sleep(Duration::from_millis(500));
+        let (options, statuses) = StoreOptions::new().boot_statuses();
+        let follower = open(2, options).unwrap();
+        assert_eq!(todos(&follower).len(), 2_000);
+        assert!(began.elapsed() > Duration::from_secs(5), "it was slow enough to prove something");
+        let told: Vec<_> = statuses.collect();
+        let is_progress = |status: &&BootStatus| matches!(status, BootStatus::Rehydrating { .. });
+        assert!(told.iter().filter(is_progress).count() > 1, "{told:?}");
+        drop(leader.join().unwrap());
+    });
 }
