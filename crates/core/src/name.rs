@@ -11,25 +11,32 @@ use crate::limits::MAX_NAME_BYTES;
 /// A text that cannot name a store, client or session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not a valid {kind}; use 1 to {MAX_NAME_BYTES} of the characters A-Z a-z 0-9 _ -"
+    "{text:?} is not a valid {kind}; use 1 to {MAX_NAME_BYTES} of the characters A-Z a-z 0-9 _ -{more}",
+    more = if *dots { ", and . within them" } else { "" }
 )]
 pub struct NameError {
     /// What kind of name was expected, such as `store id`.
     pub kind: &'static str,
     /// What was given, cut at 80 characters.
     pub text: String,
+    /// True if dots are allowed.
+    dots: bool,
 }
 
-fn check(kind: &'static str, text: &str) -> Result<(), NameError> {
+fn check(kind: &'static str, dots: bool, text: &str) -> Result<(), NameError> {
     let fits = (1..=MAX_NAME_BYTES).contains(&text.len());
-    if fits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+    let is_allowed =
+        |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || dots && b == b'.';
+    // As in the name of a machine, and never as in a path.
+    let is_path = text.starts_with('.') || text.contains("..");
+    if fits && !is_path && text.bytes().all(is_allowed) {
         return Ok(());
     }
-    Err(NameError { kind, text: text.chars().take(80).collect() })
+    Err(NameError { kind, text: text.chars().take(80).collect(), dots })
 }
 
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, dots: $dots:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -38,7 +45,7 @@ macro_rules! name_type {
         impl $name {
             /// Checks and wraps a name.
             pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
-                check($kind, text.as_ref())?;
+                check($kind, $dots, text.as_ref())?;
                 Ok(Self(text.as_ref().into()))
             }
 
@@ -101,13 +108,17 @@ macro_rules! name_type {
 
 name_type! {
     /// Names one log and everything derived from it.
-    StoreId, "store id"
+    ///
+    /// It is the name of a file, too.
+    StoreId, "store id", dots: false
 }
 name_type! {
     /// Names one device or profile that commits to a store.
-    ClientId, "client id"
+    ///
+    /// LiveStore uses a machine's name for one, which may have dots.
+    ClientId, "client id", dots: true
 }
 name_type! {
     /// Names one opening of a store by a client: a tab, a window, a process.
-    SessionId, "session id"
+    SessionId, "session id", dots: true
 }

@@ -98,8 +98,8 @@ pub struct Attempt<'a> {
     pub token: Option<&'a Token>,
     /// The store that it wants.
     pub store_id: &'a StoreId,
-    /// What it calls itself, which proves nothing.
-    pub client_id: &'a ClientId,
+    /// What it calls itself, which proves nothing; a LiveStore client does not say it.
+    pub client_id: Option<&'a ClientId>,
 }
 
 /// Why a client may not use a store.
@@ -233,7 +233,8 @@ mod tests {
     fn ask(list: &TokenList, token: Option<&str>, store: &str) -> Result<Principal, AuthError> {
         let token = token.map(|token| Token::new(token).unwrap());
         let (store_id, client_id) = (StoreId::new(store).unwrap(), ClientId::new("c").unwrap());
-        let attempt = Attempt { token: token.as_ref(), store_id: &store_id, client_id: &client_id };
+        let attempt =
+            Attempt { token: token.as_ref(), store_id: &store_id, client_id: Some(&client_id) };
         list.look_up(attempt)
     }
 

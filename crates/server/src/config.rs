@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use livestore_core::StoreId;
+
 use crate::auth::Authenticator;
 use crate::rules::{NoRules, Rules};
 
@@ -26,6 +28,12 @@ pub struct ServerConfig {
     /// Finds out who talks to the server. With none, which is the default, whoever reaches the server
     /// may read and write all of its stores.
     pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// Whether LiveStore's own clients are served, beside ours, on the same port; they are, by default.
+    pub serve_livestore: bool,
+    /// In which stores these may meet rules that refuse something: they know of no refusals, and try to
+    /// push what was refused for ever, with all that comes behind it. In none, by default: there they are
+    /// not let in where a rule may refuse something.
+    pub let_livestore_meet_rules: Arc<dyn Fn(&StoreId) -> bool + Send + Sync>,
     /// How long to wait for what.
     pub timing: Timing,
 }
@@ -54,6 +62,8 @@ impl ServerConfig {
             max_introductions: 1_000,
             rules: Arc::new(NoRules),
             authenticator: None,
+            serve_livestore: true,
+            let_livestore_meet_rules: Arc::new(|_| false),
             timing: Timing::default(),
         }
     }

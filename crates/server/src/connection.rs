@@ -236,7 +236,7 @@ impl Conversation<'_> {
             };
             let outcome = match seat.admit(&append.groups).await {
                 Ok(hold) => {
-                    let outcome = writer.append(append, hold).await;
+                    let outcome = writer.append(append, Some(hold)).await;
                     outcome.map_err(|WriteFailed| session::storage_failed())
                 }
                 Err(Superseded) => Err(session::superseded()),

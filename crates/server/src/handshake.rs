@@ -1,12 +1,13 @@
 //! The introduction: who connects, and whether its history is ours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use livestore_core::protocol::{ClientMessage, Hello, ServerMessage, Token};
 use livestore_core::{ClientId, StoreId};
 use tokio::time::timeout;
 
-use crate::auth::{Attempt, AuthError, Principal};
+use crate::auth::{Attempt, AuthError, Authenticator, Principal};
 use crate::server::Shared;
 use crate::session::{self, Introduction, Opening, Question, Session};
 use crate::storage::{LogReader, LogView};
@@ -50,24 +51,29 @@ async fn authenticate(
     (store_id, client_id): (&StoreId, &ClientId),
 ) -> Result<Option<Arc<Principal>>, End> {
     let Some(authenticator) = &shared.authenticator else { return Ok(None) };
-    let attempt = Attempt { token, store_id, client_id };
-    let decided = timeout(shared.timing.hello, authenticator.authenticate(attempt)).await;
+    let attempt = Attempt { token, store_id, client_id: Some(client_id) };
+    let decided = decide(authenticator.as_ref(), shared.timing.hello, attempt).await;
+    decided.map(Some).map_err(|error| session::not_let_in(error).into())
+}
+
+/// Asks who a client is, not for ever.
+pub(crate) async fn decide(
+    authenticator: &dyn Authenticator,
+    patience: Duration,
+    attempt: Attempt<'_>,
+) -> Result<Arc<Principal>, AuthError> {
+    let decided = timeout(patience, authenticator.authenticate(attempt)).await;
     let decided = decided.unwrap_or_else(|_| {
-        let message = format!("no decision within {:?}", shared.timing.hello);
+        let message = format!("no decision within {patience:?}");
         Err(AuthError::Unavailable { message })
     });
-    match decided {
-        Ok(principal) => Ok(Some(Arc::new(principal))),
-        Err(error) => {
-            let client = client_id;
-            if let AuthError::Unavailable { message } = &error {
-                tracing::error!(message, store = %store_id, %client, "nobody can be let in");
-            } else {
-                tracing::debug!(%error, store = %store_id, %client, "a client is not let in");
-            }
-            Err(session::not_let_in(error).into())
-        }
+    let (store, client) = (attempt.store_id, attempt.client_id.map_or("?", ClientId::as_str));
+    if let Err(AuthError::Unavailable { message }) = &decided {
+        tracing::error!(message, %store, client, "nobody can be let in");
+    } else if let Err(error) = &decided {
+        tracing::debug!(%error, %store, client, "a client is not let in");
     }
+    decided.map(Arc::new)
 }
 
 /// Waits for the next message, not for ever.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{State, WebSocketUpgrade};
+use axum::extract::{self, State, WebSocketUpgrade};
 use axum::http::{Request, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -21,6 +22,7 @@ use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use crate::allowance::{Allowance, Counted};
+use crate::cf;
 use crate::connection;
 use crate::server::Shared;
 use crate::wire::Unknown;
@@ -41,6 +43,7 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         .route("/", get(about))
         .route("/health", get(health))
         .route("/sync", get(sync))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), livestore_clients))
         .with_state(Arc::clone(&shared));
     let free = Arc::new(Semaphore::new(MAX_HTTP_SOCKETS));
     let mut shutdown = shared.shutdown.clone();
@@ -97,6 +100,18 @@ async fn serve_http(socket: TcpStream, router: Router, patience: Duration) {
         .await;
     if let Err(error) = served {
         tracing::debug!(%error, "an HTTP connection ended");
+    }
+}
+
+/// Answers LiveStore's own clients, whose requests are known by their query, on whatever path.
+async fn livestore_clients(
+    State(shared): State<Arc<Shared>>,
+    request: extract::Request,
+    next: Next,
+) -> Response {
+    match cf::answer(&shared, request).await {
+        Ok(response) => response,
+        Err(request) => next.run(request).await,
     }
 }
 

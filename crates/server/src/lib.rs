@@ -26,6 +26,9 @@
 mod allowance;
 mod auth;
 #[cfg(feature = "net")]
+mod cf;
+mod clock;
+#[cfg(feature = "net")]
 mod config;
 #[cfg(feature = "net")]
 mod connection;

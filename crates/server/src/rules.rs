@@ -42,6 +42,15 @@ pub trait Rules: Send + Sync + 'static {
     /// What the rule has against it, or why it cannot decide now. A panic decides nothing, either.
     fn check(&self, proposal: &Proposal<'_>) -> Result<(), RuleError>;
 
+    /// Tells whether there is anything that may be refused.
+    ///
+    /// A LiveStore client knows of no refusals and tries for ever, so it is not let in where there is,
+    /// unless [`ServerConfig::let_livestore_meet_rules`](crate::ServerConfig::let_livestore_meet_rules)
+    /// says so.
+    fn may_refuse(&self, _store_id: &StoreId) -> bool {
+        true
+    }
+
     /// Says that what was read from logs since the last call may not have come to be, since the
     /// transaction has failed; for rules that remember what they have read.
     fn rolled_back(&self) {}
@@ -81,6 +90,10 @@ pub struct NoRules;
 impl Rules for NoRules {
     fn check(&self, _proposal: &Proposal<'_>) -> Result<(), RuleError> {
         Ok(())
+    }
+
+    fn may_refuse(&self, _store_id: &StoreId) -> bool {
+        false
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use livestore_core::BackendId;
+use livestore_core::{BackendId, StoreId};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -15,6 +15,7 @@ use crate::auth::Authenticator;
 use crate::config::{ServerConfig, Timing};
 use crate::http;
 use crate::readers::Readers;
+use crate::rules::Rules;
 use crate::seat::Seats;
 use crate::sqlite_storage::SqliteStorage;
 use crate::storage::{LogStorage, StorageError};
@@ -66,15 +67,17 @@ impl Server {
         storage: Box<dyn LogStorage>,
     ) -> Result<RunningServer, ServerError> {
         let ServerConfig { listen: addr, max_connections, max_introductions, timing, .. } = config;
-        let ServerConfig { rules, authenticator, .. } = config;
+        let ServerConfig { rules, authenticator, serve_livestore, .. } = config;
+        let may_meet_rules = config.let_livestore_meet_rules;
         let listener =
             TcpListener::bind(addr).await.map_err(|source| ServerError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServerError::Listen { addr, source })?;
         let backend_id = storage.backend_id();
         let readers = Readers::open(storage.as_ref())?;
         let stores = Arc::new(Stores::default());
-        let (writer, writer_thread) = Writer::start(storage, Arc::clone(&stores), rules)
-            .map_err(|source| ServerError::Thread { source })?;
+        let (writer, writer_thread) =
+            Writer::start(storage, Arc::clone(&stores), Arc::clone(&rules))
+                .map_err(|source| ServerError::Thread { source })?;
         let (shutdown_sender, shutdown) = watch::channel(false);
         let shared = Arc::new(Shared {
             backend_id,
@@ -84,6 +87,9 @@ impl Server {
             seats: Seats::default(),
             timing,
             authenticator,
+            rules,
+            serve_livestore,
+            may_meet_rules,
             max_connections,
             connections: Arc::new(Semaphore::new(max_connections as usize)),
             introductions: Arc::new(Semaphore::new(max_introductions as usize)),
@@ -104,6 +110,10 @@ pub(crate) struct Shared {
     pub(crate) seats: Seats,
     pub(crate) timing: Timing,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
+    pub(crate) rules: Arc<dyn Rules>,
+    pub(crate) serve_livestore: bool,
+    /// In which stores LiveStore's own clients may meet rules.
+    pub(crate) may_meet_rules: Arc<dyn Fn(&StoreId) -> bool + Send + Sync>,
     pub(crate) max_connections: u32,
     /// One permit for each further conversation.
     pub(crate) connections: Arc<Semaphore>,

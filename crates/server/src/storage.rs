@@ -64,7 +64,8 @@ pub trait LogReader: Send {
         groups: &[GroupId],
     ) -> Result<LogView, StorageError>;
 
-    /// Reads the groups that follow `after`, the end of a group; none if the log ends there.
+    /// Reads the groups that follow `after`; none if the log ends there. If that is within a group, the
+    /// page begins with the whole of it.
     ///
     /// The page is cut at the first group that reaches
     /// [`PAGE_BYTES`](livestore_core::limits::PAGE_BYTES) or

@@ -37,7 +37,7 @@ pub(crate) struct Writer {
 
 #[derive(Debug)]
 enum Job {
-    Append(AppendRequest, Hold, oneshot::Sender<Result<AppendOutcome, WriteFailed>>),
+    Append(AppendRequest, Option<Hold>, oneshot::Sender<Result<AppendOutcome, WriteFailed>>),
     Settle,
     Stop,
 }
@@ -69,11 +69,12 @@ impl Writer {
 
     /// Appends groups to a log. The outcome is on disk.
     ///
-    /// The client's next conversation waits until it is, even if nobody waits for the outcome.
+    /// The client's next conversation waits until it is, even if nobody waits for the outcome; if it holds
+    /// its seat for that.
     pub(crate) async fn append(
         &self,
         request: AppendRequest,
-        hold: Hold,
+        hold: Option<Hold>,
     ) -> Result<AppendOutcome, WriteFailed> {
         let (reply, outcome) = oneshot::channel();
         self.jobs.send(Job::Append(request, hold, reply)).await.map_err(|_| WriteFailed)?;
@@ -121,7 +122,7 @@ impl Batch {
             Job::Append(request, hold, reply) => {
                 self.bytes += request.groups.iter().map(Group::size_bytes).sum::<usize>();
                 self.requests.push(request);
-                self.holds.push(hold);
+                self.holds.extend(hold);
                 self.replies.push(reply);
             }
             Job::Settle => self.settles = true,

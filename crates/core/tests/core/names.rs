@@ -21,8 +21,10 @@ fn a_name_that_could_become_a_path_or_a_statement_is_refused() {
         " ",
         "a b",
         "a/b",
+        ".",
         "..",
-        "a.b",
+        ".a",
+        "a..b",
         "a\\b",
         "a\0",
         "a\n",
@@ -45,11 +47,21 @@ fn a_name_that_could_become_a_path_or_a_statement_is_refused() {
 }
 
 #[test]
+fn the_name_of_a_machine_names_a_client_and_no_store() {
+    for text in ["my-laptop.local", "a.b.c", "1.2"] {
+        assert_eq!(ClientId::new(text).unwrap().as_str(), text);
+        assert_eq!(SessionId::new(text).unwrap().as_str(), text);
+        StoreId::new(text).unwrap_err();
+    }
+}
+
+#[test]
 fn a_refusal_names_the_kind_and_what_is_allowed() {
     let message = ClientId::new("my laptop").unwrap_err().to_string();
     assert_eq!(
         message,
-        "\"my laptop\" is not a valid client id; use 1 to 64 of the characters A-Z a-z 0-9 _ -"
+        "\"my laptop\" is not a valid client id; use 1 to 64 of the characters A-Z a-z 0-9 _ -, and . \
+         within them"
     );
     assert_eq!(StoreId::new("é".repeat(500)).unwrap_err().text.chars().count(), 80);
 }

@@ -2,13 +2,13 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
-use std::time::SystemTime;
 
 use livestore_core::{BackendId, IdGenerator};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::checkpoint::{self, Checkpoints};
 use super::{Place, SqliteStorage, corrupt};
+use crate::clock::unix_ms;
 use crate::storage::StorageError;
 
 /// `LSSR` in ASCII, in the header of every database of this server.
@@ -188,10 +188,4 @@ pub(super) fn new_backend_id() -> Result<BackendId, StorageError> {
 /// Returns the id that follows from a seed and a time.
 pub(super) fn backend_id(seed: [u8; 32], now_ms: u64) -> BackendId {
     IdGenerator::new(seed).backend_id(now_ms)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the server's only look at the calendar")]
-fn unix_ms() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since_1970.map_or(0, |elapsed| elapsed.as_millis() as u64)
 }

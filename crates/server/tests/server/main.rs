@@ -5,6 +5,7 @@ mod crash;
 mod faults;
 mod golden;
 mod http;
+mod livestore_clients;
 mod locate;
 mod refusals;
 mod rules;
