@@ -29,6 +29,12 @@ const NEEDS: &[Need] = &[
         component: None,
     },
     Need {
+        what: "npm (LiveStore's own client is tried with ours)",
+        check: ("npm", "--version"),
+        package: Some("npm"),
+        component: None,
+    },
+    Need {
         what: "rustfmt",
         check: ("rustfmt", "--version"),
         package: None,

@@ -1,4 +1,4 @@
-//! Every developer task: `cargo xtask <demo|test|soak|bench|compile-time>`.
+//! Every developer task: `cargo xtask <demo|test|interop|soak|bench|compile-time>`.
 
 #![forbid(unsafe_code)]
 
@@ -6,6 +6,7 @@ mod bench;
 mod compile_time;
 mod demo;
 mod install;
+mod interop;
 mod process;
 mod test;
 
@@ -30,6 +31,8 @@ enum Task {
     Demo(demo::Args),
     /// Install what is missing and run everything that CI runs
     Test(test::Args),
+    /// Try LiveStore's own client with our server (installs its packages if they are missing)
+    Interop(interop::Args),
     /// Run the long tests with their full counts
     Soak(test::SoakArgs),
     /// Measure, each case beside what plain SQLite does
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Interop(args) => interop::run_all(&args),
         Task::Soak(args) => test::soak(&args),
         Task::Bench(args) => bench::run(&args),
         Task::CompileTime(args) => compile_time::run(&args),

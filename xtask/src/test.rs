@@ -86,6 +86,12 @@ fn simulator(args: &[&str]) -> Command {
     command
 }
 
+fn interop() -> Command {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--package", "xtask", "--", "interop"]);
+    command
+}
+
 fn documentation() -> Command {
     let mut command = cargo();
     command.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
@@ -116,6 +122,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     parts.run("doctests", cargo().args(["test", "--doc", "--locked"]).args(WITHOUT_SIM))?;
     parts.run("documentation", &mut documentation())?;
     parts.run("demo", &mut demo_check())?;
+    parts.run("interop", &mut interop())?;
     let sim_tests = ["test", "--release", "--locked", "--package", "livestore-sim"];
     parts.run("simulator's tests", cargo().args(sim_tests))?;
     parts.run("simulator", &mut simulator(&["--threads", "2", "--seeds", &SEEDS.to_string()]))?;

@@ -8,7 +8,7 @@ use livestore_cf_protocol::{
     PullResponse, Push, RpcError, ServerAhead, Stamped, events_of,
 };
 use livestore_core::protocol::Page;
-use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, GroupId, IdGenerator, LogPosition};
+use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, GroupId, IdGenerator};
 use serde_json::json;
 
 use super::{Caller, failed, unknown};
@@ -165,22 +165,24 @@ impl Author {
     }
 }
 
-/// Appends what a client has pushed; returns how that went, and where the log ends if it has grown.
+/// Appends what a client has pushed; returns how that went, and up to where the client has to have the
+/// log before it is told: as far as that is behind the answer.
 pub(super) async fn append(
     shared: Arc<Shared>,
     store: Arc<LiveStore>,
     request: AppendRequest,
-) -> (Exit, Option<LogPosition>) {
+) -> (Exit, GlobalSeqNum) {
     let provided_num = request.base.0;
     let _turn = store.queue_to_push().await;
     let exit = match shared.writer.append(request, None).await {
         Ok(AppendOutcome::Appended { end, .. }) => {
-            return (Exit::Success { value: Some(json!({})) }, Some(end));
+            return (Exit::Success { value: Some(json!({})) }, end.seq);
         }
-        Ok(AppendOutcome::ServerAhead { head }) => failed(RpcError::ServerAhead(ServerAhead {
-            minimum_expected_num: head.0,
-            provided_num,
-        })),
+        Ok(AppendOutcome::ServerAhead { head }) => {
+            let minimum_expected_num = head.0;
+            let ahead = ServerAhead { minimum_expected_num, provided_num };
+            return (failed(RpcError::ServerAhead(ahead)), head);
+        }
         Ok(AppendOutcome::Refused { refusal, .. }) => unknown("Refused", &refusal.message),
         Ok(AppendOutcome::RuleFailed) => unknown("Undecided", "a rule could not decide"),
         Ok(AppendOutcome::AlreadyAccepted { .. } | AppendOutcome::Conflict { .. }) => {
@@ -188,5 +190,5 @@ pub(super) async fn append(
         }
         Err(WriteFailed) => unknown("StorageFailed", "the log cannot be written now"),
     };
-    (exit, None)
+    (exit, GlobalSeqNum::ROOT)
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use livestore_cf_protocol::{
-    Call, Cause, ClientMessage, Exit, PONG, Pull, Push, Request, RequestId, ServerMessage,
+    Call, Cause, ClientMessage, Exit, PONG, PageInfo, Pull, Push, Request, RequestId, ServerMessage,
 };
-use livestore_core::{GlobalSeqNum, LogPosition};
+use livestore_core::GlobalSeqNum;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
@@ -73,15 +73,16 @@ pub(super) async fn serve(socket: WebSocket, shared: Arc<Shared>, caller: Caller
 struct Going {
     id: RequestId,
     is_live: bool,
-    /// Up to where the client has the log.
+    /// Up to where the client has the log, and up to where that was seen to reach when it was read.
     sent: GlobalSeqNum,
+    seen: GlobalSeqNum,
     /// Events that were read for it.
     read: VecDeque<Chunk>,
     /// It has got a chunk, as every pull does.
     has_begun: bool,
 }
 
-type Pushing = Pin<Box<dyn Future<Output = (RequestId, Exit, Option<LogPosition>)> + Send>>;
+type Pushing = Pin<Box<dyn Future<Output = (RequestId, Exit, GlobalSeqNum)> + Send>>;
 
 struct Client {
     socket: WebSocket,
@@ -98,7 +99,7 @@ struct Client {
 
 enum Step {
     Heard(Option<Result<Message, axum::Error>>),
-    Pushed((RequestId, Exit, Option<LogPosition>)),
+    Pushed((RequestId, Exit, GlobalSeqNum)),
     Grown,
     Send(usize),
 }
@@ -147,7 +148,9 @@ impl Client {
     /// Returns a pull that has something to get.
     fn behind(&self) -> Option<usize> {
         let head = self.tail.borrow().head;
-        let is_behind = |pull: &Going| !pull.has_begun || !pull.read.is_empty() || pull.sent < head;
+        let is_behind = |pull: &Going| {
+            !pull.has_begun || !pull.read.is_empty() || pull.sent < head.max(pull.seen)
+        };
         self.pulls.iter().position(is_behind)
     }
 
@@ -201,7 +204,7 @@ impl Client {
         }
         let is_live = pull.live;
         let read = VecDeque::new();
-        self.pulls.push(Going { id, is_live, sent, read, has_begun: false });
+        self.pulls.push(Going { id, is_live, sent, seen: sent, read, has_begun: false });
         Ok(())
     }
 
@@ -222,17 +225,10 @@ impl Client {
         Ok(())
     }
 
-    /// Tells a client what became of its push; its own events come first, since it waits for these.
-    async fn pushed(
-        &mut self,
-        id: RequestId,
-        exit: Exit,
-        end: Option<LogPosition>,
-    ) -> Result<(), Over> {
-        while let Some(end) = end
-            && let Some(pull) =
-                self.pulls.iter().position(|pull| pull.is_live && pull.sent < end.seq)
-        {
+    /// Tells a client what became of its push; first come its own events, or those that were quicker, as
+    /// LiveStore's own backend tells them first.
+    async fn pushed(&mut self, id: RequestId, exit: Exit, end: GlobalSeqNum) -> Result<(), Over> {
+        while let Some(pull) = self.pulls.iter().position(|pull| pull.is_live && pull.sent < end) {
             self.send_chunk(pull).await?;
         }
         self.exit(id, exit).await
@@ -263,8 +259,10 @@ impl Client {
         let pull = &mut self.pulls[at];
         let Some(Chunk { last, response }) = pull.read.pop_front() else { return Ok(()) };
         (pull.sent, pull.has_begun) = (pull.sent.max(last), true);
-        let is_over =
-            !pull.is_live && response.page_info == livestore_cf_protocol::PageInfo::NoMore;
+        if let PageInfo::MoreKnown { remaining } = response.page_info {
+            pull.seen = last.plus(remaining);
+        }
+        let is_over = !pull.is_live && response.page_info == PageInfo::NoMore;
         let id = pull.id.clone();
         let message = ServerMessage::Chunk { request_id: id.clone(), values: vec![response] };
         self.say(&message).await?;
@@ -292,7 +290,7 @@ impl Client {
     }
 }
 
-async fn outcome_of(pushing: &mut Option<Pushing>) -> (RequestId, Exit, Option<LogPosition>) {
+async fn outcome_of(pushing: &mut Option<Pushing>) -> (RequestId, Exit, GlobalSeqNum) {
     match pushing {
         Some(pushing) => pushing.await,
         None => pending().await,

@@ -427,4 +427,11 @@ async fn everything_of_a_burst_arrives_once_and_in_order_at_everybody() {
     let cursor = json!({ "backendId": server.backend_id(), "eventSequenceNumber": 2_950 });
     reader.pull(true, some(cursor)).await;
     assert_eq!(reader.chunk().await.0.len(), 50);
+    // A server that has written nothing since it was started knows no end of the log.
+    let mut late = Theirs::connect(&server).await;
+    late.follow().await;
+    let mut seen = 0;
+    while seen < 3_000 {
+        seen += late.chunk().await.0.len();
+    }
 }

@@ -1,0 +1,261 @@
+//! The processes of a case: a server, and stores of either kind.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+/// How long a peer may take for one thing, besides what it is told to wait.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a peer is started with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Options {
+    pub(crate) url: String,
+    pub(crate) store_id: String,
+    pub(crate) client_id: String,
+    pub(crate) folder: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) transport: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+}
+
+/// How a peer is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Ours.
+    Rust,
+    /// LiveStore's, over a WebSocket.
+    Ws,
+    /// LiveStore's, with a request for each call.
+    Http,
+}
+
+/// Where everything is.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// The binary of the command line.
+    pub(crate) livestore: PathBuf,
+    /// The folder of `peer.mjs`.
+    pub(crate) scripts: PathBuf,
+    /// A JavaScript runtime that is new enough.
+    pub(crate) node: PathBuf,
+}
+
+/// A process that is ended with this.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server on a folder.
+pub(crate) struct Server {
+    places: Places,
+    folder: PathBuf,
+    port: u16,
+    tokens: Option<PathBuf>,
+    process: Option<Running>,
+}
+
+impl Server {
+    pub(crate) fn start(
+        places: &Places,
+        folder: &Path,
+        tokens: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        // Whoever listens next gets another one; nobody else starts servers here meanwhile.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let (places, folder) = (places.clone(), folder.to_owned());
+        let mut server =
+            Self { places, folder, port, tokens: tokens.map(Path::to_owned), process: None };
+        server.run()?;
+        Ok(server)
+    }
+
+    pub(crate) fn run(&mut self) -> Result<(), Failure> {
+        let mut command = Command::new(&self.places.livestore);
+        command.arg("serve").arg("--data").arg(&self.folder);
+        command.arg("--listen").arg(format!("127.0.0.1:{}", self.port));
+        if let Some(tokens) = &self.tokens {
+            command.arg("--tokens").arg(tokens);
+        }
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        self.process = Some(Running(child));
+        let deadline = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            if Instant::now() > deadline {
+                return Err("the server does not start".into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+    }
+
+    fn url(&self, kind: Kind) -> String {
+        let scheme = if kind == Kind::Http { "http" } else { "ws" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+}
+
+/// A store in a process of its own.
+pub(crate) struct Peer {
+    name: String,
+    input: ChildStdin,
+    output: Receiver<Value>,
+    errors: Receiver<String>,
+    process: Running,
+}
+
+impl Peer {
+    pub(crate) fn start(
+        places: &Places,
+        server: &Server,
+        kind: Kind,
+        name: &str,
+        folder: &Path,
+        token: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let options = Options {
+            url: server.url(kind),
+            store_id: "shared".into(),
+            client_id: name.into(),
+            folder: folder.join(name),
+            transport: (kind != Kind::Rust)
+                .then(|| if kind == Kind::Http { "http" } else { "ws" }.into()),
+            token: token.map(Into::into),
+        };
+        std::fs::create_dir_all(&options.folder)?;
+        let options = serde_json::to_string(&options)?;
+        let mut command = match kind {
+            Kind::Rust => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg("peer");
+                command
+            }
+            Kind::Ws | Kind::Http => {
+                let mut command = Command::new(&places.node);
+                command.arg(places.scripts.join("peer.mjs"));
+                command
+            }
+        };
+        command.arg(options).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let (input, output, errors) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(input), Some(output), Some(mut errors)) = (input, output, errors) else {
+            return Err("a process without pipes".into());
+        };
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // LiveStore writes into the same stream now and then.
+                if let Ok(message @ Value::Object(_)) = serde_json::from_str(&line)
+                    && sender.send(message).is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let (sender, said) = channel();
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = errors.read_to_string(&mut text);
+            let _ = sender.send(text);
+        });
+        let name = name.to_owned();
+        let mut peer =
+            Self { name, input, output: receiver, errors: said, process: Running(child) };
+        peer.hear(PATIENCE)?;
+        Ok(peer)
+    }
+
+    fn hear(&mut self, patience: Duration) -> Result<Value, Failure> {
+        let Ok(answer) = self.output.recv_timeout(patience) else {
+            let _ = self.process.0.kill();
+            let said = self.errors.recv_timeout(Duration::from_secs(5)).unwrap_or_default();
+            let said: String = said.chars().take(2_000).collect();
+            return Err(format!("{} says nothing; {said}", self.name).into());
+        };
+        match answer.get("error") {
+            Some(error) => Err(format!("{}: {error}", self.name).into()),
+            None => Ok(answer),
+        }
+    }
+
+    /// Tells it to do something, and does not wait until that is done.
+    pub(crate) fn tell(&mut self, act: &Value) -> Result<(), Failure> {
+        // The other end takes some characters beyond ASCII for the end of a line.
+        let mut line = String::new();
+        for unit in act.to_string().encode_utf16() {
+            match u8::try_from(unit) {
+                Ok(byte) if byte.is_ascii() => line.push(byte.into()),
+                _ => {
+                    let digit = |at: u16| char::from_digit(u32::from(unit >> at & 15), 16);
+                    line.push_str("\\u");
+                    line.extend([12, 8, 4, 0].into_iter().filter_map(digit));
+                }
+            }
+        }
+        writeln!(self.input, "{line}")?;
+        Ok(self.input.flush()?)
+    }
+
+    /// Waits until the last thing is done.
+    pub(crate) fn done(&mut self) -> Result<Value, Failure> {
+        self.hear(PATIENCE * 3)
+    }
+
+    pub(crate) fn act(&mut self, act: &Value) -> Result<Value, Failure> {
+        self.tell(act)?;
+        self.done()
+    }
+
+    /// Waits until it shows so many rows; returns how many it shows.
+    pub(crate) fn wait(&mut self, rows: u64, patience: Duration) -> Result<u64, Failure> {
+        let ms = patience.as_millis() as u64;
+        self.tell(&json!({ "act": "wait", "rows": rows, "ms": ms }))?;
+        let answer = self.hear(patience + PATIENCE)?;
+        Ok(answer["rows"].as_u64().unwrap_or_default())
+    }
+
+    pub(crate) fn state(&mut self) -> Result<String, Failure> {
+        let answer = self.act(&json!({ "act": "state" }))?;
+        Ok(answer["state"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Ends it as an app is ended.
+    pub(crate) fn quit(mut self) -> Result<(), Failure> {
+        self.tell(&json!({ "act": "quit" }))?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.process.0.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                return Err(format!("{} does not end", self.name).into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+/// The act of committing some todos.
+pub(crate) fn commit(prefix: &str, from: u64, count: u64, batch: u64) -> Value {
+    json!({ "act": "commit", "prefix": prefix, "from": from, "count": count, "batch": batch })
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask interop`: LiveStore's own client against our server.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::Outcome;
+use crate::process::{cargo, root, run, target_dir};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// End with one line of JSON, and print nothing but that and the cases
+    #[arg(long)]
+    json: bool,
+    /// Only cases whose names contain this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
+/// Where LiveStore's own packages are installed.
+fn scripts() -> PathBuf {
+    root().join("tests/interop")
+}
+
+/// Installs LiveStore's own packages, and a JavaScript runtime that is new enough, if they are not there.
+fn install() -> Outcome {
+    let (lock, installed) =
+        (scripts().join("package-lock.json"), scripts().join("node_modules/.installed"));
+    let wanted = std::fs::read(&lock)?;
+    if std::fs::read(&installed).is_ok_and(|have| have == wanted) {
+        return Ok(());
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(scripts());
+    run(&mut npm)?;
+    Ok(std::fs::write(installed, wanted)?)
+}
+
+pub(crate) fn run_all(args: &Args) -> Outcome {
+    install()?;
+    run(cargo()
+        .args(["build", "--quiet", "--locked"])
+        .args(["-p", "livestore-cli"])
+        .args(["-p", "livestore-interop"]))?;
+    let built = target_dir()?.join("debug");
+    let mut interop = Command::new(built.join("livestore-interop"));
+    interop.arg("run").arg("--livestore").arg(built.join("livestore"));
+    interop.arg("--scripts").arg(scripts());
+    interop.arg("--node").arg(scripts().join("node_modules/.bin/node"));
+    if let Some(only) = &args.only {
+        interop.arg("--only").arg(only);
+    }
+    if !args.json {
+        println!("LiveStore 0.4.0 against our server:");
+    }
+    run(&mut interop)
+}
