@@ -47,6 +47,9 @@ struct Run {
     /// Only cases whose names contain this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Leave out what LiveStore's client itself fails at now and then
+    #[arg(long)]
+    steady: bool,
 }
 
 fn main() -> ExitCode {
@@ -65,11 +68,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Run) -> Result<bool, Failure> {
-    let Run { livestore, scripts, node, only } = args;
+    let Run { livestore, scripts, node, only, steady } = args;
     let places = Places { livestore, scripts, node };
     let is_chosen = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let (mut cases, mut passed, mut stalls) = (0, 0, 0);
-    for case in CASES.iter().filter(|case| is_chosen(case.name)) {
+    let is_left_out = |name: &str| steady && name.ends_with("at the same time");
+    for case in CASES.iter().filter(|case| is_chosen(case.name) && !is_left_out(case.name)) {
         let begin = Instant::now();
         let mut world = World::new(&places)?;
         let outcome = (case.run)(&mut world);
