@@ -8,7 +8,7 @@ use crate::process::{cargo, root, run, target_dir};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// End with one line of JSON, and print nothing but that and the cases
+    /// Print nothing but the cases, and the line of JSON that comes last in any case
     #[arg(long)]
     json: bool,
     /// Only cases whose names contain this

@@ -11,7 +11,7 @@ use livestore_cf_protocol::{
 };
 use livestore_core::GlobalSeqNum;
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::log::{self, Author, Chunk};
 use super::{Caller, unknown};
@@ -51,6 +51,7 @@ pub(super) async fn serve(socket: WebSocket, shared: Arc<Shared>, caller: Caller
         pulls: Vec::new(),
         waiting: VecDeque::new(),
         pushing: None,
+        heard_at: Instant::now(),
     };
     let expired = async {
         match expiry {
@@ -95,6 +96,8 @@ struct Client {
     /// Pushes that came while another one was under way.
     waiting: VecDeque<(RequestId, Push)>,
     pushing: Option<Pushing>,
+    /// When it was heard last; it pings.
+    heard_at: Instant,
 }
 
 enum Step {
@@ -114,23 +117,27 @@ impl Client {
     }
 
     async fn turn(&mut self) -> Result<(), Over> {
-        let silence = self.shared.timing.silence;
+        // However much the log grows meanwhile.
+        let silent_at = self.heard_at + self.shared.timing.silence;
         let is_reading = self.waiting.len() < MAX_PUSHES;
         let behind = self.behind();
         let step = tokio::select! {
             biased;
             pushed = outcome_of(&mut self.pushing), if self.pushing.is_some() => Step::Pushed(pushed),
-            heard = timeout(silence, self.socket.recv()), if is_reading => match heard {
-                Ok(heard) => Step::Heard(heard),
-                Err(_) => return over("it is silent"),
-            },
+            heard = self.socket.recv(), if is_reading => Step::Heard(heard),
+            () = sleep_until(silent_at), if is_reading => return over("it is silent"),
             _ = self.tail.changed(), if behind.is_none() => Step::Grown,
             () = ready(()), if behind.is_some() => Step::Send(behind.unwrap_or_default()),
         };
         match step {
-            Step::Heard(heard) => self.hear(heard).await,
+            Step::Heard(heard) => {
+                self.heard_at = Instant::now();
+                self.hear(heard).await
+            }
             Step::Pushed((id, exit, end)) => {
                 self.pushing = None;
+                // Nothing was read as long as too much waited.
+                self.heard_at = Instant::now();
                 self.pushed(id, exit, end).await?;
                 match self.waiting.pop_front() {
                     Some((id, push)) => self.push(id, push).await,

@@ -320,6 +320,33 @@ async fn each_call_can_be_a_request_of_its_own() {
     assert!(head.starts_with("HTTP/1.1 400"), "{head}");
 }
 
+#[tokio::test]
+async fn a_client_that_says_nothing_is_dropped_however_much_the_log_grows() {
+    let (_dir, server) =
+        start_with(|config| config.timing.silence = std::time::Duration::from_millis(300)).await;
+    let mut silent = Theirs::connect(&server).await;
+    silent.follow().await;
+    let mut author = Theirs::connect(&server).await;
+    let growing = async {
+        for seq in 1.. {
+            author.push(&[event(seq, json!(seq))]).await;
+            author.hear().await;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let dropped = async {
+        while let Some(Ok(message)) = silent.socket.next().await {
+            if message.is_close() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = growing => {}
+        dropped = timeout(PATIENCE, dropped) => dropped.expect("it is still served"),
+    }
+}
+
 async fn start_with(set: impl FnOnce(&mut ServerConfig)) -> (tempfile::TempDir, RunningServer) {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
