@@ -7,11 +7,13 @@
 
 mod cause;
 mod event;
+mod identity;
 mod message;
 mod url;
 
 pub use cause::{Cause, RpcError};
 pub use event::{CfEvent, EventError, Metadata, Stamped, events_of};
+pub use identity::backend_id_of;
 pub use message::{
     BackendIdMismatch, Call, ClientMessage, Cursor, Exit, MessageError, PageInfo, Ping, Pull,
     PullResponse, Push, Request, RequestId, ServerAhead, ServerMessage, Thrown, ThrownError,

@@ -1,10 +1,13 @@
 //! Requests and their answers.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cause::Cause;
 use crate::event::{CfEvent, Stamped};
+use crate::identity::without_lone_surrogates;
 use crate::{MAX_EVENTS, MAX_MESSAGE_BYTES};
 
 /// Names a request of a client; the answers repeat it as it was.
@@ -69,6 +72,13 @@ pub struct Request {
     /// Headers of the request; LiveStore sends none.
     #[serde(default)]
     pub headers: Vec<Value>,
+}
+
+impl Request {
+    /// Makes a request that is not traced.
+    pub fn new(id: RequestId, call: Call) -> Self {
+        Self { id, call, trace_id: None, span_id: None, sampled: None, headers: Vec::new() }
+    }
 }
 
 /// What a client asks for.
@@ -318,9 +328,18 @@ impl ClientMessage {
         }
     }
 
-    /// Writes a message.
+    /// Writes a message, as it goes over a WebSocket.
     pub fn encode(&self) -> String {
         encode(self)
+    }
+
+    /// Writes a message as it goes over HTTP, where calls have other names.
+    pub fn encode_for_http(&self) -> String {
+        let mut message = serde_json::to_value(self).expect("a message is JSON");
+        if let Some(Value::String(tag)) = message.get_mut("tag") {
+            *tag = tag.replace("SyncWsRpc.", "SyncHttpRpc.");
+        }
+        message.to_string()
     }
 
     /// Returns the request that it is about.
@@ -335,9 +354,14 @@ impl ClientMessage {
 
 impl ServerMessage {
     /// Reads a message and checks its bounds.
+    ///
+    /// Half a character in a text, which only JavaScript knows, is read as U+FFFD.
     pub fn decode(text: &str) -> Result<Self, MessageError> {
         check_length(text)?;
-        Ok(serde_json::from_str(text)?)
+        serde_json::from_str(text).or_else(|error| match without_lone_surrogates(text) {
+            Cow::Borrowed(_) => Err(error.into()),
+            Cow::Owned(clean) => Ok(serde_json::from_str(&clean)?),
+        })
     }
 
     /// Writes a message.

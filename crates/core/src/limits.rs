@@ -51,8 +51,11 @@ pub const MAX_OPENING_BYTES: usize = 128 << 10;
 /// Longest event name, in bytes.
 pub const MAX_EVENT_NAME_BYTES: usize = 128;
 
-/// Longest store, client or session id, in bytes.
-pub const MAX_NAME_BYTES: usize = 64;
+/// Longest store id, in bytes.
+pub const MAX_STORE_ID_BYTES: usize = 64;
+
+/// Longest client or session id, in bytes.
+pub const MAX_AUTHOR_BYTES: usize = 128;
 
 /// Longest token that a client shows, in bytes (16 KiB).
 pub const MAX_TOKEN_BYTES: usize = 16 << 10;

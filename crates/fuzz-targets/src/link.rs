@@ -63,7 +63,7 @@ fn config() -> ReplicaConfig {
         client_id: ClientId::new("test").expect("it is valid"),
         session_id: SessionId::new(SESSION).expect("it is valid"),
         durability: Durability::Memory,
-        has_upstream: false,
+        upstream: None,
         on_poison: PoisonAnswer::Quarantine,
         on_history_diverged: HistoryAnswer::Stop,
         seed: [9; 32],

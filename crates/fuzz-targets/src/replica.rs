@@ -24,7 +24,7 @@ pub(crate) fn open(connection: Connection) -> Result<Replica, OpenError> {
         client_id: ClientId::new(id).expect("it is valid"),
         session_id: SessionId::new(id).expect("it is valid"),
         durability: Durability::Normal,
-        has_upstream: true,
+        upstream: Some(Capabilities::OURS),
         on_poison: PoisonAnswer::Quarantine,
         on_history_diverged: HistoryAnswer::RebasePending,
         seed: [7; 32],

@@ -10,7 +10,7 @@ use livestore_sqlite::{Connection, Durability, FileLock, SqliteError, rusqlite};
 
 use crate::OpenError;
 use crate::session::Lock;
-use crate::sync_provider::SyncProvider;
+use crate::sync_provider::{Capabilities, SyncProvider};
 
 /// Opens the medium of a store.
 ///
@@ -23,6 +23,10 @@ pub trait Adapter: sealed::Sealed + Send + Sync + 'static {
     /// Returns the file that other sessions may have open, if there is one.
     #[doc(hidden)]
     fn file(&self, store_id: &StoreId) -> Option<PathBuf>;
+
+    /// Returns what the backend is able to do, if there is one.
+    #[doc(hidden)]
+    fn capabilities(&self) -> Option<Capabilities>;
 }
 
 mod sealed {
@@ -93,6 +97,10 @@ impl Adapter for MemoryAdapter {
     fn file(&self, _store_id: &StoreId) -> Option<PathBuf> {
         None
     }
+
+    fn capabilities(&self) -> Option<Capabilities> {
+        self.sync.as_ref().map(|provider| provider.capabilities())
+    }
 }
 
 /// Keeps a store in a file of a folder; the folder may hold many stores.
@@ -146,6 +154,10 @@ impl Adapter for FileAdapter {
 
     fn file(&self, store_id: &StoreId) -> Option<PathBuf> {
         Some(store_path(&self.folder, store_id))
+    }
+
+    fn capabilities(&self) -> Option<Capabilities> {
+        self.sync.as_ref().map(|provider| provider.capabilities())
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use livestore_sqlite::FileLock;
+use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group};
+use livestore_sqlite::{FileLock, SqliteError};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -20,8 +21,8 @@ use crate::receipt::Awaited;
 use crate::replica::{Barrier, UpstreamAction};
 use crate::session::{self, Attending, Listener, Opening, Stream};
 use crate::store::Inner;
-use crate::sync_provider::{DriverEnd, Incoming, SyncError, SyncProvider, link};
-use crate::{OpenError, adapter, clock};
+use crate::sync_provider::{Incoming, OwnLog, StoreEnd, SyncError, SyncProvider, link};
+use crate::{OpenError, QueryError, Unavailable, adapter, clock};
 
 /// How long a provider may take to come to its end when the conversation has ended.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -155,8 +156,35 @@ impl Drop for Driver {
     }
 }
 
+/// The log of a store, for its provider.
+struct StoreLog(Weak<Inner>);
+
+impl StoreLog {
+    fn read<T>(
+        &self,
+        look: impl FnOnce(&crate::Replica) -> Result<T, SqliteError>,
+    ) -> Result<T, QueryError> {
+        let store = self.0.upgrade().ok_or(Unavailable::Closed)?;
+        Ok(store.read(look)??)
+    }
+}
+
+impl OwnLog for StoreLog {
+    fn attempted(&self) -> Result<Vec<Group>, QueryError> {
+        self.read(crate::Replica::attempted)
+    }
+
+    fn confirmed_after(&self, after: GlobalSeqNum) -> Result<Vec<ConfirmedGroup>, QueryError> {
+        self.read(|replica| replica.confirmed_after(after))
+    }
+
+    fn confirmed_until(&self, last: GlobalSeqNum) -> Result<Option<ConfirmedGroup>, QueryError> {
+        self.read(|replica| replica.confirmed_until(last))
+    }
+}
+
 struct Conversation {
-    end: DriverEnd,
+    end: StoreEnd,
     provider: tokio::task::JoinHandle<Result<(), SyncError>>,
 }
 
@@ -307,7 +335,7 @@ impl Run {
     }
 
     fn connect(&mut self) {
-        let (link, end) = link();
+        let (link, end) = link(Arc::new(StoreLog(self.store.clone())));
         let Some(provider) = self.provider.clone() else { return };
         tracing::debug!(backend = %provider.describe(), "connecting");
         let provider = tokio::spawn(async move { provider.connect(link).await });
@@ -327,6 +355,10 @@ impl Run {
         let now_ms = clock::now_ms();
         let taken = match incoming {
             Some(Incoming::Opened) => store.write(crate::Replica::upstream_connected),
+            Some(Incoming::Working) => store.write(|replica| {
+                replica.upstream_works(now_ms);
+                Ok(())
+            }),
             Some(Incoming::Message(message)) => {
                 // The provider hands over what has come while the last message was taken.
                 tokio::task::yield_now().await;

@@ -4,7 +4,7 @@ use livestore_core::{EventName, EventNameError, GroupError, JsonError, NameError
 use livestore_sqlite::SqliteError;
 
 use crate::materializer::MaterializeError;
-use crate::replica::{DeadLetterReason, FollowError, ReplicaError};
+use crate::replica::{DeadLetterReason, FollowError, PushLimits, ReplicaError};
 use crate::session::Newer;
 
 /// Why a store could not be opened. Whatever was there before is unchanged.
@@ -171,6 +171,21 @@ pub enum CommitError {
     /// The events do not make a group.
     #[error(transparent)]
     Group(#[from] GroupError),
+    /// The backend cannot take so much at once, and what it does not take at once others could see in
+    /// part.
+    #[error(
+        "a commit of {events} events and {bytes} bytes is more than the backend takes at once ({} events, \
+         {} bytes): commit it in several parts",
+        .limits.events, .limits.bytes
+    )]
+    GroupTooLarge {
+        /// Synced events of the commit.
+        events: usize,
+        /// Their bytes, as the limits count them.
+        bytes: usize,
+        /// What the backend takes.
+        limits: PushLimits,
+    },
     /// A materializer failed.
     #[error("event {name} could not be materialized: {source}")]
     Materialize {

@@ -1,9 +1,14 @@
 //! The seam between a replica and whatever carries its messages to a backend.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use livestore_core::protocol::{ClientMessage, ProtocolError, ServerMessage};
+use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group};
 use tokio::sync::mpsc;
+
+use crate::QueryError;
+pub use crate::replica::{Capabilities, PushLimits};
 
 /// A future that can be kept and sent.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -30,6 +35,11 @@ pub trait SyncProvider: Send + Sync + 'static {
 
     /// Names the backend in messages and logs, without secrets.
     fn describe(&self) -> String;
+
+    /// Says what the backend is able to do; by default what our own server is.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::OURS
+    }
 }
 
 /// Gives the tokens that a provider shows to its backend.
@@ -112,6 +122,14 @@ pub enum SyncError {
         /// What the app is told.
         reason: String,
     },
+    /// The backend failed, or does what none may do.
+    #[error("{backend} failed: {reason}")]
+    Backend {
+        /// The backend.
+        backend: String,
+        /// What it said or did.
+        reason: String,
+    },
     /// The backend's address cannot be used.
     #[error("{address:?} is not a usable address: {reason}")]
     Address {
@@ -122,18 +140,28 @@ pub enum SyncError {
     },
 }
 
-/// What a provider reports to the driver.
+/// What a provider reports.
 #[derive(Debug)]
-pub(crate) enum Incoming {
+pub enum Incoming {
+    /// The backend can be talked to.
     Opened,
+    /// The last question takes long.
+    Working,
+    /// The backend says something.
     Message(ServerMessage),
 }
 
 /// A provider's end of the conversation with the replica.
-#[derive(Debug)]
 pub struct Link {
     outgoing: Outgoing,
     delivery: Delivery,
+    log: Arc<dyn OwnLog>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
 }
 
 /// The messages from the replica; one half of a [`Link`].
@@ -162,6 +190,11 @@ impl Delivery {
         self.0.send(Incoming::Opened).await.map_err(|_| LinkClosed)
     }
 
+    /// Tells the replica that its last question takes long, so that it does not give up waiting.
+    pub async fn working(&self) -> Result<(), LinkClosed> {
+        self.0.send(Incoming::Working).await.map_err(|_| LinkClosed)
+    }
+
     /// Hands a message to the replica; waits while it is busy, so nothing piles up.
     pub async fn deliver(&self, message: ServerMessage) -> Result<(), LinkClosed> {
         self.0.send(Incoming::Message(message)).await.map_err(|_| LinkClosed)
@@ -173,19 +206,72 @@ impl Link {
     pub fn split(self) -> (Outgoing, Delivery) {
         (self.outgoing, self.delivery)
     }
+
+    /// Returns the store's own log, for backends that keep no ids.
+    pub fn log(&self) -> Arc<dyn OwnLog> {
+        Arc::clone(&self.log)
+    }
 }
 
-/// The driver's end of a [`Link`].
+/// What a store knows of its own log; providers of backends that keep no ids compare it with theirs.
+pub trait OwnLog: Send + Sync {
+    /// Returns the groups that were pushed on top of the log's end and may be in the backend's log, right
+    /// behind it; not more than one push.
+    ///
+    /// They are known for providers whose [`Capabilities::keeps_ids`] is false.
+    fn attempted(&self) -> Result<Vec<Group>, QueryError>;
+
+    /// Returns the confirmed groups behind a position, in order: some of them, if there are many.
+    fn confirmed_after(&self, after: GlobalSeqNum) -> Result<Vec<ConfirmedGroup>, QueryError>;
+
+    /// Returns the confirmed group that ends at a position, if one does.
+    fn confirmed_until(&self, last: GlobalSeqNum) -> Result<Option<ConfirmedGroup>, QueryError>;
+}
+
+/// The log of somebody who has none.
+#[derive(Debug, Clone, Copy)]
+pub struct NoLog;
+
+impl OwnLog for NoLog {
+    fn attempted(&self) -> Result<Vec<Group>, QueryError> {
+        Ok(Vec::new())
+    }
+
+    fn confirmed_after(&self, _: GlobalSeqNum) -> Result<Vec<ConfirmedGroup>, QueryError> {
+        Ok(Vec::new())
+    }
+
+    fn confirmed_until(&self, _: GlobalSeqNum) -> Result<Option<ConfirmedGroup>, QueryError> {
+        Ok(None)
+    }
+}
+
+/// The end of a [`Link`] that speaks for a store.
+///
+/// Stores have one of their own; this is for what talks to a backend without being one, such as an
+/// export. Dropping it ends the conversation.
 #[derive(Debug)]
-pub(crate) struct DriverEnd {
+pub struct StoreEnd {
     pub(crate) outgoing: mpsc::Sender<ClientMessage>,
     pub(crate) incoming: mpsc::Receiver<Incoming>,
 }
 
-/// Makes the two ends of one conversation.
-pub(crate) fn link() -> (Link, DriverEnd) {
-    let (outgoing, to_provider) = mpsc::channel(LINK_CAPACITY);
+impl StoreEnd {
+    /// Says something to the provider.
+    pub async fn send(&self, message: ClientMessage) -> Result<(), LinkClosed> {
+        self.outgoing.send(message).await.map_err(|_| LinkClosed)
+    }
+
+    /// Waits for what the provider has to say; `None` when it has ended the conversation.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        self.incoming.recv().await
+    }
+}
+
+/// Makes the two ends of one conversation, about a log that is there already or not.
+pub fn link(log: Arc<dyn OwnLog>) -> (Link, StoreEnd) {
+    let (to_provider, outgoing) = mpsc::channel(LINK_CAPACITY);
     let (to_replica, incoming) = mpsc::channel(LINK_CAPACITY);
-    let link = Link { outgoing: Outgoing(to_provider), delivery: Delivery(to_replica) };
-    (link, DriverEnd { outgoing, incoming })
+    let link = Link { outgoing: Outgoing(outgoing), delivery: Delivery(to_replica), log };
+    (link, StoreEnd { outgoing: to_provider, incoming })
 }

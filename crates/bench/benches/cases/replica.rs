@@ -40,7 +40,7 @@ pub(crate) fn replica_with(
         client_id: ClientId::new("client").expect("a valid id"),
         session_id: SessionId::new("session").expect("a valid id"),
         durability,
-        has_upstream: true,
+        upstream: Some(Capabilities::OURS),
         on_poison: PoisonAnswer::Quarantine,
         on_history_diverged: HistoryAnswer::Stop,
         seed: [7; 32],

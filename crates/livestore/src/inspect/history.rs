@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use livestore_core::protocol::{
     ClientMessage, Goodbye, Locate, Located, PROTOCOL_VERSION, ServerMessage,
 };
-use livestore_core::{BackendId, GlobalSeqNum};
+use livestore_core::{BackendId, ConfirmedGroup, GlobalSeqNum, Group};
 use livestore_sqlite::{Connection, FileLock, SqliteError};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -18,9 +18,9 @@ use super::Inspector;
 use super::leader::answer_through_leader;
 use crate::adapter::LOCK_EXTENSION;
 use crate::replica::format::{self, FileKind, GivenAnswer, Meta};
-use crate::replica::{Divergence, HistoryAnswer, Search, divergence, has_all_of, pending};
-use crate::sync_provider::{DriverEnd, Incoming, SyncProvider, link};
-use crate::{OpenError, SyncError};
+use crate::replica::{Divergence, HistoryAnswer, Search, divergence, has_all_of, log, pending};
+use crate::sync_provider::{Incoming, OwnLog, StoreEnd, SyncProvider, link};
+use crate::{OpenError, QueryError, SyncError};
 
 /// How a store's log and that of a backend go together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -101,7 +101,40 @@ pub enum CompareError {
     },
 }
 
+/// The log in a store's file.
+struct FileLog(Mutex<Inspector>);
+
+impl FileLog {
+    fn read<T>(
+        &self,
+        look: impl FnOnce(&Inspector) -> Result<T, SqliteError>,
+    ) -> Result<T, QueryError> {
+        let inspector = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(look(&inspector)?)
+    }
+}
+
+impl OwnLog for FileLog {
+    fn attempted(&self) -> Result<Vec<Group>, QueryError> {
+        // Nothing is pushed from here.
+        Ok(Vec::new())
+    }
+
+    fn confirmed_after(&self, after: GlobalSeqNum) -> Result<Vec<ConfirmedGroup>, QueryError> {
+        self.read(|file| file.confirmed_after(after))
+    }
+
+    fn confirmed_until(&self, last: GlobalSeqNum) -> Result<Option<ConfirmedGroup>, QueryError> {
+        self.read(|file| log::confirmed_until(&file.connection, last, &file.meta.client_id))
+    }
+}
+
 impl Inspector {
+    /// Returns the confirmed groups behind a position, in order: some of them, if there are many.
+    pub fn confirmed_after(&self, after: GlobalSeqNum) -> Result<Vec<ConfirmedGroup>, SqliteError> {
+        log::confirmed_after(&self.connection, after, &self.meta.client_id)
+    }
+
     /// Compares the confirmed log with that of a backend; nothing is changed on either side.
     pub async fn compare(
         &self,
@@ -109,7 +142,8 @@ impl Inspector {
         patience: Duration,
     ) -> Result<Comparison, CompareError> {
         let backend = provider.describe();
-        let (link, mut end) = link();
+        let own = FileLog(Mutex::new(Self::open_file(&self.path)?));
+        let (link, mut end) = link(Arc::new(own));
         let talking = tokio::spawn(async move { provider.connect(link).await });
         let compared = timeout(patience, self.search(&backend, &mut end)).await;
         drop(end);
@@ -131,9 +165,9 @@ impl Inspector {
     async fn search(
         &self,
         backend: &str,
-        end: &mut DriverEnd,
+        end: &mut StoreEnd,
     ) -> Result<Option<Comparison>, CompareError> {
-        let Some(Incoming::Opened) = end.incoming.recv().await else { return Ok(None) };
+        let Some(Incoming::Opened) = end.next().await else { return Ok(None) };
         let wrong = |what: String| CompareError::Answer { backend: backend.into(), what };
         let mut search = Search::up_to(self.meta.head.seq);
         loop {
@@ -143,10 +177,16 @@ impl Inspector {
                 client_id: self.meta.client_id.clone(),
                 positions: search.question(&self.connection)?,
             });
-            if end.outgoing.send(locate).await.is_err() {
+            if end.send(locate).await.is_err() {
                 return Ok(None);
             }
-            let located = match end.incoming.recv().await {
+            let answer = loop {
+                match end.next().await {
+                    Some(Incoming::Working) => {}
+                    answer => break answer,
+                }
+            };
+            let located = match answer {
                 Some(Incoming::Message(ServerMessage::Located(located))) => located,
                 Some(Incoming::Message(ServerMessage::Goodbye(Goodbye { message, .. }))) => {
                     return Err(CompareError::Goodbye { backend: backend.into(), message });

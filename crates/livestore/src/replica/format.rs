@@ -36,7 +36,9 @@ CREATE TABLE __livestore_meta (
     synced_at INTEGER,
     revision_due INTEGER NOT NULL,
     republished INTEGER,
-    answer TEXT
+    answer TEXT,
+    attempt_base INTEGER,
+    attempt_last INTEGER
 ) STRICT;
 
 CREATE TABLE __livestore_eventlog (
@@ -136,12 +138,26 @@ pub(crate) struct Meta {
     pub(crate) republished: Option<GlobalSeqNum>,
     /// What somebody wants to be done when the backend turns out to have another history.
     pub(crate) answer: Option<GivenAnswer>,
+    /// What was pushed to a backend that keeps no ids.
+    pub(crate) attempt: Option<Attempt>,
     /// How often the pending tail that there is now has been rebased.
     pub(crate) generation: u32,
     /// How many rebases there ever were.
     pub(crate) rebases: u64,
     /// When everything was last in step with the backend, in milliseconds since 1970.
     pub(crate) synced_at_ms: Option<u64>,
+}
+
+/// A push to a backend that keeps no ids, by which what it took is recognized.
+///
+/// Such a backend takes a push only on top of the very end of its log. So once it has anything behind the
+/// base, nothing is in doubt any more, and the next attempt takes the place of this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// What the first group was to continue.
+    pub(crate) base: GlobalSeqNum,
+    /// The ordinal of the last event that was pushed; everything before it in the tail was as well.
+    pub(crate) last: i64,
 }
 
 /// An answer to a divergence that was seen before; it holds for that one alone.
@@ -211,7 +227,7 @@ pub(crate) fn create(connection: &Connection, meta: &Meta) -> Result<(), SqliteE
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}"
     ))?;
     system.execute(
-        "INSERT INTO __livestore_meta VALUES (0, ?, ?, ?, NULL, ?, ?, 0, NULL, NULL, 0, 0, NULL, 0, NULL, NULL)",
+        "INSERT INTO __livestore_meta VALUES (0, ?, ?, ?, NULL, ?, ?, 0, NULL, NULL, 0, 0, NULL, 0, NULL, NULL, NULL, NULL)",
         params![
             meta.store_id.as_str(),
             meta.client_id.as_str(),
@@ -237,6 +253,7 @@ impl Meta {
             revision_due: false,
             republished: None,
             answer: None,
+            attempt: None,
             generation: 0,
             rebases: 0,
             synced_at_ms: None,
@@ -247,7 +264,7 @@ impl Meta {
     pub(crate) fn load(connection: &Connection) -> Result<Option<Self>, SqliteError> {
         let sql = "SELECT store_id, client_id, state_version, backend_id, head, head_hash, \
                    state_head, rebuild_client, rebuild_ordinal, generation, rebases, synced_at, \
-                   revision_due, republished, answer \
+                   revision_due, republished, answer, attempt_base, attempt_last \
                    FROM __livestore_meta";
         let read = |row: &Row<'_>| -> rusqlite::Result<Option<Self>> {
             let blob = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_blob_or_null()?);
@@ -284,6 +301,10 @@ impl Meta {
                 revision_due: row.get(12)?,
                 republished: row.get::<_, Option<u64>>(13)?.map(GlobalSeqNum),
                 answer,
+                attempt: match (row.get::<_, Option<u64>>(15)?, row.get(16)?) {
+                    (Some(base), Some(last)) => Some(Attempt { base: GlobalSeqNum(base), last }),
+                    _ => None,
+                },
             };
             Ok(Some(meta).filter(Self::is_possible))
         };
@@ -304,7 +325,8 @@ impl Meta {
         connection.system().execute(
             "UPDATE __livestore_meta SET backend_id = ?, head = ?, head_hash = ?, state_head = ?, \
              rebuild_client = ?, rebuild_ordinal = ?, generation = ?, rebases = ?, \
-             synced_at = ?, state_version = ?, revision_due = ?, republished = ?, answer = ?",
+             synced_at = ?, state_version = ?, revision_due = ?, republished = ?, answer = ?, \
+             attempt_base = ?, attempt_last = ?",
             params![
                 self.backend_id.as_ref().map(BackendId::as_bytes),
                 self.head.seq.0 as i64,
@@ -319,6 +341,8 @@ impl Meta {
                 self.revision_due,
                 self.republished.map(|seq| seq.0 as i64),
                 self.answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok()),
+                self.attempt.map(|attempt| attempt.base.0 as i64),
+                self.attempt.map(|attempt| attempt.last),
             ],
         )?;
         Ok(())

@@ -3,6 +3,7 @@
 //! `__livestore_eventlog` is the backend's log, or a beginning of it. `__livestore_client_log`
 //! holds client-only events: `e5.1` is the first that was committed on the state of `e5`.
 
+use livestore_core::limits::{PAGE_BYTES, PAGE_EVENTS};
 use livestore_core::{
     CanonicalJson, ClientId, ConfirmedGroup, ContentHash, Event, EventId, EventName, GlobalSeqNum,
     Group, GroupId, LogHash, LogPosition, SeqNum, SessionId,
@@ -436,6 +437,53 @@ pub(crate) fn next_group(
     let group = Group::new(group_id, client_id, session_id, events);
     let group = group.map_err(|_| damaged(0, "a group beyond the limits"))?;
     Ok(Some(LoggedGroup { first: start, client_only, group, end }))
+}
+
+/// Reads confirmed groups behind a position, in order, as many as make a page.
+pub(crate) fn confirmed_after(
+    connection: &Connection,
+    after: GlobalSeqNum,
+    own: &ClientId,
+) -> Result<Vec<ConfirmedGroup>, SqliteError> {
+    let (mut place, mut groups) = ((after, u32::MAX), Vec::new());
+    let (mut bytes, mut events) = (0, 0);
+    while bytes < PAGE_BYTES && events < PAGE_EVENTS {
+        let Some(next) = next_group(connection, place, own)? else { break };
+        place = next.end;
+        if next.client_only {
+            continue;
+        }
+        (bytes, events) = (bytes + next.group.size_bytes(), events + next.group.events().len());
+        groups.push(ConfirmedGroup { first: next.first, group: next.group });
+    }
+    Ok(groups)
+}
+
+/// Reads the confirmed group that ends at a position.
+pub(crate) fn confirmed_until(
+    connection: &Connection,
+    last: GlobalSeqNum,
+    own: &ClientId,
+) -> Result<Option<ConfirmedGroup>, SqliteError> {
+    let sql = "SELECT min(seq) FROM __livestore_eventlog WHERE seq <= ?1 AND seq > coalesce(\
+               (SELECT max(seq) FROM __livestore_eventlog \
+               WHERE seq < ?1 AND log_hash IS NOT NULL), 0)";
+    let first: Option<Option<u64>> =
+        connection.system().query_one(sql, [last.0 as i64], |row| row.get(0))?;
+    let Some(first) = first.flatten() else { return Ok(None) };
+    let before = GlobalSeqNum(first.saturating_sub(1));
+    let found = confirmed_after_one(connection, before, own)?;
+    Ok(found.filter(|group| group.last() == last))
+}
+
+fn confirmed_after_one(
+    connection: &Connection,
+    after: GlobalSeqNum,
+    own: &ClientId,
+) -> Result<Option<ConfirmedGroup>, SqliteError> {
+    let next = next_group(connection, (after, u32::MAX), own)?;
+    let synced = next.filter(|next| !next.client_only);
+    Ok(synced.map(|next| ConfirmedGroup { first: next.first, group: next.group }))
 }
 
 /// Rows that are read at a time to find the end of a group.

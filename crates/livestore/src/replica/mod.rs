@@ -5,6 +5,7 @@
 //! methods. The driver does both, and so does the simulator.
 
 mod barrier;
+mod capabilities;
 pub(crate) mod exceptions;
 pub(crate) mod format;
 mod leader;
@@ -30,6 +31,7 @@ use livestore_core::{
 use livestore_sqlite::{ChangedTables, Connection, Durability, SqliteError, StateHash};
 
 pub use barrier::Barrier;
+pub use capabilities::{Capabilities, PushLimits};
 pub use exceptions::{DeadLetter, DeadLetterReason, Quarantined};
 pub use leader::{Attachment, SessionError, SessionKey, read_rows};
 pub(crate) use rebuild::{knows_more, replay_hash};
@@ -77,8 +79,8 @@ pub struct ReplicaConfig {
     pub session_id: SessionId,
     /// Where the medium stands between memory and disk.
     pub durability: Durability,
-    /// True if there is a backend to sync with.
-    pub has_upstream: bool,
+    /// What the backend to sync with is able to do, if there is one.
+    pub upstream: Option<Capabilities>,
     /// What to do with a confirmed event that cannot be materialized.
     pub on_poison: PoisonAnswer,
     /// What to do when the backend's log turns out to be another history.
@@ -100,6 +102,8 @@ pub struct Replica {
     meta: Meta,
     tail: Tail,
     counts: Counts,
+    /// What the backend is able to do.
+    capabilities: Capabilities,
     upstream: Upstream,
     barriers: Barriers,
     /// What sessions are told that follow this replica.
@@ -182,7 +186,8 @@ impl Replica {
             meta,
             tail,
             counts,
-            upstream: Upstream::new(config.has_upstream, tail.last),
+            capabilities: config.upstream.unwrap_or(Capabilities::OURS),
+            upstream: Upstream::new(config.upstream.is_some(), tail.last),
             barriers: Barriers::new(),
             feed: Feed::new(),
             session: None,
@@ -322,6 +327,9 @@ impl Replica {
         self.check_backpressure()?;
         let group_id = first.id();
         let [synced, client_only, memory] = groups;
+        if let Some(group) = synced {
+            self.capabilities.push.check(group)?;
+        }
 
         let (mut tail, mut changed) = (self.tail, ChangedTables::default());
         let mut advance: Option<Box<Advance>> = self.feed.is_read().then(Box::default);

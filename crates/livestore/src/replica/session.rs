@@ -22,8 +22,8 @@ use super::merge::{InDoubt, Redo, Taken};
 use super::pending::{self, Found, Origin, PendingGroup};
 use super::step::Next;
 use super::{
-    ConnectionState, Divergence, HistoryAnswer, Replica, ReplicaConfig, ReplicaError, StopReason,
-    SyncStatus, log,
+    Capabilities, ConnectionState, Divergence, HistoryAnswer, Replica, ReplicaConfig, ReplicaError,
+    StopReason, SyncStatus, log,
 };
 use crate::session::Outline;
 use crate::session::message::{
@@ -178,9 +178,11 @@ impl Replica {
             meta.save(&connection)?;
             connection.recreate_state(config.schema.tables())
         })?;
-        let config =
-            ReplicaConfig { durability: Durability::Memory, has_upstream: false, ..config };
+        let capabilities = config.upstream.unwrap_or(Capabilities::OURS);
+        let config = ReplicaConfig { durability: Durability::Memory, upstream: None, ..config };
         let mut replica = Self::assemble(connection, config, meta)?;
+        // What is committed here gets there in the end.
+        replica.capabilities = capabilities;
         replica.connection.open_state(replica.schema.tables().to_vec())?;
         replica.connection.transaction(|| replica.bring_in(rows))?;
         replica.connection.capture_changes()?;

@@ -66,7 +66,7 @@ impl Opener {
         let session_id = self.host.as_ref().map_or_else(own_id, |host| host.session_id.clone());
         let config = ReplicaConfig {
             durability: medium.durability,
-            has_upstream: medium.sync.is_some(),
+            upstream: medium.sync.as_ref().map(|provider| provider.capabilities()),
             ..self.config(client_id, session_id.clone(), random)
         };
         let shown = path.display().to_string();
@@ -180,7 +180,7 @@ impl Opener {
             client_id,
             session_id,
             durability: Durability::Memory,
-            has_upstream: false,
+            upstream: self.adapter.capabilities(),
             on_poison: self.options.on_poison,
             on_history_diverged: self.options.on_history_diverged,
             seed,

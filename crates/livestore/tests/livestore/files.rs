@@ -262,7 +262,7 @@ fn a_full_disk_fails_the_commit_and_nothing_else() {
         client_id: livestore::ClientId::new("client").unwrap(),
         session_id: livestore::SessionId::new("session").unwrap(),
         durability: Durability::Normal,
-        has_upstream: false,
+        upstream: None,
         on_poison: livestore::PoisonAnswer::Quarantine,
         on_history_diverged: livestore::HistoryAnswer::Stop,
         seed: [1; 32],

@@ -153,7 +153,7 @@ fn open_replica(path: &Path, schema: Schema, progress: &mut dyn FnMut(RebuildPro
         client_id: ClientId::new("unused").unwrap(),
         session_id: SessionId::new("s").unwrap(),
         durability: Durability::Normal,
-        has_upstream: true,
+        upstream: Some(Capabilities::OURS),
         on_poison: PoisonAnswer::Quarantine,
         on_history_diverged: HistoryAnswer::Stop,
         seed: [1; 32],

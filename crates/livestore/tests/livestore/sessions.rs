@@ -204,7 +204,7 @@ impl Family {
             client_id: ClientId::new("client-0").unwrap(),
             session_id: SessionId::new(format!("tab-{}", self.openings)).unwrap(),
             durability: Durability::Memory,
-            has_upstream: false,
+            upstream: None,
             on_poison: PoisonAnswer::Quarantine,
             on_history_diverged: HistoryAnswer::Stop,
             seed: [100 + self.openings as u8; 32],

@@ -262,6 +262,7 @@ impl Replica {
         let mut meta = self.meta.clone();
         meta.backend_id = Some(backend_id);
         meta.answer = None;
+        meta.attempt = None;
         meta.republished = republished;
         meta.save(&self.connection)?;
         self.meta = meta;
@@ -290,6 +291,7 @@ impl Replica {
             next.meta.backend_id = Some(to.backend_id);
             next.meta.republished = None;
             next.meta.answer = None;
+            next.meta.attempt = None;
             next.restarts_sessions = true;
             replica.rederive(redo, next)
         })?;

@@ -341,6 +341,13 @@ impl Replica {
         }
     }
 
+    /// Takes note that the backend is at work on what it was asked.
+    pub fn upstream_works(&mut self, now_ms: u64) {
+        if let Some(since_ms) = &mut self.upstream.waiting_since_ms {
+            *since_ms = now_ms;
+        }
+    }
+
     /// Returns when [`Self::poll_upstream`] and [`Self::poll_barrier`] have to be called again
     /// although nothing happened.
     pub fn next_timeout(&self) -> Option<u64> {

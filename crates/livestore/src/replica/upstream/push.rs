@@ -3,10 +3,13 @@
 use livestore_core::limits::{PAGE_BYTES, PAGE_EVENTS};
 use livestore_core::mutant::{self, Mutant};
 use livestore_core::protocol::Push;
-use livestore_core::{GroupId, LogPosition};
+use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, GroupId, LogPosition};
+use livestore_sqlite::SqliteError;
 
 use super::{Phase, Replica};
 use crate::replica::ReplicaError;
+use crate::replica::format::{Attempt, Meta};
+use crate::replica::log;
 use crate::replica::merge::InPlace;
 use crate::replica::pending::{self, PendingGroup};
 
@@ -50,10 +53,17 @@ impl Replica {
         let client_id = &self.meta.client_id;
         let mut tail = pending::groups(&self.connection, i64::MIN, client_id, is_full)?;
         tail.retain(|own| !own.client_only && self.is_durable(own.last()));
-        if tail.is_empty() {
-            return Ok(None);
-        }
+        tail.truncate(self.capabilities.push.fitting(tail.iter().map(|own| &own.group)));
+        let Some(last) = tail.last() else { return Ok(None) };
         let base = self.head();
+        let attempt = Attempt { base: base.seq, last: last.last() };
+        if !self.capabilities.keeps_ids && !self.is_noted(attempt) {
+            self.note_attempt(Some(attempt))?;
+            // It is as safe as what it is about, but for a power cut.
+            if !self.is_durable(attempt.last) {
+                return Ok(None);
+            }
+        }
         let mut hash = base.hash;
         let mut groups = Vec::with_capacity(tail.len());
         for own in &tail {
@@ -65,6 +75,50 @@ impl Replica {
         self.upstream.in_flight = Some(InFlight { request, base, groups });
         let groups = tail.into_iter().map(|own| own.group).collect();
         Ok(Some(Push { request, base: base.seq, groups }))
+    }
+
+    /// Tells whether all of a push is known to have been tried.
+    fn is_noted(&self, attempt: Attempt) -> bool {
+        let is_part = |noted: Attempt| noted.base == attempt.base && attempt.last <= noted.last;
+        self.meta.attempt.is_some_and(is_part)
+    }
+
+    /// Writes down what is going to be pushed to a backend that keeps no ids; the push waits until a power
+    /// cut cannot take that either.
+    fn note_attempt(&mut self, attempt: Option<Attempt>) -> Result<(), ReplicaError> {
+        let meta = Meta { attempt, ..self.meta.clone() };
+        meta.save(&self.connection)?;
+        self.meta = meta;
+        self.barriers.forget();
+        Ok(())
+    }
+
+    /// Returns the groups that were pushed on top of the log's end, to a backend that keeps no ids, and may
+    /// be there.
+    pub(crate) fn attempted(&self) -> Result<Vec<Group>, SqliteError> {
+        let attempt = self.meta.attempt.filter(|attempt| attempt.base == self.head().seq);
+        let Some(attempt) = attempt else { return Ok(Vec::new()) };
+        let is_enough =
+            |groups: &[PendingGroup]| groups.last().is_some_and(|own| own.last() >= attempt.last);
+        let groups = pending::groups(&self.connection, i64::MIN, &self.meta.client_id, is_enough)?;
+        let tried = groups.into_iter().filter(|own| !own.client_only && own.last() <= attempt.last);
+        Ok(tried.map(|own| own.group).collect())
+    }
+
+    /// Reads confirmed groups behind a position, in order, as many as make a page.
+    pub(crate) fn confirmed_after(
+        &self,
+        after: GlobalSeqNum,
+    ) -> Result<Vec<ConfirmedGroup>, SqliteError> {
+        log::confirmed_after(&self.connection, after, &self.meta.client_id)
+    }
+
+    /// Reads the confirmed group that ends at a position.
+    pub(crate) fn confirmed_until(
+        &self,
+        last: GlobalSeqNum,
+    ) -> Result<Option<ConfirmedGroup>, SqliteError> {
+        log::confirmed_until(&self.connection, last, &self.meta.client_id)
     }
 
     /// Forgets the push that is under way: its outcome is learned at the next welcome.

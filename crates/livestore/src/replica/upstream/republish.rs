@@ -6,7 +6,6 @@
 //! that somebody else has begun to fill is recognized by its hashes: with the same log, published by
 //! another client, it goes on from there; with another one, it is another history once more.
 
-use livestore_core::limits::{PAGE_BYTES, PAGE_EVENTS};
 use livestore_core::mutant::{self, Mutant};
 use livestore_core::protocol::{
     GroupRejected, Page, Push, PushAccepted, RejectReason, ServerMessage,
@@ -74,27 +73,19 @@ impl Replica {
             return Ok(None);
         }
         let base = self.position_at_backend()?;
-        let (mut after, mut end) = ((base.seq, u32::MAX), base);
-        let (mut groups, mut bytes, mut events) = (Vec::new(), 0, 0);
-        while bytes < PAGE_BYTES && events < PAGE_EVENTS && end.seq < self.meta.head.seq {
-            let Some(next) = log::next_group(&self.connection, after, &self.meta.client_id)? else {
-                break;
-            };
-            after = next.end;
-            if next.client_only {
-                continue;
-            }
-            (bytes, events) = (bytes + next.group.size_bytes(), events + next.group.events().len());
-            end = LogPosition { seq: next.end.0, hash: end.hash.extend(next.group.content_hash()) };
-            groups.push(next.group);
-        }
+        let mut groups = self.confirmed_after(base.seq)?;
+        groups.truncate(self.capabilities.push.fitting(groups.iter().map(|next| &next.group)));
         if groups.is_empty() {
             return Ok(None);
         }
         let request = self.upstream.next_request;
         self.upstream.next_request += 1;
         self.upstream.in_flight = Some(InFlight { request, base, groups: Vec::new() });
-        self.upstream.republished_end = end;
+        self.upstream.republished_end = groups.iter().fold(base, |end, next| LogPosition {
+            seq: next.last(),
+            hash: end.hash.extend(next.group.content_hash()),
+        });
+        let groups = groups.into_iter().map(|next| next.group).collect();
         Ok(Some(Push { request, base: base.seq, groups }))
     }
 

@@ -161,7 +161,7 @@ impl Client {
             client_id: ClientId::new(author.client_name())?,
             session_id: SessionId::new(author.session_name())?,
             durability,
-            has_upstream: true,
+            upstream: Some(Capabilities::OURS),
             on_poison: PoisonAnswer::Quarantine,
             on_history_diverged: self.answer,
             seed,

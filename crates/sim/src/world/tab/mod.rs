@@ -151,7 +151,7 @@ impl World {
             client_id: ClientId::new("whoever").expect("it is an id"),
             session_id: SessionId::new(model.author.session_name()).expect("it is an id"),
             durability: Durability::Memory,
-            has_upstream: false,
+            upstream: None,
             on_poison: PoisonAnswer::Quarantine,
             on_history_diverged: HistoryAnswer::Stop,
             seed: Rng::new(self.seed_of(purpose)).bytes(),

@@ -137,7 +137,7 @@ impl Net {
             client_id: ClientId::new(format!("client-{at}")).unwrap(),
             session_id: SessionId::new(format!("opening-{}", self.seeds)).unwrap(),
             durability,
-            has_upstream: true,
+            upstream: Some(Capabilities::OURS),
             on_poison: PoisonAnswer::Quarantine,
             on_history_diverged: self.on_history_diverged,
             seed,

@@ -1,0 +1,74 @@
+//! What a backend is able to do, as its provider says.
+
+use livestore_core::Group;
+
+use crate::CommitError;
+
+/// What a backend is able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whether it keeps the ids of groups, and takes each group once.
+    ///
+    /// If it does not, the store writes down what it pushes, and at which position, before it does:
+    /// what the backend has taken is recognized by that.
+    pub keeps_ids: bool,
+    /// The most that one push may hold. A commit that does not fit is refused.
+    pub push: PushLimits,
+}
+
+/// The most that one push may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PushLimits {
+    /// Events.
+    pub events: usize,
+    /// Bytes: of payloads and names, and [`Self::event_overhead`] for each event.
+    pub bytes: usize,
+    /// Bytes that each event has besides.
+    pub event_overhead: usize,
+}
+
+impl Capabilities {
+    /// Those of our own server, which takes every group that there can be.
+    pub const OURS: Self = Self { keeps_ids: true, push: PushLimits::NONE };
+}
+
+impl PushLimits {
+    /// Everything fits.
+    pub const NONE: Self = Self { events: usize::MAX, bytes: usize::MAX, event_overhead: 0 };
+
+    fn weigh(&self, group: &Group) -> (usize, usize) {
+        let event = |event: &livestore_core::Event| {
+            event.args.as_str().len() + event.name.as_str().len() + self.event_overhead
+        };
+        (group.events().len(), group.events().iter().map(event).sum())
+    }
+
+    fn has_room_for(&self, (events, bytes): (usize, usize)) -> bool {
+        events <= self.events && bytes <= self.bytes
+    }
+
+    /// Tells whether a group fits one push.
+    pub fn fits(&self, group: &Group) -> bool {
+        self.has_room_for(self.weigh(group))
+    }
+
+    /// Checks that a group fits one push.
+    pub(super) fn check(&self, group: &Group) -> Result<(), CommitError> {
+        if self.fits(group) {
+            return Ok(());
+        }
+        let (events, bytes) = self.weigh(group);
+        Err(CommitError::GroupTooLarge { events, bytes, limits: *self })
+    }
+
+    /// Counts the first groups that fit one push together; at least one, if there are any.
+    pub(super) fn fitting<'a>(&self, groups: impl Iterator<Item = &'a Group>) -> usize {
+        let mut total = (0, 0);
+        let fits = |group: &&Group| {
+            let (events, bytes) = self.weigh(group);
+            total = (total.0 + events, total.1 + bytes);
+            total.0 == events || self.has_room_for(total)
+        };
+        groups.take_while(fits).count()
+    }
+}

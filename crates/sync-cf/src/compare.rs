@@ -1,0 +1,139 @@
+//! Finding out how much of a log a store and a backend have in common, where nothing but the events
+//! themselves tells.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use livestore::protocol::{Locate, Located};
+use livestore::sync_provider::{Delivery, OwnLog};
+use livestore_cf_protocol::{PageInfo, Stamped, backend_id_of};
+use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group};
+use tokio::time::Instant;
+
+use crate::CfSync;
+use crate::wire::{Heard, Outcome, Stop, Wire};
+
+/// How often the store is told that this goes on.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// How far two logs are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Compared {
+    backend: String,
+    /// The last position up to which they are.
+    common: GlobalSeqNum,
+    /// The end of the backend's log.
+    head: GlobalSeqNum,
+}
+
+impl Compared {
+    /// Answers a question about positions.
+    pub(crate) fn answer(&self, locate: &Locate) -> Located {
+        let is_common = |seq: &GlobalSeqNum| *seq <= self.common;
+        let asked = locate.positions.iter().map(|position| position.seq);
+        let common = asked.filter(is_common).max().unwrap_or(GlobalSeqNum::ROOT);
+        Located { backend_id: backend_id_of(&self.backend), common, head: self.head }
+    }
+}
+
+/// The store's own log, read on along with the other one.
+struct Own<'a> {
+    log: &'a dyn OwnLog,
+    ahead: VecDeque<ConfirmedGroup>,
+    /// How many events of the first group were compared.
+    compared: usize,
+    /// Up to where everything is the same.
+    common: GlobalSeqNum,
+}
+
+impl Own<'_> {
+    /// Tells whether an event is the next one here as well.
+    fn is_next(&mut self, stamped: &Stamped) -> Result<bool, livestore::QueryError> {
+        let event = &stamped.event_encoded;
+        if self.ahead.is_empty() {
+            self.ahead.extend(self.log.confirmed_after(self.common)?);
+        }
+        let Some(ConfirmedGroup { first, group }) = self.ahead.front() else { return Ok(false) };
+        let seq = first.0 + self.compared as u64;
+        let is_same_event = event.seq_num == seq && is_same(stamped, group, self.compared);
+        if !is_same_event {
+            return Ok(false);
+        }
+        self.compared += 1;
+        if self.compared == group.events().len() {
+            self.compared = 0;
+            self.common = GlobalSeqNum(seq);
+            self.ahead.pop_front();
+        }
+        Ok(true)
+    }
+}
+
+/// Tells whether an event of a backend is that of a group here.
+pub(crate) fn is_same(stamped: &Stamped, group: &Group, index: usize) -> bool {
+    let own = &group.events()[index];
+    // What was pulled may have names that stand for others.
+    stamped.event_encoded.is(own, group)
+        || stamped.clone().into_group("").is_ok_and(|other| {
+            other.client_id() == group.client_id()
+                && other.session_id() == group.session_id()
+                && other.events()[0].name == own.name
+                && other.events()[0].args == own.args
+        })
+}
+
+/// Reads the backend's log as long as it is the store's.
+pub(crate) async fn compare(
+    sync: &CfSync,
+    wire: &mut Wire,
+    log: &dyn OwnLog,
+    delivery: &Delivery,
+) -> Result<Compared, Stop> {
+    let failed = |reason: &str| sync.failed(reason);
+    let mut own = Own { log, ahead: VecDeque::new(), compared: 0, common: GlobalSeqNum::ROOT };
+    let (mut head, mut told_at) = (GlobalSeqNum::ROOT, Instant::now());
+    wire.pull(None, false).await?;
+    loop {
+        let response = match wire.next().await? {
+            Heard::Pulled(response) => response,
+            Heard::PullEnded(outcome) => return Err(failed(&outcome.unexpected()).into()),
+            Heard::Pushed(_) => return Err(failed("an answer to no push").into()),
+        };
+        if told_at.elapsed() >= TELL_EVERY {
+            told_at = Instant::now();
+            delivery.working().await?;
+        }
+        if let Some(last) = response.batch.last() {
+            head = GlobalSeqNum(last.event_encoded.seq_num);
+        }
+        let mut is_same = true;
+        for stamped in &response.batch {
+            is_same = own.is_next(stamped).map_err(|error| failed(&error.to_string()))?;
+            if !is_same {
+                break;
+            }
+        }
+        let remaining = match response.page_info {
+            PageInfo::MoreKnown { remaining } => remaining,
+            PageInfo::NoMore | PageInfo::MoreUnknown => 0,
+        };
+        if !is_same || response.page_info == PageInfo::NoMore {
+            head = GlobalSeqNum(head.0.saturating_add(remaining)).min(GlobalSeqNum::MAX);
+            return Ok(Compared { backend: response.backend_id, common: own.common, head });
+        }
+    }
+}
+
+/// Asks a backend what it calls itself.
+pub(crate) async fn name_of(sync: &CfSync, wire: &mut Wire) -> Result<String, Stop> {
+    // It answers a cursor of another backend with its own name.
+    let cursor =
+        livestore_cf_protocol::Cursor { backend_id: "whichever".into(), event_sequence_number: 0 };
+    wire.pull(Some(cursor), false).await?;
+    match wire.next().await? {
+        Heard::Pulled(response) => Ok(response.backend_id),
+        Heard::PullEnded(Outcome::OtherBackend { name }) => Ok(name),
+        Heard::PullEnded(outcome) => Err(sync.failed(&outcome.unexpected()).into()),
+        Heard::Pushed(_) => Err(sync.failed("an answer to no push").into()),
+    }
+}

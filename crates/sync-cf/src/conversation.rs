@@ -1,0 +1,397 @@
+//! One conversation between a store and a backend.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use livestore::SyncError;
+use livestore::protocol::{
+    ClientMessage, Goodbye, GoodbyeReason, GroupPosition, GroupRejected, Hello, PROTOCOL_VERSION,
+    Push, PushAccepted, Refusal, RejectReason, ServerAhead, ServerMessage, Welcome,
+};
+use livestore::sync_provider::{Delivery, Link, Outgoing, OwnLog, SyncProvider, TokenRequest};
+use livestore_cf_protocol::{Cursor, PageInfo, PullResponse, Push as CfPush, backend_id_of};
+use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, LogPosition};
+
+use crate::CfSync;
+use crate::compare::{self, Compared};
+use crate::translate::{Nonsense, Translator, continued};
+use crate::wire::{Heard, Outcome, Stop, Wire};
+
+/// Carries one conversation to its end.
+pub(crate) async fn converse(sync: &CfSync, link: Link) -> Result<(), SyncError> {
+    let log = link.log();
+    let (mut outgoing, delivery) = link.split();
+    let request = sync.token_request();
+    let why = match talk(sync, &log, &mut outgoing, &delivery, request).await {
+        Ok(never) => match never {},
+        Err(why) => why,
+    };
+    let goodbye = match why {
+        Stop::Closed => return Ok(()),
+        Stop::Sync(error) => return Err(error),
+        Stop::Diverged(message) => Goodbye { reason: GoodbyeReason::HistoryDiverged, message },
+        Stop::NotLetIn(message) => {
+            sync.needs_other_token.store(true, Ordering::Relaxed);
+            // The app has not been told yet that the token is no good: the store comes back, with
+            // another one. If that is refused as well, it stops.
+            let may_have_another = sync.tokens.is_some() && request == TokenRequest::Connect;
+            let reason = if may_have_another {
+                GoodbyeReason::AuthExpired
+            } else {
+                GoodbyeReason::Unauthenticated
+            };
+            Goodbye { reason, message }
+        }
+    };
+    let _ = delivery.deliver(ServerMessage::Goodbye(goodbye)).await;
+    Ok(())
+}
+
+enum Never {}
+
+async fn talk(
+    sync: &CfSync,
+    log: &Arc<dyn OwnLog>,
+    outgoing: &mut Outgoing,
+    delivery: &Delivery,
+    request: TokenRequest,
+) -> Result<Never, Stop> {
+    // Which store it is about is known when the store speaks.
+    delivery.opened().await?;
+    let mut message = outgoing.next().await.ok_or(Stop::Closed)?;
+    let store_id = match &message {
+        ClientMessage::Locate(locate) => locate.store_id.as_str().to_owned(),
+        ClientMessage::Hello(hello) => hello.store_id.as_str().to_owned(),
+        _ => return Err(sync.failed("the store began with something else than a hello").into()),
+    };
+    let query = sync.query(&store_id, request).await?;
+    let payload = query.payload.clone();
+    let mut wire = Wire::connect(sync, query).await?;
+    let mut compared: Option<Compared> = None;
+    let hello = loop {
+        match message {
+            ClientMessage::Hello(hello) => break hello,
+            ClientMessage::Locate(locate) => {
+                let known = match compared.take() {
+                    Some(known) => known,
+                    None => compare::compare(sync, &mut wire, log.as_ref(), delivery).await?,
+                };
+                let located = known.answer(&locate);
+                compared = Some(known);
+                delivery.deliver(ServerMessage::Located(located)).await?;
+            }
+            _ => return Err(sync.failed("the store pushed before its hello").into()),
+        }
+        message = outgoing.next().await.ok_or(Stop::Closed)?;
+    };
+    let translator = Translator::new(String::new(), LogPosition::ROOT);
+    let (sync, log) = (sync.clone(), Arc::clone(log));
+    let mut conversation = Conversation {
+        sync,
+        store_id,
+        payload,
+        wire,
+        log,
+        delivery: delivery.clone(),
+        translator,
+        in_flight: None,
+        ahead: None,
+        is_publishing: false,
+    };
+    conversation.open(hello).await?;
+    let why = loop {
+        let step = tokio::select! {
+            message = outgoing.next() => match message {
+                Some(ClientMessage::Push(push)) => conversation.push(push).await,
+                Some(_) => Err(conversation.sync.failed("the store said hello twice").into()),
+                None => Err(Stop::Closed),
+            },
+            heard = conversation.wire.next() => match heard {
+                Ok(heard) => conversation.hear(heard).await,
+                Err(why) => Err(why),
+            },
+        };
+        if let Err(why) = step {
+            break why;
+        }
+    };
+    if matches!(why, Stop::Closed) {
+        conversation.wire.close().await;
+    }
+    Err(why)
+}
+
+/// A push whose outcome is awaited.
+struct InFlight {
+    request: u64,
+    base: GlobalSeqNum,
+    end: LogPosition,
+}
+
+struct Conversation {
+    sync: CfSync,
+    store_id: String,
+    payload: Option<serde_json::Value>,
+    wire: Wire,
+    log: Arc<dyn OwnLog>,
+    delivery: Delivery,
+    translator: Translator,
+    in_flight: Option<InFlight>,
+    /// A push that came too late, and up to where the store has to be told what was quicker.
+    ahead: Option<(u64, GlobalSeqNum)>,
+    /// Whether the store publishes its log anew.
+    is_publishing: bool,
+}
+
+impl Conversation {
+    /// Brings the store to where it knows what the backend has made of what was pushed before, and the
+    /// backend's news come by themselves.
+    async fn open(&mut self, hello: Hello) -> Result<(), Stop> {
+        let position = hello.cursor.map_or(LogPosition::ROOT, |cursor| cursor.position);
+        let mut backend = String::new();
+        let mut expected = Vec::new();
+        if let Some(cursor) = hello.cursor {
+            backend = self.name().await?;
+            if backend_id_of(&backend) != cursor.backend_id {
+                let message = format!("the backend calls itself {backend} and is another one");
+                return Err(Stop::Diverged(message));
+            }
+            expected = self.settle(&backend, position).await?;
+        }
+        // The last event that is here is pulled once more, to be compared.
+        let known = hello.cursor.map(|_| Cursor {
+            backend_id: backend.clone(),
+            event_sequence_number: position.seq.0.saturating_sub(1),
+        });
+        self.wire.pull(known, true).await?;
+        let mut response = self.pulled().await?;
+        self.translator = Translator::new(response.backend_id.clone(), position);
+        self.sync.learn_name(&response.backend_id);
+        self.translator.expect(expected);
+        if hello.cursor.is_some() && position.seq > GlobalSeqNum::ROOT {
+            self.check_last(&response, position.seq)?;
+        }
+        let mut groups = Vec::new();
+        loop {
+            let is_last = response.page_info == PageInfo::NoMore;
+            groups.extend(self.take(response)?);
+            if is_last || !self.translator.is_expecting() {
+                break;
+            }
+            response = self.pulled().await?;
+        }
+        self.expect_published()?;
+        let is_attempted = |own: &&ConfirmedGroup| hello.attempted.contains(&own.group.id());
+        let place = |own: &ConfirmedGroup| GroupPosition { id: own.group.id(), first: own.first };
+        let welcome = Welcome {
+            version: PROTOCOL_VERSION,
+            backend_id: backend_id_of(&self.translator.backend),
+            head: self.translator.head(),
+            accepted: groups.iter().filter(is_attempted).map(place).collect(),
+        };
+        self.sync.needs_other_token.store(false, Ordering::Relaxed);
+        self.delivery.deliver(ServerMessage::Welcome(welcome)).await?;
+        self.tell(groups).await
+    }
+
+    /// Returns what the backend calls itself.
+    async fn name(&mut self) -> Result<String, Stop> {
+        match self.sync.known_name() {
+            Some(name) => Ok(name),
+            None => compare::name_of(&self.sync, &mut self.wire).await,
+        }
+    }
+
+    /// Finds out for good what became of a push whose answer was lost, by pushing it once more.
+    ///
+    /// It can only be right on top of the position, and as long as nothing is there, it may still be on
+    /// its way. Pushed again, one of both comes too late: after that, what is in the log is all that ever
+    /// will be. Returns the groups that may be there, by which they are recognized.
+    async fn settle(&mut self, backend: &str, position: LogPosition) -> Result<Vec<Group>, Stop> {
+        let published = self.confirmed_after(position.seq)?;
+        self.is_publishing = !published.is_empty();
+        if self.is_publishing {
+            // The log is being published anew; the store compares what comes with its own.
+            return Ok(published);
+        }
+        let attempted = self.log.attempted().map_err(|error| self.unreadable(&error))?;
+        if attempted.is_empty() {
+            return Ok(attempted);
+        }
+        self.send(backend, position, &attempted).await?;
+        match self.wire.next().await? {
+            Heard::Pushed(Outcome::Done | Outcome::Ahead { .. }) => Ok(attempted),
+            Heard::Pushed(Outcome::OtherBackend { name }) => Err(diverged(&name)),
+            Heard::Pushed(Outcome::Failed { reason }) => Err(self.sync.failed(&reason).into()),
+            Heard::Pulled(_) | Heard::PullEnded(_) => {
+                Err(self.sync.failed("an answer to no pull").into())
+            }
+        }
+    }
+
+    async fn send(
+        &mut self,
+        backend: &str,
+        base: LogPosition,
+        groups: &[Group],
+    ) -> Result<LogPosition, Stop> {
+        let (end, batch) = continued(base, groups);
+        let (store_id, payload) = (self.store_id.clone(), self.payload.clone());
+        let backend_id = Some(backend.to_owned());
+        self.wire.push(CfPush { store_id, payload, batch, backend_id }).await?;
+        Ok(end)
+    }
+
+    fn confirmed_after(&self, after: GlobalSeqNum) -> Result<Vec<Group>, Stop> {
+        let groups = self.log.confirmed_after(after).map_err(|error| self.unreadable(&error))?;
+        Ok(groups.into_iter().map(|confirmed| confirmed.group).collect())
+    }
+
+    /// Says that the backend may have the store's own log, while that is published there anew.
+    fn expect_published(&mut self) -> Result<(), Stop> {
+        if self.is_publishing && !self.translator.is_expecting() && self.in_flight.is_none() {
+            let own = self.confirmed_after(self.translator.position().seq)?;
+            self.is_publishing = !own.is_empty();
+            self.translator.expect(own);
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, error: &livestore::QueryError) -> SyncError {
+        self.sync.failed(&format!("the store's own log cannot be read: {error}"))
+    }
+
+    /// Waits for what a pull brings.
+    async fn pulled(&mut self) -> Result<PullResponse, Stop> {
+        match self.wire.next().await? {
+            Heard::Pulled(response) => Ok(response),
+            Heard::PullEnded(Outcome::OtherBackend { name }) => {
+                // What was known of it is out of date.
+                self.sync.learn_name(&name);
+                Err(diverged(&name))
+            }
+            Heard::PullEnded(outcome) => Err(self.sync.failed(&outcome.unexpected()).into()),
+            Heard::Pushed(_) => Err(self.sync.failed("an answer to no push").into()),
+        }
+    }
+
+    /// Checks that the backend has the last event that is here.
+    ///
+    /// That is all that can be seen without reading everything again: a log that was changed before it is
+    /// not noticed.
+    fn check_last(&self, response: &PullResponse, last: GlobalSeqNum) -> Result<(), Stop> {
+        let own = self.log.confirmed_until(last).map_err(|error| self.unreadable(&error))?;
+        let Some(own) = own else { return Ok(()) };
+        let found = response.batch.iter().find(|found| found.event_encoded.seq_num == last.0);
+        let index = own.group.events().len() - 1;
+        if found.is_some_and(|found| compare::is_same(found, &own.group, index)) {
+            return Ok(());
+        }
+        let what = if found.is_some() { "another event" } else { "nothing" };
+        Err(Stop::Diverged(format!("the backend has {what} at {last}")))
+    }
+
+    fn take(&mut self, response: PullResponse) -> Result<Vec<ConfirmedGroup>, Stop> {
+        match self.translator.take(response) {
+            Ok(groups) => Ok(groups),
+            Err(Nonsense::OtherBackend) => Err(Stop::Diverged(Nonsense::OtherBackend.to_string())),
+            Err(nonsense) => Err(self.sync.failed(&nonsense.to_string()).into()),
+        }
+    }
+
+    /// Tells the store what the log has got.
+    async fn tell(&mut self, groups: Vec<ConfirmedGroup>) -> Result<(), Stop> {
+        if let Some(page) = self.translator.page(groups) {
+            self.wire.has_until(page.end.seq.0);
+            self.delivery.deliver(ServerMessage::Page(page)).await?;
+        }
+        Ok(())
+    }
+
+    async fn push(&mut self, push: Push) -> Result<(), Stop> {
+        let Push { request, base, groups } = push;
+        let position = self.translator.position();
+        if self.in_flight.is_some() || self.ahead.is_some() || base > position.seq {
+            return Err(self.sync.failed("the store pushed out of turn").into());
+        }
+        if base < position.seq {
+            // What was quicker is on its way to the store.
+            let missing = None;
+            let ahead = ServerMessage::ServerAhead(ServerAhead { request, missing });
+            return Ok(self.delivery.deliver(ahead).await?);
+        }
+        let limits = self.sync.capabilities().push;
+        if let Some(group) = groups.iter().find(|group| !limits.fits(group)) {
+            let message = format!(
+                "it is more than the backend takes at once: {} events, {} bytes",
+                limits.events, limits.bytes,
+            );
+            let refusal = Refusal::new(message).with_code("group-too-large");
+            let (group, reason) = (group.id(), RejectReason::Refused(refusal));
+            let rejected = GroupRejected { request, group, reason };
+            return Ok(self.delivery.deliver(ServerMessage::GroupRejected(rejected)).await?);
+        }
+        let backend = self.translator.backend.clone();
+        let end = self.send(&backend, position, &groups).await?;
+        self.translator.expect(groups);
+        self.in_flight = Some(InFlight { request, base, end });
+        Ok(())
+    }
+
+    async fn hear(&mut self, heard: Heard) -> Result<(), Stop> {
+        match heard {
+            Heard::Pulled(response) => {
+                let groups = self.take(response)?;
+                self.expect_published()?;
+                self.tell(groups).await?;
+                self.tell_ahead().await
+            }
+            Heard::PullEnded(Outcome::OtherBackend { name }) => Err(diverged(&name)),
+            Heard::PullEnded(outcome) => Err(self.sync.failed(&outcome.unexpected()).into()),
+            Heard::Pushed(outcome) => self.pushed(outcome).await,
+        }
+    }
+
+    async fn pushed(&mut self, outcome: Outcome) -> Result<(), Stop> {
+        let Some(InFlight { request, base, end }) = self.in_flight.take() else {
+            return Err(self.sync.failed("an answer to no push").into());
+        };
+        // It may be in the log although this one came too late: an earlier one of the same was in time.
+        let is_in = self.translator.has_taken(end);
+        match outcome {
+            Outcome::Ahead { head } if !is_in => {
+                self.translator.expect([]);
+                self.ahead = Some((request, GlobalSeqNum(head).min(GlobalSeqNum::MAX)));
+                self.wire.hurry();
+                self.tell_ahead().await
+            }
+            Outcome::Done | Outcome::Ahead { .. } => {
+                self.translator.pushed(end);
+                self.wire.has_until(end.seq.0);
+                let accepted = PushAccepted { request, first: base.next(), end };
+                self.delivery.deliver(ServerMessage::PushAccepted(accepted)).await?;
+                Ok(())
+            }
+            Outcome::OtherBackend { name } => {
+                self.sync.learn_name(&name);
+                Err(diverged(&name))
+            }
+            Outcome::Failed { reason } => Err(self.sync.failed(&reason).into()),
+        }
+    }
+
+    /// Tells the store that its push came too late, once it knows what was quicker.
+    async fn tell_ahead(&mut self) -> Result<(), Stop> {
+        let Some((request, head)) = self.ahead else { return Ok(()) };
+        if self.translator.position().seq < head {
+            return Ok(());
+        }
+        self.ahead = None;
+        let ahead = ServerAhead { request, missing: None };
+        Ok(self.delivery.deliver(ServerMessage::ServerAhead(ahead)).await?)
+    }
+}
+
+fn diverged(name: &str) -> Stop {
+    Stop::Diverged(format!("the backend calls itself {name} and is another one"))
+}
