@@ -28,9 +28,11 @@ use livestore::sync_provider::{BoxFuture, Link, Outgoing, TokenError, TokenReque
 use livestore::{SyncError, SyncProvider};
 use livestore_core::limits::MAX_FRAME_BYTES;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::WebSocketConfig};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -40,8 +42,8 @@ const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the server is pinged.
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// How long the server may be silent; it answers every ping.
-const SILENCE: Duration = Duration::from_secs(60);
+/// Pings that may be without an answer.
+const MAX_UNANSWERED: u32 = 3;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -62,7 +64,7 @@ impl fmt::Debug for WsSync {
 }
 
 impl WsSync {
-    /// Makes a provider for a server's address, such as `ws://127.0.0.1:4480/sync`.
+    /// Makes a provider for a server's address, such as `wss://sync.example.com/sync`.
     ///
     /// An address without a path gets `/sync`.
     pub fn new(url: impl Into<String>) -> Self {
@@ -121,17 +123,20 @@ impl WsSync {
     }
 
     async fn open(&self) -> Result<Socket, SyncError> {
-        if !self.url.starts_with("ws://") {
-            return Err(SyncError::Address {
-                address: self.describe(),
-                reason: "it has to start with ws:// (wss:// is not supported yet)".into(),
-            });
-        }
+        let connector = if self.url.starts_with("wss://") {
+            Connector::Rustls(livestore_tls::client_config().map_err(|error| self.offline(error))?)
+        } else if self.url.starts_with("ws://") {
+            Connector::Plain
+        } else {
+            let reason = "it has to start with wss:// or ws://".into();
+            return Err(SyncError::Address { address: self.describe(), reason });
+        };
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_FRAME_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES));
         // Messages are small and answers are waited for: do not hold them back.
-        let connecting = connect_async_with_config(self.url.as_str(), Some(config), true);
+        let url = self.url.as_str();
+        let connecting = connect_async_tls_with_config(url, Some(config), true, Some(connector));
         match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok((socket, _))) => Ok(socket),
             Ok(Err(error @ (WsError::Url(_) | WsError::HttpFormat(_)))) => {
@@ -192,7 +197,8 @@ impl WsSync {
         }
         let mut ping = interval(PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = Instant::now();
+        // Counted and not timed: while the store is busy, nothing is read.
+        let mut unanswered = 0;
         loop {
             tokio::select! {
                 message = outgoing.next() => {
@@ -203,7 +209,7 @@ impl WsSync {
                     self.send(&mut socket, Message::text(message.encode())).await?;
                 }
                 frame = socket.next() => {
-                    heard = Instant::now();
+                    unanswered = 0;
                     let frame = match frame {
                         None => return Ok(()),
                         Some(frame) => frame.map_err(|error| self.offline(error))?,
@@ -224,9 +230,10 @@ impl WsSync {
                     }
                 }
                 _ = ping.tick() => {
-                    if heard.elapsed() > SILENCE {
-                        return Err(self.offline(format!("silent for {SILENCE:?}")));
+                    if unanswered == MAX_UNANSWERED {
+                        return Err(self.offline("it does not answer"));
                     }
+                    unanswered += 1;
                     self.send(&mut socket, Message::Ping(Vec::new().into())).await?;
                 }
             }

@@ -388,8 +388,7 @@ fn a_websocket_server_that_talks_nonsense_is_survived() {
 fn an_address_that_cannot_be_used_is_told() {
     run(async {
         for (url, message) in [
-            ("https://example.com/sync", "has to start with ws://"),
-            ("wss://example.com/sync", "wss:// is not supported yet"),
+            ("https://example.com/sync", "has to start with wss:// or ws://"),
             ("not an address", "is not a usable address"),
             ("", "is not a usable address"),
             ("ws://", "is not a usable address"),
