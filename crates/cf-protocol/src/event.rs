@@ -1,9 +1,10 @@
 //! Events as LiveStore counts and names them.
 
 use livestore_core::{
-    CanonicalJson, ClientId, ConfirmedGroup, Event, EventId, EventName, Group, GroupId, SessionId,
+    CanonicalJson, ClientId, ConfirmedGroup, Event, EventId, EventName, Group, GroupId,
+    MISSING_EVENT, SessionId,
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 /// An event of a log: LiveStore knows no groups and no ids of events.
@@ -16,13 +17,22 @@ pub struct CfEvent {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub args: Option<Value>,
     /// Its position in the log; that of the first event is 1.
+    #[serde(deserialize_with = "position")]
     pub seq_num: u64,
     /// The position of the event before it.
+    #[serde(deserialize_with = "position")]
     pub parent_seq_num: u64,
     /// Who committed it.
     pub client_id: String,
     /// In which session.
     pub session_id: String,
+}
+
+/// A number below zero, which LiveStore's backend lets into a log, is as good as zero: before the first.
+fn position<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let below = number.as_i64().filter(|number| *number < 0).map(|_| 0);
+    number.as_u64().or(below).ok_or_else(|| de::Error::custom("a position is a whole number"))
 }
 
 /// A member that is there is given, also if it is `null`.
@@ -69,6 +79,19 @@ pub struct EventError {
 const NULL_GIVEN: u8 = 0x80;
 
 impl CfEvent {
+    /// Makes what stands at a position where a backend's log has nothing.
+    pub fn missing(seq_num: u64) -> Self {
+        let nobody = || "livestore".to_owned();
+        Self {
+            name: MISSING_EVENT.into(),
+            args: None,
+            seq_num,
+            parent_seq_num: seq_num.saturating_sub(1),
+            client_id: nobody(),
+            session_id: nobody(),
+        }
+    }
+
     /// Makes a group of this one event, under ids that nobody else has.
     ///
     /// # Errors

@@ -335,7 +335,7 @@ impl ClientMessage {
 
     /// Writes a message as it goes over HTTP, where calls have other names.
     pub fn encode_for_http(&self) -> String {
-        let mut message = serde_json::to_value(self).expect("a message is JSON");
+        let mut message = serde_json::to_value(self).unwrap_or_default();
         if let Some(Value::String(tag)) = message.get_mut("tag") {
             *tag = tag.replace("SyncWsRpc.", "SyncHttpRpc.");
         }

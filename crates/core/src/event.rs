@@ -79,6 +79,18 @@ pub struct Event {
     pub args: CanonicalJson,
 }
 
+/// The name of an event that stands where the log of a backend has none.
+///
+/// Logs of LiveStore may have holes, and ours have none. It does nothing, whatever a schema says.
+pub const MISSING_EVENT: &str = "livestore.Missing";
+
+impl Event {
+    /// Tells whether it only stands where a backend has no event.
+    pub fn is_missing(&self) -> bool {
+        self.name.as_str() == MISSING_EVENT
+    }
+}
+
 /// A set of events that cannot be a group.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

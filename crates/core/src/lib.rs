@@ -24,7 +24,9 @@ mod seq_num;
 
 pub use canonical::{CanonicalJson, JsonError};
 pub use cursor::{Cursor, LogPosition};
-pub use event::{ConfirmedGroup, Event, EventName, EventNameError, Group, GroupError};
+pub use event::{
+    ConfirmedGroup, Event, EventName, EventNameError, Group, GroupError, MISSING_EVENT,
+};
 pub use id::{BackendId, EventId, GroupId, IdError, IdGenerator};
 pub use log_hash::{ContentHash, HashError, LogHash};
 pub use name::{ClientId, NameError, SessionId, StoreId};

@@ -1,6 +1,6 @@
 //! A replica of the app, and a backend that it can talk to, for targets that need one.
 
-use livestore::replica::{ReplicaConfig, UpstreamAction};
+use livestore::replica::{Capabilities, ReplicaConfig, UpstreamAction};
 use livestore::{
     ClientId, Durability, EventName, HistoryAnswer, NewEvent, OpenError, PoisonAnswer, Replica,
     SessionId, StoreId,

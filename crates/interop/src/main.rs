@@ -75,7 +75,7 @@ fn run(args: Run) -> Result<bool, Failure> {
     let is_left_out = |name: &str| steady && name.ends_with("at the same time");
     for case in CASES.iter().filter(|case| is_chosen(case.name) && !is_left_out(case.name)) {
         let begin = Instant::now();
-        let mut world = World::new(&places)?;
+        let mut world = World::new(&places, case.whose)?;
         let outcome = (case.run)(&mut world);
         let seconds = begin.elapsed().as_secs_f64();
         cases += 1;

@@ -4,7 +4,11 @@ use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
 use livestore::prelude::*;
-use livestore::{CanonicalJson, ClientId, MaterializerContext, NewEvent};
+use livestore::sync_provider::{TokenError, TokenRequest};
+use livestore::{
+    CanonicalJson, ClientId, HistoryAnswer, MaterializerContext, NewEvent, StoreOptions,
+};
+use livestore_sync_cf::CfSync;
 use livestore_sync_ws::WsSync;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -86,6 +90,7 @@ enum Act {
     Ping,
     Draft { id: String },
     Wait { rows: u64, ms: u64 },
+    Synced { ms: u64 },
     State,
     Quit,
 }
@@ -93,17 +98,30 @@ enum Act {
 /// Does what the lines say, until there are no more.
 pub(crate) fn run(options: &str) -> Result<(), Failure> {
     let options: Options = serde_json::from_str(options)?;
-    let mut provider = WsSync::new(&options.url);
-    if let Some(token) = options.token {
-        provider = provider.with_tokens(move |_| {
+    let adapter = FileAdapter::new(&options.folder).client_id(ClientId::new(&options.client_id)?);
+    let token = options.token;
+    let tokens = move |token: String| {
+        move |_: TokenRequest| {
             let token = token.clone();
-            async move { Ok(token) }
-        });
-    }
-    let adapter = FileAdapter::new(&options.folder)
-        .client_id(ClientId::new(&options.client_id)?)
-        .sync(provider);
-    let store = Store::open(schema(), &options.store_id, adapter)?;
+            async move { Ok::<_, TokenError>(token) }
+        }
+    };
+    let adapter = if options.transport.is_some() {
+        let interval = Duration::from_millis(300);
+        let provider = CfSync::new(&options.url).with_poll_interval(interval);
+        adapter.sync(match token {
+            Some(token) => provider.with_tokens(tokens(token)),
+            None => provider,
+        })
+    } else {
+        let provider = WsSync::new(&options.url);
+        adapter.sync(match token {
+            Some(token) => provider.with_tokens(tokens(token)),
+            None => provider,
+        })
+    };
+    let on_diverged = StoreOptions::new().on_history_diverged(HistoryAnswer::RebasePending);
+    let store = Store::open_with(schema(), &options.store_id, adapter, on_diverged)?;
     say(&json!({ "ready": true }))?;
     for line in std::io::stdin().lock().lines() {
         let act: Act = serde_json::from_str(&line?)?;
@@ -155,6 +173,15 @@ fn carry_out(store: &Store, act: Act) -> Result<Value, Failure> {
                 std::thread::sleep(Duration::from_millis(20));
             }
             return Ok(json!({ "rows": count(store)? }));
+        }
+        Act::Synced { ms } => {
+            let deadline = Instant::now() + Duration::from_millis(ms);
+            while !store.sync_status()?.is_synced() {
+                if Instant::now() > deadline {
+                    return Err(format!("not synced: {:?}", store.sync_status()?).into());
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
         Act::State => {
             let todos = store.query(Todo::select().order_by(Todo::id))?;

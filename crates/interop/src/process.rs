@@ -1,10 +1,11 @@
-//! The processes of a case: a server, and stores of either kind.
+//! The processes of a case: a backend, and stores of either kind.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -32,12 +33,33 @@ pub(crate) struct Options {
 /// How a peer is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Ours.
+    /// Ours, with our own protocol.
     Rust,
+    /// Ours, with LiveStore's protocol over a WebSocket.
+    RustWs,
+    /// Ours, with LiveStore's protocol and a request for each call.
+    RustHttp,
     /// LiveStore's, over a WebSocket.
     Ws,
     /// LiveStore's, with a request for each call.
     Http,
+}
+
+impl Kind {
+    pub(crate) fn is_ours(self) -> bool {
+        !matches!(self, Self::Ws | Self::Http)
+    }
+
+    fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::RustHttp)
+    }
+
+    fn transport(self) -> Option<String> {
+        match self {
+            Self::Rust => None,
+            other => Some(if other.is_http() { "http" } else { "ws" }.into()),
+        }
+    }
 }
 
 /// Where everything is.
@@ -61,57 +83,149 @@ impl Drop for Running {
     }
 }
 
-/// A server on a folder.
-pub(crate) struct Server {
+/// Whose backend it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// `livestore serve`.
+    Ours,
+    /// LiveStore's Worker, in workerd.
+    Theirs,
+}
+
+/// A backend in a process of its own, with its data in a folder.
+pub(crate) struct Backend {
     places: Places,
+    whose: Whose,
     folder: PathBuf,
     port: u16,
-    tokens: Option<PathBuf>,
+    token: Option<String>,
     process: Option<Running>,
 }
 
-impl Server {
+impl Backend {
     pub(crate) fn start(
         places: &Places,
+        whose: Whose,
         folder: &Path,
-        tokens: Option<&Path>,
+        token: Option<&str>,
     ) -> Result<Self, Failure> {
         // Whoever listens next gets another one; nobody else starts servers here meanwhile.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let (places, folder) = (places.clone(), folder.to_owned());
-        let mut server =
-            Self { places, folder, port, tokens: tokens.map(Path::to_owned), process: None };
-        server.run()?;
-        Ok(server)
+        let token = token.map(Into::into);
+        let mut backend = Self { places, whose, folder, port, token, process: None };
+        backend.run()?;
+        Ok(backend)
     }
 
+    /// Starts its process, at the same address and with the same data as before.
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
-        let mut command = Command::new(&self.places.livestore);
-        command.arg("serve").arg("--data").arg(&self.folder);
-        command.arg("--listen").arg(format!("127.0.0.1:{}", self.port));
-        if let Some(tokens) = &self.tokens {
-            command.arg("--tokens").arg(tokens);
-        }
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        self.process = Some(Running(child));
+        std::fs::create_dir_all(&self.folder)?;
+        let mut command = match self.whose {
+            Whose::Ours => self.server()?,
+            Whose::Theirs => self.worker(),
+        };
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(Running(command.spawn()?));
         let deadline = Instant::now() + PATIENCE;
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             if Instant::now() > deadline {
-                return Err("the server does not start".into());
+                return Err("the backend does not start".into());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
     }
 
+    fn server(&self) -> Result<Command, Failure> {
+        let mut command = Command::new(&self.places.livestore);
+        command.arg("serve").arg("--data").arg(&self.folder);
+        command.arg("--listen").arg(format!("127.0.0.1:{}", self.port));
+        if let Some(token) = &self.token {
+            let list = self.folder.with_extension("tokens");
+            std::fs::write(&list, format!("{token} somebody shared\n"))?;
+            command.arg("--tokens").arg(list);
+        }
+        Ok(command)
+    }
+
+    fn worker(&self) -> Command {
+        let mut options = json!({ "port": self.port, "folder": self.folder });
+        if let Some(token) = &self.token {
+            options["token"] = token.as_str().into();
+        }
+        let mut command = Command::new(&self.places.node);
+        command.arg(self.places.scripts.join("worker.mjs")).arg(options.to_string());
+        // It ends with its input.
+        command.stdin(Stdio::piped());
+        command
+    }
+
     /// Kills it.
     pub(crate) fn kill(&mut self) {
         self.process = None;
+        // What it has left behind follows at once.
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", self.port)).is_ok() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
-    fn url(&self, kind: Kind) -> String {
-        let scheme = if kind == Kind::Http { "http" } else { "ws" };
-        format!("{scheme}://127.0.0.1:{}", self.port)
+    /// Puts another backend in its place, with the data of another folder.
+    pub(crate) fn swap(&mut self, folder: &Path) -> Result<(), Failure> {
+        self.kill();
+        folder.clone_into(&mut self.folder);
+        self.run()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// The way to a backend, which can be cut.
+pub(crate) struct Network {
+    port: u16,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Network {
+    pub(crate) fn to(backend: u16) -> Result<Self, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let connections: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let open = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", backend)) else { continue };
+                let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+                for (from, to) in [(&client, &server), (&server, &client)] {
+                    let (Ok(mut from), Ok(mut to), Ok(kept)) =
+                        (from.try_clone(), to.try_clone(), from.try_clone())
+                    else {
+                        continue;
+                    };
+                    open.push(kept);
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Ok(Self { port, connections })
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Cuts every connection.
+    pub(crate) fn cut(&self) {
+        let mut open = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in open.drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -127,34 +241,31 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn start(
         places: &Places,
-        server: &Server,
+        port: u16,
         kind: Kind,
         name: &str,
         folder: &Path,
         token: Option<&str>,
     ) -> Result<Self, Failure> {
+        let scheme = if kind.is_http() { "http" } else { "ws" };
         let options = Options {
-            url: server.url(kind),
+            url: format!("{scheme}://127.0.0.1:{port}"),
             store_id: "shared".into(),
             client_id: name.into(),
             folder: folder.join(name),
-            transport: (kind != Kind::Rust)
-                .then(|| if kind == Kind::Http { "http" } else { "ws" }.into()),
+            transport: kind.transport(),
             token: token.map(Into::into),
         };
         std::fs::create_dir_all(&options.folder)?;
         let options = serde_json::to_string(&options)?;
-        let mut command = match kind {
-            Kind::Rust => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.arg("peer");
-                command
-            }
-            Kind::Ws | Kind::Http => {
-                let mut command = Command::new(&places.node);
-                command.arg(places.scripts.join("peer.mjs"));
-                command
-            }
+        let mut command = if kind.is_ours() {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("peer");
+            command
+        } else {
+            let mut command = Command::new(&places.node);
+            command.arg(places.scripts.join("peer.mjs"));
+            command
         };
         command.arg(options).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;

@@ -53,6 +53,9 @@ impl Own<'_> {
         if self.ahead.is_empty() {
             self.ahead.extend(self.log.confirmed_after(self.common)?);
         }
+        while self.ahead.front().is_some_and(|own| is_hole(own) && own.last().0 < event.seq_num) {
+            self.common = self.ahead.pop_front().map_or(self.common, |hole| hole.last());
+        }
         let Some(ConfirmedGroup { first, group }) = self.ahead.front() else { return Ok(false) };
         let seq = first.0 + self.compared as u64;
         let is_same_event = event.seq_num == seq && is_same(stamped, group, self.compared);
@@ -67,6 +70,11 @@ impl Own<'_> {
         }
         Ok(true)
     }
+}
+
+/// Tells whether a group only stands where the backend has nothing.
+pub(crate) fn is_hole(confirmed: &ConfirmedGroup) -> bool {
+    confirmed.group.events().iter().all(livestore_core::Event::is_missing)
 }
 
 /// Tells whether an event of a backend is that of a group here.

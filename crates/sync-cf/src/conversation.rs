@@ -11,11 +11,12 @@ use livestore::protocol::{
 use livestore::sync_provider::{Delivery, Link, Outgoing, OwnLog, SyncProvider, TokenRequest};
 use livestore_cf_protocol::{Cursor, PageInfo, PullResponse, Push as CfPush, backend_id_of};
 use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, LogPosition};
+use tokio::time::timeout;
 
-use crate::CfSync;
 use crate::compare::{self, Compared};
-use crate::translate::{Nonsense, Translator, continued};
+use crate::translate::{Nonsense, Taken, Translator, continued};
 use crate::wire::{Heard, Outcome, Stop, Wire};
+use crate::{ANSWER_TIMEOUT, CfSync};
 
 /// Carries one conversation to its end.
 pub(crate) async fn converse(sync: &CfSync, link: Link) -> Result<(), SyncError> {
@@ -172,14 +173,16 @@ impl Conversation {
             self.check_last(&response, position.seq)?;
         }
         let mut groups = Vec::new();
-        loop {
+        let gap = loop {
             let is_last = response.page_info == PageInfo::NoMore;
-            groups.extend(self.take(response)?);
-            if is_last || !self.translator.is_expecting() {
-                break;
+            let taken = self.take(response)?;
+            groups.extend(taken.groups);
+            // Behind a hole, nothing is ours.
+            if is_last || taken.gap.is_some() || !self.translator.is_expecting() {
+                break taken.gap;
             }
             response = self.pulled().await?;
-        }
+        };
         self.expect_published()?;
         let is_attempted = |own: &&ConfirmedGroup| hello.attempted.contains(&own.group.id());
         let place = |own: &ConfirmedGroup| GroupPosition { id: own.group.id(), first: own.first };
@@ -191,7 +194,8 @@ impl Conversation {
         };
         self.sync.needs_other_token.store(false, Ordering::Relaxed);
         self.delivery.deliver(ServerMessage::Welcome(welcome)).await?;
-        self.tell(groups).await
+        self.tell(groups).await?;
+        self.mend(gap).await
     }
 
     /// Returns what the backend calls itself.
@@ -284,19 +288,80 @@ impl Conversation {
         let Some(own) = own else { return Ok(()) };
         let found = response.batch.iter().find(|found| found.event_encoded.seq_num == last.0);
         let index = own.group.events().len() - 1;
-        if found.is_some_and(|found| compare::is_same(found, &own.group, index)) {
+        if found.is_some_and(|found| compare::is_same(found, &own.group, index))
+            || found.is_none() && compare::is_hole(&own)
+        {
             return Ok(());
         }
         let what = if found.is_some() { "another event" } else { "nothing" };
         Err(Stop::Diverged(format!("the backend has {what} at {last}")))
     }
 
-    fn take(&mut self, response: PullResponse) -> Result<Vec<ConfirmedGroup>, Stop> {
+    fn take(&mut self, response: PullResponse) -> Result<Taken, Stop> {
         match self.translator.take(response) {
-            Ok(groups) => Ok(groups),
+            Ok(taken) => Ok(taken),
             Err(Nonsense::OtherBackend) => Err(Stop::Diverged(Nonsense::OtherBackend.to_string())),
             Err(nonsense) => Err(self.sync.failed(&nonsense.to_string()).into()),
         }
+    }
+
+    /// Finds out whether events that did not come are not there either, and goes on behind them.
+    ///
+    /// A backend sends news in between what it reads from its log, and so too early; and a client of
+    /// LiveStore may have pushed events with a hole between them. Only a pull that has come to its end tells
+    /// both apart: it has brought everything that there is.
+    async fn mend(&mut self, gap: Option<u64>) -> Result<(), Stop> {
+        if gap.is_none() {
+            return Ok(());
+        }
+        let mut pushed = None;
+        loop {
+            let before = self.translator.next();
+            let nearest = self.read_to_end(&mut pushed).await?;
+            let Some(nearest) = nearest.filter(|seq| *seq > self.translator.next()) else { break };
+            if self.translator.next() > before {
+                // What was missing has come; what is missing now may have as well.
+                continue;
+            }
+            let missing = self.translator.skip_to(nearest);
+            let missing = missing.map_err(|nonsense| self.sync.failed(&nonsense.to_string()))?;
+            tracing::warn!(from = before, to = nearest - 1, "the backend's log has a hole");
+            self.tell(missing).await?;
+        }
+        self.wire.pull(self.cursor(), true).await?;
+        match pushed {
+            Some(outcome) => self.pushed(outcome).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads what the backend's log has, to its end; returns where it goes on behind what is missing.
+    async fn read_to_end(&mut self, pushed: &mut Option<Outcome>) -> Result<Option<u64>, Stop> {
+        let mut nearest: Option<u64> = None;
+        self.wire.pull(self.cursor(), false).await?;
+        loop {
+            let heard = timeout(ANSWER_TIMEOUT, self.wire.next()).await;
+            match heard.map_err(|_| self.sync.offline("it does not answer a pull"))?? {
+                Heard::Pulled(response) => {
+                    let Taken { groups, gap } = self.take(response)?;
+                    nearest =
+                        gap.map_or(nearest, |gap| Some(nearest.map_or(gap, |it| it.min(gap))));
+                    self.tell(groups).await?;
+                }
+                Heard::PullEnded(Outcome::Done) => return Ok(nearest),
+                Heard::PullEnded(Outcome::OtherBackend { name }) => return Err(diverged(&name)),
+                Heard::PullEnded(outcome) => {
+                    return Err(self.sync.failed(&outcome.unexpected()).into());
+                }
+                Heard::Pushed(outcome) => *pushed = Some(outcome),
+            }
+        }
+    }
+
+    /// Returns up to where everything is here.
+    fn cursor(&self) -> Option<Cursor> {
+        let event_sequence_number = self.translator.next() - 1;
+        Some(Cursor { backend_id: self.translator.backend.clone(), event_sequence_number })
     }
 
     /// Tells the store what the log has got.
@@ -341,9 +406,10 @@ impl Conversation {
     async fn hear(&mut self, heard: Heard) -> Result<(), Stop> {
         match heard {
             Heard::Pulled(response) => {
-                let groups = self.take(response)?;
+                let Taken { groups, gap } = self.take(response)?;
                 self.expect_published()?;
                 self.tell(groups).await?;
+                self.mend(gap).await?;
                 self.tell_ahead().await
             }
             Heard::PullEnded(Outcome::OtherBackend { name }) => Err(diverged(&name)),

@@ -12,7 +12,7 @@ use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, LogPosition};
 /// Why what comes from a backend makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Nonsense {
-    /// Events are missing.
+    /// More events are missing than can have been lost by mistake.
     #[error("its log goes on at {found}, where {expected} was expected")]
     Gap { expected: u64, found: u64 },
     /// Another backend answers than before.
@@ -27,6 +27,18 @@ pub(crate) enum Nonsense {
          cannot be mended from here"
     )]
     Torn { taken: usize, all: usize, at: u64 },
+}
+
+/// Most events that a log may miss in one place.
+const MAX_HOLE: u64 = 10_000;
+
+/// What came of some events of a backend.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// The groups that they complete.
+    pub(crate) groups: Vec<ConfirmedGroup>,
+    /// The position of the first event that was not taken, since others are missing before it.
+    pub(crate) gap: Option<u64>,
 }
 
 /// A reader of a backend's log, who knows what may come of its own.
@@ -61,7 +73,7 @@ impl Translator {
     }
 
     /// Returns the position of the next event that has not come.
-    fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.position.seq.0 + self.matched as u64 + 1
     }
 
@@ -90,29 +102,49 @@ impl Translator {
         self.head = self.head.max(end.seq);
     }
 
-    /// Takes events of the backend, and returns the groups that they complete.
-    pub(crate) fn take(&mut self, response: PullResponse) -> Result<Vec<ConfirmedGroup>, Nonsense> {
+    /// Takes events of the backend, up to where some are missing.
+    pub(crate) fn take(&mut self, response: PullResponse) -> Result<Taken, Nonsense> {
         let PullResponse { batch, page_info, backend_id } = response;
         if backend_id != self.backend {
             return Err(Nonsense::OtherBackend);
         }
-        let mut groups = Vec::with_capacity(batch.len());
         let last = batch.last().map(|last| last.event_encoded.seq_num);
+        let mut taken = Taken::default();
         for stamped in batch {
-            groups.extend(self.take_event(stamped)?);
+            let found = stamped.event_encoded.seq_num;
+            if found > self.next() {
+                taken.gap = Some(found);
+                break;
+            }
+            taken.groups.extend(self.take_event(stamped)?);
         }
         let remaining = match page_info {
             PageInfo::MoreKnown { remaining } => remaining,
             PageInfo::NoMore | PageInfo::MoreUnknown => 0,
         };
-        let end = last.unwrap_or(self.position.seq.0).saturating_add(remaining);
-        self.head = self.head.max(GlobalSeqNum(end).min(GlobalSeqNum::MAX));
-        if page_info == PageInfo::NoMore && self.matched > 0 {
+        if taken.gap.is_none() {
+            let end = last.unwrap_or(self.next() - 1).saturating_add(remaining);
+            self.head = self.head.max(GlobalSeqNum(end).min(GlobalSeqNum::MAX));
+        }
+        if page_info == PageInfo::NoMore && self.matched > 0 && taken.gap.is_none() {
             // A backend takes a push as a whole, and has nothing more.
             let all = self.expected.front().map_or(0, |group| group.events().len());
             return Err(Nonsense::Torn { taken: self.matched, all, at: self.next() - 1 });
         }
-        Ok(groups)
+        Ok(taken)
+    }
+
+    /// Takes note that the backend has nothing up to a position, and returns what stands for it.
+    pub(crate) fn skip_to(&mut self, found: u64) -> Result<Vec<ConfirmedGroup>, Nonsense> {
+        let expected = self.next();
+        if found.saturating_sub(expected) > MAX_HOLE {
+            return Err(Nonsense::Gap { expected, found });
+        }
+        let missing = (expected..found).map(|seq| {
+            let event_encoded = CfEvent::missing(seq);
+            self.take_event(Stamped { event_encoded, metadata: None })
+        });
+        missing.filter_map(Result::transpose).collect()
     }
 
     fn take_event(&mut self, stamped: Stamped) -> Result<Option<ConfirmedGroup>, Nonsense> {
@@ -121,7 +153,7 @@ impl Translator {
             // It was handed over before.
             return Ok(None);
         }
-        if found > expected || found > GlobalSeqNum::MAX.0 {
+        if found > GlobalSeqNum::MAX.0 {
             return Err(Nonsense::Gap { expected, found });
         }
         let event = &stamped.event_encoded;

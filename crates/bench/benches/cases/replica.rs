@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use livestore::protocol::{Page, ServerMessage, Welcome};
-use livestore::replica::{ReplicaConfig, UpstreamAction};
+use livestore::replica::{Capabilities, ReplicaConfig, UpstreamAction};
 use livestore::{
     BackendId, ClientId, Command as _, ConnectionState, Durability, HistoryAnswer, NewEvent,
     PoisonAnswer, Replica, Schema, SessionId, StoreId,

@@ -1,4 +1,4 @@
-use livestore_core::limits::{MAX_EVENT_NAME_BYTES, MAX_NAME_BYTES};
+use livestore_core::limits::{MAX_AUTHOR_BYTES, MAX_EVENT_NAME_BYTES, MAX_STORE_ID_BYTES};
 use livestore_core::{ClientId, EventName, SessionId, StoreId};
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::support::cases;
 
 #[test]
 fn letters_digits_underscore_and_dash_make_a_name() {
-    for text in ["a", "Z", "0", "_", "-", "my-store_01", &"x".repeat(MAX_NAME_BYTES)] {
+    for text in ["a", "Z", "0", "_", "-", "my-store_01", &"x".repeat(MAX_STORE_ID_BYTES)] {
         assert_eq!(StoreId::new(text).unwrap().as_str(), text);
         assert_eq!(text.parse::<ClientId>().unwrap().to_string(), text);
         assert_eq!(SessionId::try_from(text).unwrap().as_str(), text);
@@ -15,7 +15,7 @@ fn letters_digits_underscore_and_dash_make_a_name() {
 
 #[test]
 fn a_name_that_could_become_a_path_or_a_statement_is_refused() {
-    let too_long = "x".repeat(MAX_NAME_BYTES + 1);
+    let too_long = "x".repeat(MAX_STORE_ID_BYTES + 1);
     for text in [
         "",
         " ",
@@ -40,28 +40,34 @@ fn a_name_that_could_become_a_path_or_a_statement_is_refused() {
     ] {
         let error = StoreId::new(text).unwrap_err();
         assert_eq!((error.kind, &*error.text), ("store id", text));
-        assert!(ClientId::new(text).is_err() && SessionId::new(text).is_err());
         let json = serde_json::to_string(text).unwrap();
         assert!(serde_json::from_str::<StoreId>(&json).is_err(), "{text:?}");
     }
 }
 
 #[test]
-fn the_name_of_a_machine_names_a_client_and_no_store() {
-    for text in ["my-laptop.local", "a.b.c", "1.2"] {
+fn clients_and_sessions_are_named_as_their_apps_like() {
+    let longest = "x".repeat(MAX_AUTHOR_BYTES);
+    for text in ["my-laptop.local", "Ada's laptop", "user:1@example.com", "../é\\", " ", &longest]
+    {
         assert_eq!(ClientId::new(text).unwrap().as_str(), text);
         assert_eq!(SessionId::new(text).unwrap().as_str(), text);
-        StoreId::new(text).unwrap_err();
+    }
+    for text in ["", "a\n", "a\0", "\u{9b}31m", &format!("{longest}x")] {
+        assert!(ClientId::new(text).is_err() && SessionId::new(text).is_err(), "{text:?}");
     }
 }
 
 #[test]
 fn a_refusal_names_the_kind_and_what_is_allowed() {
-    let message = ClientId::new("my laptop").unwrap_err().to_string();
+    let message = |error: livestore_core::NameError| error.to_string();
     assert_eq!(
-        message,
-        "\"my laptop\" is not a valid client id; use 1 to 64 of the characters A-Z a-z 0-9 _ -, and . \
-         within them"
+        message(StoreId::new("my store").unwrap_err()),
+        "\"my store\" is not a valid store id; use 1 to 64 of the characters A-Z a-z 0-9 _ -"
+    );
+    assert_eq!(
+        message(ClientId::new("a\n").unwrap_err()),
+        "\"a\\n\" is not a valid client id; use 1 to 128 bytes without control characters"
     );
     assert_eq!(StoreId::new("é".repeat(500)).unwrap_err().text.chars().count(), 80);
 }

@@ -1,6 +1,6 @@
 use livestore_core::limits::{
-    MAX_ATTEMPTED_GROUPS, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS, MAX_NAME_BYTES, MAX_OPENING_BYTES,
-    MAX_TOKEN_BYTES, MAX_VERSIONS,
+    MAX_ATTEMPTED_GROUPS, MAX_AUTHOR_BYTES, MAX_FRAME_BYTES, MAX_LOCATE_POSITIONS,
+    MAX_OPENING_BYTES, MAX_STORE_ID_BYTES, MAX_TOKEN_BYTES, MAX_VERSIONS,
 };
 use livestore_core::protocol::{
     AlreadyAccepted, Authenticate, ClientMessage, Goodbye, GoodbyeReason, GroupPosition,
@@ -247,9 +247,10 @@ fn the_longest_messages_of_an_introduction_are_within_the_limit() {
     // JSON needs most for control characters.
     let token = Token::new("\u{1}".repeat(MAX_TOKEN_BYTES)).unwrap();
     let positions = (0..MAX_LOCATE_POSITIONS as u64).map(|at| GlobalSeqNum::MAX.0 - 256 + at);
-    let (longest_name, versions) = ("x".repeat(MAX_NAME_BYTES), vec![u32::MAX; MAX_VERSIONS]);
-    let store_id = StoreId::new(longest_name.as_str()).unwrap();
-    let client_id = client(&longest_name);
+    let (longest_name, versions) = ("x".repeat(MAX_AUTHOR_BYTES), vec![u32::MAX; MAX_VERSIONS]);
+    let store_id = StoreId::new("x".repeat(MAX_STORE_ID_BYTES)).unwrap();
+    // JSON needs most for quotation marks, of what a name may have.
+    let client_id = client(&longest_name.replace('x', "\""));
     let locate = Locate {
         versions: versions.clone(),
         store_id: store_id.clone(),

@@ -137,7 +137,7 @@ fn fields_out_of_their_bounds_are_malformed() {
         (r#""base":3"#, r#""base":9223372036854775807"#),
         (r#""base":3"#, r#""base":3.0"#),
         (r#""base":3"#, r#""base":"e3""#),
-        (r#""laptop""#, r#""my laptop""#),
+        (r#""laptop""#, r#""my\nlaptop""#),
         (r#""v1.TodoCreated""#, r#""""#),
         (r#""v1.TodoCreated""#, r#""a\u0000""#),
         ("99999999-9999", "9999"),

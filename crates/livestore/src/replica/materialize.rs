@@ -64,6 +64,9 @@ pub(super) fn materialize(
     warnings: &Warnings,
 ) -> Result<(), MaterializeError> {
     let Authored { event, position, group_id, client_id, session_id } = authored;
+    if event.is_missing() {
+        return Ok(());
+    }
     let registered =
         schema.registered(&event.name, kind).ok_or(MaterializeError::UnknownEvent { kind })?;
     if registered.is_deprecated

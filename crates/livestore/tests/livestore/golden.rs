@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use livestore::prelude::*;
 use livestore::protocol::{Refusal, RejectReason, ServerMessage};
-use livestore::replica::{RebuildProgress, ReplicaConfig};
+use livestore::replica::{Capabilities, RebuildProgress, ReplicaConfig};
 use livestore::{
     ClientId, ConnectionState, DeadLetterReason, Durability, HistoryAnswer, LoggedEvent,
     PoisonAnswer, Replica, SessionId, StoreId,

@@ -35,7 +35,7 @@ enum Pulling {
     /// Nothing is asked until then.
     Until(Option<Instant>),
     Asking(Asking),
-    Reading(Reading),
+    Reading(Box<Reading>),
 }
 
 /// An answer that is being read.
@@ -202,12 +202,9 @@ impl HttpWire {
                 turned = turn(&self.caller, &mut self.pulling) => match turned? {
                     Turn::Due => self.ask(),
                     Turn::Answered(response) => {
-                        self.pulling = Pulling::Reading(Reading {
-                            response,
-                            array: ArrayReader::default(),
-                            elements: Vec::new().into_iter(),
-                            outcome: None,
-                        });
+                        let (elements, array) = (Vec::new().into_iter(), ArrayReader::default());
+                        let reading = Reading { response, array, elements, outcome: None };
+                        self.pulling = Pulling::Reading(Box::new(reading));
                     }
                     Turn::Heard(ServerMessage::Chunk { values, .. }) => {
                         let mut values = values.into_iter();

@@ -84,13 +84,10 @@ impl WsWire {
 
     async fn say(&mut self, message: &ClientMessage) -> Result<(), Stop> {
         let sent = self.socket.send(Message::text(message.encode()));
-        match timeout(SEND_TIMEOUT, sent).await {
-            Ok(sent) => sent.map_err(|error| self.sync.offline(error).into()),
-            Err(_) => {
-                let reason = format!("a message did not leave within {SEND_TIMEOUT:?}");
-                Err(self.sync.offline(reason).into())
-            }
-        }
+        let late =
+            |_| self.sync.offline(format!("a message did not leave within {SEND_TIMEOUT:?}"));
+        let sent = timeout(SEND_TIMEOUT, sent).await.map_err(late)?;
+        Ok(sent.map_err(|error| self.sync.offline(error))?)
     }
 
     async fn call(&mut self, call: Call) -> Result<RequestId, Stop> {

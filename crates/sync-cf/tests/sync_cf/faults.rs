@@ -15,7 +15,7 @@ fn a_lost_answer_to_a_push_costs_nothing() {
         let network = Network::to(server.local_addr()).await;
         for provider in [ws(network.addr), http(network.addr)] {
             let (store, other) = (open(provider), open(ws(server.local_addr())));
-            until(&store, |status| status.is_synced()).await;
+            until(&store, livestore::SyncStatus::is_synced).await;
             let before = store.sync_status().unwrap().confirmed_head.0;
             network.answers(false);
             store.commit([Ticked, Ticked]).unwrap();
@@ -41,7 +41,7 @@ fn a_store_that_is_opened_again_recognizes_what_it_had_pushed() {
         let files = tempfile::tempdir().unwrap();
         let open_it = || open_in(files.path(), ws(network.addr), StoreOptions::new());
         let (store, other) = (open_it(), open(ws(server.local_addr())));
-        until(&store, |status| status.is_synced()).await;
+        until(&store, livestore::SyncStatus::is_synced).await;
         network.answers(false);
         store.commit([Ticked, Ticked, Ticked]).unwrap();
         in_step(&[&other], 3).await;

@@ -6,4 +6,5 @@ mod support;
 
 mod faults;
 mod histories;
+mod hostile;
 mod stores;

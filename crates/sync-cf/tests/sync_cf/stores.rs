@@ -29,7 +29,7 @@ fn a_group_is_confirmed_whole_and_under_its_own_id() {
         let server = start(folder.path()).await;
         for provider in [ws(server.local_addr()), http(server.local_addr())] {
             let store = open(provider);
-            until(&store, |status| status.is_synced()).await;
+            until(&store, livestore::SyncStatus::is_synced).await;
             let before = store.sync_status().unwrap().confirmed_head.0;
             let group: Vec<_> = (0..60).map(|n| note(format!("{before}-{n}"))).collect();
             let receipt = store.commit(group).unwrap();

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use livestore::replica::{Barrier, ReplicaConfig};
+use livestore::replica::{Barrier, Capabilities, ReplicaConfig};
 use livestore::session::Lock;
 use livestore::{
     ConnectionState, Durability, HistoryAnswer, OpenError, PoisonAnswer, Replica, SessionId,

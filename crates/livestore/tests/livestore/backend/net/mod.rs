@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use livestore::protocol::{ClientMessage, Push};
-use livestore::replica::{Barrier, Committed, RebuildProgress, ReplicaConfig};
+use livestore::replica::{Barrier, Capabilities, Committed, RebuildProgress, ReplicaConfig};
 use livestore::{
     CanonicalJson, ClientId, Command, ConnectionState, Durability, ExecuteError, Fate, GroupId,
     HistoryAnswer, IntoGroup, PoisonAnswer, Replica, Schema, SessionId, StoreId, SyncStatus,
