@@ -1,19 +1,17 @@
 //! `livestore history`
 
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use livestore::HistoryAnswer;
 use livestore::inspect::{Comparison, Inspector, Noted, answer_divergence};
-use livestore_sync_ws::WsSync;
 use serde::Serialize;
 
 use crate::output::{Outcome, json_line, stdout};
 use crate::target::Target;
+use crate::transfer::place::provider;
 
 /// Compare a store's log with that of a server, and say what to do if they differ
 ///
@@ -29,7 +27,7 @@ use crate::target::Target;
 pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
-    /// Address of the sync server
+    /// Address of the sync server, such as wss://example.com; cf+wss:// or cf+https:// for LiveStore's own
     #[arg(long, value_name = "URL")]
     server: String,
     /// File with the token to show the server, if it asks for one
@@ -114,17 +112,10 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
 }
 
 fn compare(args: &Args, inspector: &Inspector) -> Outcome<Comparison> {
-    let mut sync = WsSync::new(&args.server);
-    if let Some(path) = &args.token {
-        let shown = path.display();
-        let token =
-            fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-        let token = token.trim().to_owned();
-        sync = sync.with_tokens(move |_| std::future::ready(Ok(token.clone())));
-    }
+    let provider = provider(&args.server, args.token.as_deref())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let patience = Duration::from_secs(args.timeout);
-    let compared = runtime.block_on(inspector.compare(Arc::new(sync), patience));
+    let compared = runtime.block_on(inspector.compare(provider, patience));
     runtime.shutdown_background();
     Ok(compared?)
 }

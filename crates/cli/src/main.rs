@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod backup;
+mod export;
 mod history;
+mod import;
 mod log;
 mod output;
 mod progress;
@@ -16,6 +18,7 @@ mod state;
 mod status;
 mod table;
 mod target;
+mod transfer;
 mod verify;
 
 use std::process::ExitCode;
@@ -45,6 +48,8 @@ enum Command {
     Recover(recover::Args),
     Backup(backup::Args),
     History(history::Args),
+    Export(export::Args),
+    Import(import::Args),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +73,8 @@ fn run(command: Command) -> Outcome<ExitCode> {
         Command::Recover(args) => return recover::run(&args),
         Command::Backup(args) => return backup::run(&args),
         Command::History(args) => return history::run(&args),
+        Command::Export(args) => return export::run(&args),
+        Command::Import(args) => return import::run(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -37,6 +37,29 @@ pub(crate) fn count(number: u64, one: &str) -> String {
 
 /// Writes a time that is given in milliseconds since 1970, in UTC.
 pub(crate) fn utc(unix_ms: u64) -> String {
+    let [year, month, day, hour, minute, second] = calendar(unix_ms);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// Writes a time as JavaScript does.
+pub(crate) fn iso(unix_ms: u64) -> String {
+    let [year, month, day, hour, minute, second] = calendar(unix_ms);
+    let milli = unix_ms % 1_000;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
+/// Returns the time now, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the command asks for the time"
+    )]
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
+}
+
+/// Returns year, month, day, hour, minute and second.
+fn calendar(unix_ms: u64) -> [u64; 6] {
     let (days, seconds) = (unix_ms / 86_400_000, unix_ms / 1_000 % 86_400);
     // Years that begin in March, so that a leap day is the last of its year, in eras of 400.
     let (era, day_of_era) = ((days + 719_468) / 146_097, (days + 719_468) % 146_097);
@@ -48,16 +71,17 @@ pub(crate) fn utc(unix_ms: u64) -> String {
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = 400 * era + year_of_era + u64::from(month <= 2);
     let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    [year, month, day, hour, minute, second]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::utc;
+    use super::{iso, utc};
 
     #[test]
     fn times_are_written_as_the_calendar_has_them() {
         assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(iso(951_782_399_042), "2000-02-28T23:59:59.042Z");
         assert_eq!(utc(951_782_399_999), "2000-02-28 23:59:59 UTC");
         assert_eq!(utc(951_782_400_000), "2000-02-29 00:00:00 UTC");
         assert_eq!(utc(1_735_689_599_000), "2024-12-31 23:59:59 UTC");

@@ -70,6 +70,11 @@ impl Target {
     }
 }
 
+/// Opens the one store that a path means.
+pub(crate) fn one_store(path: &Path, store: Option<&StoreId>) -> Outcome<Inspector> {
+    Target { path: path.to_owned(), store: store.cloned() }.one()
+}
+
 fn one<T>(mut all: Vec<T>, path: &Path) -> Outcome<T> {
     match all.len() {
         1 => Ok(all.remove(0)),

@@ -10,6 +10,8 @@ mod history;
 mod kills;
 #[path = "cli/state.rs"]
 mod state;
+#[path = "cli/transfer.rs"]
+mod transfer;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -81,6 +83,8 @@ fn help_tells_what_there_is() {
       recover  Save what a damaged store still holds into a new file
       backup   Copy a store into a new file, also while an app uses it
       history  Compare a store's log with that of a server, and say what to do if they differ
+      export   Write all events of a store or a backend to a file
+      import   Bring the events of an exported file into a backend, or into a new store
       help     Print this message or the help of the given subcommand(s)
 
     Options:

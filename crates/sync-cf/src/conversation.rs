@@ -328,7 +328,7 @@ impl Conversation {
             tracing::warn!(from = before, to = nearest - 1, "the backend's log has a hole");
             self.tell(missing).await?;
         }
-        self.wire.pull(self.cursor(), true).await?;
+        self.wire.pull(Some(self.cursor()), true).await?;
         match pushed {
             Some(outcome) => self.pushed(outcome).await,
             None => Ok(()),
@@ -338,7 +338,7 @@ impl Conversation {
     /// Reads what the backend's log has, to its end; returns where it goes on behind what is missing.
     async fn read_to_end(&mut self, pushed: &mut Option<Outcome>) -> Result<Option<u64>, Stop> {
         let mut nearest: Option<u64> = None;
-        self.wire.pull(self.cursor(), false).await?;
+        self.wire.pull(Some(self.cursor()), false).await?;
         loop {
             let heard = timeout(ANSWER_TIMEOUT, self.wire.next()).await;
             match heard.map_err(|_| self.sync.offline("it does not answer a pull"))?? {
@@ -359,9 +359,9 @@ impl Conversation {
     }
 
     /// Returns up to where everything is here.
-    fn cursor(&self) -> Option<Cursor> {
+    fn cursor(&self) -> Cursor {
         let event_sequence_number = self.translator.next() - 1;
-        Some(Cursor { backend_id: self.translator.backend.clone(), event_sequence_number })
+        Cursor { backend_id: self.translator.backend.clone(), event_sequence_number }
     }
 
     /// Tells the store what the log has got.

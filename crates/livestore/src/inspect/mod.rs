@@ -9,6 +9,7 @@
 
 mod backup;
 mod history;
+mod imported;
 mod leader;
 mod placing;
 mod progress;
@@ -26,6 +27,7 @@ use serde::Serializer;
 
 pub use backup::{Backup, BackupError};
 pub use history::{CompareError, Comparison, Noted, answer_divergence};
+pub use imported::{ImportError, Imported};
 pub use leader::Leader;
 pub use placing::PlaceError;
 pub use progress::{Progress, Work};

@@ -36,9 +36,13 @@ pub enum Work {
     Writing,
     /// What was written is checked.
     CheckingResult,
+    /// A log is compared with that of a backend, in events.
+    Comparing,
+    /// A log is read from a backend, or written to one, in events.
+    Transferring,
 }
 
-const WORKS: [Work; 7] = [
+const WORKS: [Work; 9] = [
     Work::Starting,
     Work::CheckingDatabase,
     Work::CheckingEvents,
@@ -46,6 +50,8 @@ const WORKS: [Work; 7] = [
     Work::ReadingPages,
     Work::Writing,
     Work::CheckingResult,
+    Work::Comparing,
+    Work::Transferring,
 ];
 
 impl fmt::Display for Work {
@@ -58,6 +64,8 @@ impl fmt::Display for Work {
             Self::ReadingPages => "reading the damaged file",
             Self::Writing => "writing",
             Self::CheckingResult => "checking the result",
+            Self::Comparing => "comparing",
+            Self::Transferring => "transferring",
         })
     }
 }
@@ -93,20 +101,20 @@ impl Progress {
         self.0.is_cancelled.load(Ordering::Relaxed)
     }
 
-    /// Begins another piece of work.
-    pub(super) fn begin(&self, work: Work, total: u64) {
+    /// Begins another piece of work; 0 if it is not known how much there is to do.
+    pub fn begin(&self, work: Work, total: u64) {
         self.0.done.store(0, Ordering::Relaxed);
         self.0.total.store(total, Ordering::Relaxed);
         self.0.work.store(work as u8, Ordering::Relaxed);
     }
 
     /// Notes that more is done.
-    pub(super) fn add(&self, done: u64) {
+    pub fn add(&self, done: u64) {
         self.0.done.fetch_add(done, Ordering::Relaxed);
     }
 
     /// Notes how much is done.
-    pub(super) fn set(&self, done: u64) {
+    pub fn set(&self, done: u64) {
         self.0.done.store(done, Ordering::Relaxed);
     }
 }

@@ -62,7 +62,7 @@ impl PushLimits {
     }
 
     /// Counts the first groups that fit one push together; at least one, if there are any.
-    pub(super) fn fitting<'a>(&self, groups: impl Iterator<Item = &'a Group>) -> usize {
+    pub fn fitting<'a>(&self, groups: impl Iterator<Item = &'a Group>) -> usize {
         let mut total = (0, 0);
         let fits = |group: &&Group| {
             let (events, bytes) = self.weigh(group);

@@ -22,7 +22,7 @@ mod layout;
 mod report;
 mod survey;
 mod tail;
-mod writer;
+pub(super) mod writer;
 
 use std::collections::HashSet;
 use std::fs::{self, File};

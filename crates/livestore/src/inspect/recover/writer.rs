@@ -21,17 +21,17 @@ const NO_STATE_VERSION: [u8; 32] = [0; 32];
 
 /// A new store file that is being filled.
 #[derive(Debug)]
-pub(super) struct Writer<'a> {
+pub(in crate::inspect) struct Writer<'a> {
     connection: Connection,
     progress: &'a Progress,
     meta: Meta,
     in_batch: u64,
     next_ordinal: i64,
-    pub(super) kept: Kept,
+    pub(in crate::inspect) kept: Kept,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn create(
+    pub(in crate::inspect) fn create(
         draft: &Draft,
         meta: Meta,
         progress: &'a Progress,
@@ -50,7 +50,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends a group to the confirmed log.
-    pub(super) fn confirmed(
+    pub(in crate::inspect) fn confirmed(
         &mut self,
         confirmed: &ConfirmedGroup,
         log_hash: LogHash,
@@ -66,7 +66,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Takes the end of the log back to an earlier position.
-    pub(super) fn cut_log(&mut self, end: LogPosition, groups: u64) -> Result<(), RecoverError> {
+    pub(in crate::inspect) fn cut_log(
+        &mut self,
+        end: LogPosition,
+        groups: u64,
+    ) -> Result<(), RecoverError> {
         log::truncate(&self.connection, end.seq)?;
         let sql = "SELECT count(*) FROM __livestore_eventlog";
         let events = self.connection.system().query_one(sql, [], |row| row.get(0))?;
@@ -76,7 +80,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends a group to the client log.
-    pub(super) fn client_only(
+    pub(in crate::inspect) fn client_only(
         &mut self,
         group: &Group,
         at: ClientOnlyPlace,
@@ -87,7 +91,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends a group to the tail; it has no undo data, since its effects are in no state.
-    pub(super) fn pending(
+    pub(in crate::inspect) fn pending(
         &mut self,
         group: &Group,
         client_only: bool,
@@ -103,20 +107,30 @@ impl<'a> Writer<'a> {
         self.written(group.event_count())
     }
 
-    pub(super) fn dead_letter(&mut self, letter: &DeadLetter) -> Result<(), RecoverError> {
+    pub(in crate::inspect) fn dead_letter(
+        &mut self,
+        letter: &DeadLetter,
+    ) -> Result<(), RecoverError> {
         exceptions::bury(&self.connection, letter)?;
         self.kept.dead_letters += 1;
         self.written(1)
     }
 
-    pub(super) fn archived(&mut self, archived: &ArchivedRow) -> Result<(), RecoverError> {
+    pub(in crate::inspect) fn archived(
+        &mut self,
+        archived: &ArchivedRow,
+    ) -> Result<(), RecoverError> {
         exceptions::archive(&self.connection, archived.backend_id, &archived.confirmed)?;
         self.kept.archived += 1;
         self.written(1)
     }
 
     /// Writes the heads and closes the file.
-    pub(super) fn finish(self, head: LogPosition, is_in_step: bool) -> Result<Kept, RecoverError> {
+    pub(in crate::inspect) fn finish(
+        self,
+        head: LogPosition,
+        is_in_step: bool,
+    ) -> Result<Kept, RecoverError> {
         let Self { connection, meta, kept, .. } = self;
         let generation = if kept.pending_groups == 0 { 0 } else { meta.generation };
         let synced_at_ms = meta.synced_at_ms.filter(|_| is_in_step);
