@@ -92,6 +92,11 @@ impl CfEvent {
         }
     }
 
+    /// Tells whether it stands where a backend's log has nothing.
+    pub fn is_missing(&self) -> bool {
+        self.name == MISSING_EVENT
+    }
+
     /// Makes a group of this one event, under ids that nobody else has.
     ///
     /// # Errors

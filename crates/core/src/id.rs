@@ -90,7 +90,7 @@ impl GroupId {
 
     /// Makes a UUID version 8: the group's time, then 74 bits of a hash.
     fn derive(&self, what: &str, number: u64) -> Uuid {
-        let mut hasher = blake3::Hasher::new_derive_key("livestore 0 id that follows from a group");
+        let mut hasher = blake3::Hasher::new_derive_key("livestore 1 id that follows from a group");
         hasher.update(self.as_bytes()).update(&number.to_le_bytes()).update(what.as_bytes());
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);

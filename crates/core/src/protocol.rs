@@ -1,4 +1,4 @@
-//! The messages of our own sync protocol, version 0. `docs/protocol.md` is its specification.
+//! The messages of our own sync protocol, version 1. `docs/protocol.md` is its specification.
 //!
 //! A message is one JSON object with one member, whose name is the kind of the message. Payloads
 //! are embedded byte for byte. Decoding checks every bound and the canonical form, so that what
@@ -16,7 +16,7 @@ use crate::{BackendId, ClientId, ConfirmedGroup, Cursor, GlobalSeqNum, Group, Gr
 use crate::{LogPosition, StoreId};
 
 /// The version of the protocol that this crate speaks.
-pub const PROTOCOL_VERSION: u32 = 0;
+pub const PROTOCOL_VERSION: u32 = 1;
 
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -74,7 +74,7 @@ impl Backend {
                     .cursor
                     .map_or((backend_id, LogPosition::ROOT), |c| (c.backend_id, c.position));
                 self.end = Some(end);
-                let welcome = Welcome { version: 0, backend_id, head: end.seq, accepted: vec![] };
+                let welcome = Welcome { version: 1, backend_id, head: end.seq, accepted: vec![] };
                 Some(ServerMessage::Welcome(welcome))
             }
             ClientMessage::Push(Push { request, groups, .. }) => {

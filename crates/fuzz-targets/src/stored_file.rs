@@ -17,7 +17,7 @@ use crate::replica::{Backend, commit, open};
 use crate::{Outcome, class};
 
 /// The golden file of the storage format.
-const STORE: &[u8] = include_bytes!("../../livestore/tests/fixtures/store-0.livestore");
+const STORE: &[u8] = include_bytes!("../../livestore/tests/fixtures/store-1.livestore");
 
 /// Most changes of one input.
 const MAX_CHANGES: usize = 16;

@@ -162,7 +162,7 @@ mod tests {
 
     fn hello(asks_about: impl IntoIterator<Item = u8>) -> Hello {
         Hello {
-            versions: vec![0],
+            versions: vec![1],
             store_id: StoreId::new("notes").unwrap(),
             client_id: ClientId::new("laptop").unwrap(),
             cursor: None,

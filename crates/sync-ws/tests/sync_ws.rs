@@ -371,7 +371,7 @@ fn a_server_of_something_else_is_survived() {
 fn a_websocket_server_that_talks_nonsense_is_survived() {
     run(async {
         let foreign = "does not speak our protocol";
-        for text in ["nonsense", "", r#"{"welcome":{"version":0}}"#, r#"{"page":null}"#] {
+        for text in ["nonsense", "", r#"{"welcome":{"version":1}}"#, r#"{"page":null}"#] {
             survives(foreign, move |socket| say_frame(socket, Message::text(text))).await;
         }
         survives(foreign, |socket| say_frame(socket, Message::binary(vec![0, 159, 146]))).await;

@@ -92,7 +92,7 @@ fn foreign_pages(events: usize) -> (ServerMessage, Vec<ServerMessage>) {
         }
     }
     let backend_id = BackendId::from_bytes([1; 16]);
-    let welcome = Welcome { version: 0, backend_id, head, accepted: Vec::new() };
+    let welcome = Welcome { version: 1, backend_id, head, accepted: Vec::new() };
     (ServerMessage::Welcome(welcome), pages)
 }
 

@@ -112,7 +112,7 @@ impl Connection {
         let url = fs::read_to_string(folder.join("url")).unwrap();
         let (mut socket, _) = connect_async(url).await.ok()?;
         let (store_id, client_id) = (StoreId::new("kills").unwrap(), client_id(client));
-        let hello = Hello { versions: vec![0], store_id, client_id, cursor, attempted };
+        let hello = Hello { versions: vec![1], store_id, client_id, cursor, attempted };
         send(&mut socket, ClientMessage::Hello(hello)).await?;
         let ServerMessage::Welcome(welcome) = receive(&mut socket).await? else {
             panic!("the cursor {cursor:?} was refused: the server has lost what it had shown");

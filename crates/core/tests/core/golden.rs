@@ -15,8 +15,8 @@ const FIXTURES: Fixtures = Fixtures {
 
 /// One frame a line, none longer than this.
 const MAX_BYTES: usize = 2_000;
-const CLIENT: &str = "client-frames-0.jsonl";
-const SERVER: &str = "server-frames-0.jsonl";
+const CLIENT: &str = "client-frames-1.jsonl";
+const SERVER: &str = "server-frames-1.jsonl";
 
 fn frames() -> [Vec<String>; 2] {
     let mut client: Vec<_> = client_messages().iter().map(ClientMessage::encode).collect();

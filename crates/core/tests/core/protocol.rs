@@ -20,7 +20,7 @@ use super::support::{
 
 fn hello() -> Hello {
     Hello {
-        versions: vec![0],
+        versions: vec![1],
         store_id: StoreId::new("notes").unwrap(),
         client_id: client("laptop"),
         cursor: None,
@@ -34,7 +34,7 @@ fn position(seq: u64) -> LogPosition {
 
 fn locate(positions: impl IntoIterator<Item = u64>) -> Locate {
     Locate {
-        versions: vec![0],
+        versions: vec![1],
         store_id: StoreId::new("notes").unwrap(),
         client_id: client("laptop"),
         positions: positions.into_iter().map(position).collect(),
@@ -96,7 +96,7 @@ pub(crate) fn server_messages() -> Vec<ServerMessage> {
     let mut messages = vec![
         ServerMessage::Located(Located { backend_id, common, head }),
         ServerMessage::Welcome(Welcome {
-            version: 0,
+            version: 1,
             backend_id,
             head: GlobalSeqNum(8),
             accepted: standing.clone(),

@@ -74,9 +74,9 @@ fn an_unknown_member_is_malformed_at_every_level() {
 #[test]
 fn a_missing_member_is_malformed_even_if_it_may_be_null() {
     let hello =
-        r#"{"hello":{"versions":[0],"storeId":"a","clientId":"b","cursor":null,"attempted":[]}}"#;
+        r#"{"hello":{"versions":[1],"storeId":"a","clientId":"b","cursor":null,"attempted":[]}}"#;
     assert!(ClientMessage::decode(hello).is_ok());
-    for member in [r#""versions":[0],"#, r#""storeId":"a","#, r#""cursor":null,"#] {
+    for member in [r#""versions":[1],"#, r#""storeId":"a","#, r#""cursor":null,"#] {
         let damaged = hello.replacen(member, "", 1);
         assert_ne!(damaged, hello);
         assert!(is_malformed(&ClientMessage::decode(&damaged)), "{damaged}");
@@ -87,7 +87,7 @@ fn a_missing_member_is_malformed_even_if_it_may_be_null() {
 
 #[test]
 fn a_repeated_member_is_malformed() {
-    let hello = r#"{"hello":{"versions":[0],"versions":[0],"storeId":"a","clientId":"b","cursor":null,"attempted":[]}}"#;
+    let hello = r#"{"hello":{"versions":[1],"versions":[1],"storeId":"a","clientId":"b","cursor":null,"attempted":[]}}"#;
     assert!(is_malformed(&ClientMessage::decode(hello)));
     let twice = r#"{"goodbye":{"reason":"internal","message":""},"goodbye":{"reason":"internal","message":""}}"#;
     assert!(is_malformed(&ServerMessage::decode(twice)));

@@ -12,7 +12,7 @@ use livestore_sqlite::Value;
 use livestore_sqlite::raw::TreeKind;
 use serde::de::DeserializeOwned;
 
-use crate::replica::format::GivenAnswer;
+use crate::replica::format::{Attempt, GivenAnswer};
 use crate::replica::pending::Origin;
 use crate::replica::{DeadLetter, DeadLetterReason};
 
@@ -169,6 +169,7 @@ pub(super) struct MetaRow {
     pub(super) revision_due: bool,
     pub(super) republished: Option<GlobalSeqNum>,
     pub(super) answer: Option<GivenAnswer>,
+    pub(super) attempt: Option<Attempt>,
 }
 
 impl StoredRow for MetaRow {
@@ -190,6 +191,8 @@ impl StoredRow for MetaRow {
         "revision_due",
         "republished",
         "answer",
+        "attempt_base",
+        "attempt_events",
     ];
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, Flaw> {
@@ -210,6 +213,11 @@ impl StoredRow for MetaRow {
             revision_due: fields.flag()?,
             republished: fields.optional(Fields::seq)?,
             answer: fields.optional(Fields::json)?,
+            attempt: {
+                let base = fields.optional(Fields::seq)?;
+                let events = fields.optional(Fields::number)?;
+                base.zip(events).map(|(base, events)| Attempt { base, events })
+            },
         })
     }
 }

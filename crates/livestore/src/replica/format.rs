@@ -14,7 +14,7 @@ use crate::OpenError;
 /// `LvSt`, in the header of every file of ours.
 pub(crate) const APPLICATION_ID: i64 = 0x4c76_5374;
 /// The version of the format, in the header's user version.
-pub(crate) const FORMAT_VERSION: i64 = 0;
+pub(crate) const FORMAT_VERSION: i64 = 1;
 
 /// More rebases than there can ever be.
 pub(crate) const MAX_REBASES: u64 = u32::MAX as u64 - 1;
@@ -38,7 +38,7 @@ CREATE TABLE __livestore_meta (
     republished INTEGER,
     answer TEXT,
     attempt_base INTEGER,
-    attempt_last INTEGER
+    attempt_events INTEGER
 ) STRICT;
 
 CREATE TABLE __livestore_eventlog (
@@ -156,8 +156,8 @@ pub(crate) struct Meta {
 pub(crate) struct Attempt {
     /// What the first group was to continue.
     pub(crate) base: GlobalSeqNum,
-    /// The ordinal of the last event that was pushed; everything before it in the tail was as well.
-    pub(crate) last: i64,
+    /// How many synced events were pushed, from the beginning of the tail.
+    pub(crate) events: u64,
 }
 
 /// An answer to a divergence that was seen before; it holds for that one alone.
@@ -222,7 +222,10 @@ pub(crate) fn recognize(connection: &Connection, path: &str) -> Result<FileKind,
 /// Creates our tables in an empty database; run it inside a transaction.
 pub(crate) fn create(connection: &Connection, meta: &Meta) -> Result<(), SqliteError> {
     let system = connection.system();
-    system.execute_batch(CREATE)?;
+    // SQLite keeps the text. What it keeps fits the first page together with that of a small app, so that
+    // damage elsewhere leaves it alone.
+    let statements: Vec<&str> = CREATE.split_ascii_whitespace().collect();
+    system.execute_batch(&statements.join(" "))?;
     system.execute_batch(&format!(
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}"
     ))?;
@@ -264,7 +267,7 @@ impl Meta {
     pub(crate) fn load(connection: &Connection) -> Result<Option<Self>, SqliteError> {
         let sql = "SELECT store_id, client_id, state_version, backend_id, head, head_hash, \
                    state_head, rebuild_client, rebuild_ordinal, generation, rebases, synced_at, \
-                   revision_due, republished, answer, attempt_base, attempt_last \
+                   revision_due, republished, answer, attempt_base, attempt_events \
                    FROM __livestore_meta";
         let read = |row: &Row<'_>| -> rusqlite::Result<Option<Self>> {
             let blob = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_blob_or_null()?);
@@ -302,7 +305,9 @@ impl Meta {
                 republished: row.get::<_, Option<u64>>(13)?.map(GlobalSeqNum),
                 answer,
                 attempt: match (row.get::<_, Option<u64>>(15)?, row.get(16)?) {
-                    (Some(base), Some(last)) => Some(Attempt { base: GlobalSeqNum(base), last }),
+                    (Some(base), Some(events)) => {
+                        Some(Attempt { base: GlobalSeqNum(base), events })
+                    }
                     _ => None,
                 },
             };
@@ -316,6 +321,7 @@ impl Meta {
         self.head.seq <= GlobalSeqNum::MAX
             && self.state_head <= self.head.seq
             && self.republished <= Some(self.head.seq)
+            && self.attempt.is_none_or(|attempt| attempt.base <= self.head.seq)
             && u64::from(self.generation) <= self.rebases
             && self.rebases <= MAX_REBASES
     }
@@ -326,7 +332,7 @@ impl Meta {
             "UPDATE __livestore_meta SET backend_id = ?, head = ?, head_hash = ?, state_head = ?, \
              rebuild_client = ?, rebuild_ordinal = ?, generation = ?, rebases = ?, \
              synced_at = ?, state_version = ?, revision_due = ?, republished = ?, answer = ?, \
-             attempt_base = ?, attempt_last = ?",
+             attempt_base = ?, attempt_events = ?",
             params![
                 self.backend_id.as_ref().map(BackendId::as_bytes),
                 self.head.seq.0 as i64,
@@ -342,7 +348,7 @@ impl Meta {
                 self.republished.map(|seq| seq.0 as i64),
                 self.answer.as_ref().and_then(|answer| serde_json::to_string(answer).ok()),
                 self.attempt.map(|attempt| attempt.base.0 as i64),
-                self.attempt.map(|attempt| attempt.last),
+                self.attempt.map(|attempt| attempt.events as i64),
             ],
         )?;
         Ok(())

@@ -121,10 +121,10 @@ fn a_file_of_a_newer_format_is_refused_and_left_alone() {
     drop(raw);
     let before = contents(folder.path());
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, OpenError::UnknownFormat { found: 7, supported: 0, .. }), "{error}");
+    assert!(matches!(error, OpenError::UnknownFormat { found: 7, supported: 1, .. }), "{error}");
     assert_eq!(contents(folder.path()), before);
     let raw = Connection::open(file(folder.path())).unwrap();
-    raw.execute_batch("PRAGMA user_version = 0").unwrap();
+    raw.execute_batch("PRAGMA user_version = 1").unwrap();
     drop(raw);
     assert_eq!(todos(&open(folder.path()).unwrap()), ["a"], "nothing was lost meanwhile");
 }

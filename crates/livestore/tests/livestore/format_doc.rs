@@ -174,7 +174,7 @@ fn the_header_is_what_the_document_says() {
     let dump = dump(&connection).unwrap();
     assert!(dump.contains(&format!("application_id = {}\n", 0x4C76_5374)));
     assert!(DOCUMENT.contains("| `application_id` | `0x4C765374` (`LvSt`) |"));
-    for line in ["user_version = 0\n", "encoding = 'UTF-8'\n", "journal_mode = 'wal'\n"] {
+    for line in ["user_version = 1\n", "encoding = 'UTF-8'\n", "journal_mode = 'wal'\n"] {
         assert!(dump.contains(line), "{line}");
     }
 }

@@ -26,9 +26,9 @@ const FIXTURES: Fixtures = Fixtures {
 };
 
 /// A store with a row of every kind.
-pub const STORE: &str = "store-0.livestore";
+pub const STORE: &str = "store-1.livestore";
 /// The same store in the middle of a rebuild by [`later_schema`].
-const REBUILDING: &str = "store-0-rebuilding.livestore";
+const REBUILDING: &str = "store-1-rebuilding.livestore";
 
 /// The state hash of both, once the rebuild is done.
 pub const STATE_HASH: &str = "d5678f66d4a4ff19a59ec22feee54fdcf41adc2c28e4bb9f47db1f5415aa04ed";
@@ -167,7 +167,7 @@ fn open_golden(name: &str, schema: Schema) -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("test.livestore"), fixtures().read(name)).unwrap();
     let store = Store::open(schema, "test", FileAdapter::new(folder.path()));
-    let store = store.expect("a file of format 0 opens; if it must not, raise the format version");
+    let store = store.expect("a file of format 1 opens; if it must not, raise the format version");
     (folder, store)
 }
 

@@ -8,7 +8,7 @@ use livestore_cf_protocol::{
     PullResponse, Push, RpcError, ServerAhead, Stamped, events_of,
 };
 use livestore_core::protocol::Page;
-use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, GroupId, IdGenerator};
+use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, IdGenerator};
 use serde_json::json;
 
 use super::{Caller, failed, unknown};
@@ -17,6 +17,9 @@ use crate::server::Shared;
 use crate::storage::{AppendOutcome, AppendRequest};
 use crate::stores::LiveStore;
 use crate::writer::WriteFailed;
+
+/// How far the next event of a push may be away from the one before it.
+const MAX_HOLE: u64 = 1_000;
 
 /// Checks where a pull begins.
 pub(super) fn start(shared: &Shared, caller: &Caller, pull: &Pull) -> Result<GlobalSeqNum, Exit> {
@@ -72,12 +75,13 @@ pub(super) struct Chunk {
 }
 
 /// Cuts a page into chunks; of a group that begins before `after`, only what is behind that.
+///
+/// What stands for a hole is not shown: a LiveStore client that has pushed one has nothing there either.
 pub(super) fn cut(page: &Page, after: GlobalSeqNum, backend_id: &str) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let mut batch: Vec<Stamped> = Vec::new();
-    let mut bytes = 0;
-    let mut finish = |batch: &mut Vec<Stamped>| {
-        let Some(last) = batch.last().map(|last| last.event_encoded.seq_num) else { return };
+    let (mut bytes, mut last) = (0, after.0);
+    let mut finish = |batch: &mut Vec<Stamped>, last: u64| {
         let remaining = page.head.0.saturating_sub(last);
         let page_info = match remaining {
             0 => PageInfo::NoMore,
@@ -90,18 +94,25 @@ pub(super) fn cut(page: &Page, after: GlobalSeqNum, backend_id: &str) -> Vec<Chu
     for confirmed in &page.groups {
         let metadata = metadata(confirmed);
         for event in events_of(confirmed).filter(|event| event.seq_num > after.0) {
+            if event.is_missing() {
+                last = event.seq_num;
+                continue;
+            }
             let stamped = Stamped { event_encoded: event, metadata: metadata.clone() };
             let size = json!(stamped).to_string().len() + 1;
             // Room for what is around the events.
             if batch.len() == MAX_EVENTS || bytes + size > MAX_BYTES - 500 {
-                finish(&mut batch);
+                finish(&mut batch, last);
                 bytes = 0;
             }
             bytes += size;
+            last = stamped.event_encoded.seq_num;
             batch.push(stamped);
         }
     }
-    finish(&mut batch);
+    if last > after.0 {
+        finish(&mut batch, last);
+    }
     chunks
 }
 
@@ -148,20 +159,29 @@ impl Author {
     }
 
     fn groups(&mut self, base: u64, batch: Vec<CfEvent>) -> Result<Vec<Group>, Exit> {
-        let now_ms = unix_ms();
         let mut groups = Vec::with_capacity(batch.len());
-        for (place, event) in (1..).zip(batch) {
-            let seq_num = base.checked_add(place);
-            if Some(event.seq_num) != seq_num || event.parent_seq_num + 1 != event.seq_num {
-                let message = "the events of a push have to follow each other without a gap";
+        let mut last = base;
+        for event in batch {
+            let seq_num = event.seq_num;
+            if seq_num <= last || seq_num - last > MAX_HOLE {
+                let message = "the events of a push have to follow each other";
                 return Err(unknown("GapInPush", message));
             }
-            let id: GroupId = self.ids.group_id(now_ms);
-            let event_id = self.ids.event_id(now_ms);
-            let group = event.into_group(id, event_id);
-            groups.push(group.map_err(|error| unknown("InvalidEvent", &error.to_string()))?);
+            // LiveStore's client leaves some out now and then, and its own backend does not mind.
+            for missing in last + 1..seq_num {
+                groups.push(self.group(CfEvent::missing(missing))?);
+            }
+            groups.push(self.group(event)?);
+            last = seq_num;
         }
         Ok(groups)
+    }
+
+    fn group(&mut self, event: CfEvent) -> Result<Group, Exit> {
+        let now_ms = unix_ms();
+        let (id, event_id) = (self.ids.group_id(now_ms), self.ids.event_id(now_ms));
+        let group = event.into_group(id, event_id);
+        group.map_err(|error| unknown("InvalidEvent", &error.to_string()))
     }
 }
 

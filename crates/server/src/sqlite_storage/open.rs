@@ -15,7 +15,7 @@ use crate::storage::StorageError;
 const APPLICATION_ID: i32 = 0x4c53_5352;
 
 /// The format of the tables. Stays 0 until the format is declared stable.
-pub(super) const FORMAT_VERSION: i32 = 0;
+pub(super) const FORMAT_VERSION: i32 = 1;
 
 const SCHEMA: &str = "
 CREATE TABLE meta (

@@ -21,8 +21,8 @@ const FIXTURES: Fixtures = Fixtures {
 };
 
 /// Two stores with groups of one and of several events.
-const DATABASE: &str = "server-0.db";
-const DUMP: &str = "server-0.db.txt";
+const DATABASE: &str = "server-1.db";
+const DUMP: &str = "server-1.db.txt";
 
 /// Returns the golden files; makes them anew first, if that is asked for.
 fn fixtures() -> &'static Fixtures {
@@ -76,7 +76,7 @@ fn make_database() -> Vec<u8> {
 fn open_golden(dir: &Path) -> SqliteStorage {
     fs::write(dir.join("livestore-server.db"), fixtures().read(DATABASE)).unwrap();
     let storage = SqliteStorage::open(dir);
-    storage.expect("a database of format 0 opens; if it must not, raise the format version")
+    storage.expect("a database of format 1 opens; if it must not, raise the format version")
 }
 
 #[test]

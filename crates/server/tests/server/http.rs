@@ -35,7 +35,7 @@ async fn the_server_says_what_it_is_and_how_it_is() {
         serde_json::json!({
             "status": "ok",
             "version": env!("CARGO_PKG_VERSION"),
-            "protocolVersion": 0,
+            "protocolVersion": 1,
             "backendId": server.backend_id(),
             "connections": 1,
         })

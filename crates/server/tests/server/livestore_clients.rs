@@ -186,12 +186,13 @@ async fn a_push_that_does_not_fit_is_refused_as_livestore_s_backend_does() {
     assert_eq!(client.failure().await, mismatch);
 
     for wrong in [
-        vec![event(3, json!(3)), event(5, json!(5))],
+        vec![event(3, json!(3)), event(3, json!(5))],
+        vec![event(3, json!(3)), event(2_000, json!(5))],
         vec![
             json!({ "name": "", "args": 1, "seqNum": 3, "parentSeqNum": 2, "clientId": "c", "sessionId": "s" }),
         ],
         vec![
-            json!({ "name": "x", "args": 1, "seqNum": 3, "parentSeqNum": 2, "clientId": "c/d", "sessionId": "s" }),
+            json!({ "name": "x", "args": 1, "seqNum": 3, "parentSeqNum": 2, "clientId": "", "sessionId": "s" }),
         ],
     ] {
         client.push(&wrong).await;
@@ -202,6 +203,29 @@ async fn a_push_that_does_not_fit_is_refused_as_livestore_s_backend_does() {
     assert_eq!(client.failure().await["_tag"], "UnknownError");
     client.push(&[event(3, json!(3))]).await;
     assert_eq!(client.hear().await["exit"]["_tag"], "Success", "nothing of all that has hurt");
+}
+
+#[tokio::test]
+async fn a_push_with_a_hole_is_taken_as_livestore_s_backend_takes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let mut client = Theirs::connect(&server).await;
+    let with_hole = [event(1, json!(1)), event(2, json!(2)), event(5, json!(5))];
+    client.push(&with_hole).await;
+    assert_eq!(client.hear().await["exit"]["_tag"], "Success");
+    client.push(&[event(6, json!(6))]).await;
+    assert_eq!(client.hear().await["exit"]["_tag"], "Success");
+    let mut late = Theirs::connect(&server).await;
+    late.pull(true, none()).await;
+    let (events, more) = late.chunk().await;
+    let seqs: Vec<_> = events.iter().map(|event| event["seqNum"].clone()).collect();
+    assert_eq!((json!(seqs), more), (json!([1, 2, 5, 6]), json!({ "_tag": "NoMore" })));
+    // A log of ours has no holes.
+    let mut ours = Client::connect(&server, "notes").await;
+    let page = ours.receive_page().await;
+    let names: Vec<_> =
+        page.groups.iter().map(|group| group.group.events()[0].is_missing()).collect();
+    assert_eq!(names, [false, false, true, true, false, false]);
 }
 
 #[tokio::test]

@@ -135,8 +135,8 @@ async fn what_a_locate_must_not_be() {
         let goodbye = refused(frames).await;
         assert_eq!(goodbye.reason, GoodbyeReason::ProtocolError, "{}", goodbye.message);
     }
-    let other_version = Locate { versions: vec![1], ..root() };
-    let later = r#"{"locate":{"versions":[1],"at":[]}}"#.to_owned();
+    let other_version = Locate { versions: vec![2], ..root() };
+    let later = r#"{"locate":{"versions":[2],"at":[]}}"#.to_owned();
     for first in [frame(other_version), later] {
         assert_eq!(refused(vec![first]).await.reason, GoodbyeReason::UnsupportedVersion);
     }

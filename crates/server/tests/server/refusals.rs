@@ -29,11 +29,11 @@ async fn refused_hello(server: &RunningServer, hello: Hello) -> Goodbye {
 async fn a_client_of_another_version() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
-    let goodbye = refused_hello(&server, Hello { versions: vec![1, 2], ..hello("notes") }).await;
+    let goodbye = refused_hello(&server, Hello { versions: vec![0, 2], ..hello("notes") }).await;
     assert_eq!(goodbye.reason, GoodbyeReason::UnsupportedVersion);
-    assert!(goodbye.message.contains("version 0"), "{}", goodbye.message);
+    assert!(goodbye.message.contains("version 1"), "{}", goodbye.message);
     // A later version may have another hello; its versions are understood all the same.
-    let later = r#"{"hello":{"versions":[1],"store":"notes","token":"t"}}"#;
+    let later = r#"{"hello":{"versions":[2],"store":"notes","token":"t"}}"#;
     let goodbye = refused(&server, Message::text(later)).await;
     assert_eq!(goodbye.reason, GoodbyeReason::UnsupportedVersion);
     let goodbye = refused_hello(&server, Hello { versions: vec![], ..hello("notes") }).await;
@@ -51,9 +51,9 @@ async fn frames_that_are_no_messages() {
         Message::text("rubbish"),
         Message::text(""),
         Message::text("{}"),
-        Message::text(r#"{"hello":{"versions":[0]}}"#),
+        Message::text(r#"{"hello":{"versions":[1]}}"#),
         Message::text(
-            r#"{"hello":{"versions":[0],"storeId":"../etc","clientId":"c","cursor":null,"attempted":[]}}"#,
+            r#"{"hello":{"versions":[1],"storeId":"../etc","clientId":"c","cursor":null,"attempted":[]}}"#,
         ),
         Message::text(push),
         Message::binary(ClientMessage::Hello(hello("notes")).encode().into_bytes()),

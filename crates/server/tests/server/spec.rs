@@ -83,8 +83,8 @@ fn the_limits_are_the_ones_of_the_code() {
     assert_eq!(row("frame before `welcome`"), limits::MAX_OPENING_BYTES);
     assert_eq!(row("protocol versions that a client offers"), limits::MAX_VERSIONS);
     assert_eq!(row("groups of a push"), limits::MAX_ATTEMPTED_GROUPS);
-    assert_eq!(row("store id"), limits::MAX_STORE_ID_BYTES);
-    assert_eq!(row("client or session id"), limits::MAX_AUTHOR_BYTES);
+    assert_eq!(row("longest store id"), limits::MAX_STORE_ID_BYTES);
+    assert_eq!(row("longest client or session id"), limits::MAX_AUTHOR_BYTES);
     assert_eq!(row("name of an event"), limits::MAX_EVENT_NAME_BYTES);
     EventName::new("x".repeat(row("name of an event"))).unwrap();
 }

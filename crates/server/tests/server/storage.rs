@@ -92,7 +92,7 @@ fn a_database_of_another_format_is_refused() {
     database.pragma_update(None, "user_version", 9).unwrap();
     drop(database);
     let error = SqliteStorage::open(dir.path()).unwrap_err();
-    assert!(matches!(error, StorageError::UnknownFormat { found: 9, known: 0, .. }), "{error}");
+    assert!(matches!(error, StorageError::UnknownFormat { found: 9, known: 1, .. }), "{error}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(crate) fn hello(store_id: &str) -> Hello {
     static CLIENTS: AtomicU64 = AtomicU64::new(0);
     let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
     Hello {
-        versions: vec![0],
+        versions: vec![1],
         store_id: store(store_id),
         client_id: ClientId::new(format!("laptop-{number}")).unwrap(),
         cursor: None,

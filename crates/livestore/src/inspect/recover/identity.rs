@@ -59,6 +59,7 @@ impl Identity {
                 revision_due: old.revision_due,
                 republished: old.republished,
                 answer: old.answer.clone(),
+                attempt: old.attempt,
                 ..new
             },
         }

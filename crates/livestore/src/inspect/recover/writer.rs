@@ -136,7 +136,8 @@ impl<'a> Writer<'a> {
         let synced_at_ms = meta.synced_at_ms.filter(|_| is_in_step);
         // A backend that has more than what is left here has all of it.
         let republished = meta.republished.filter(|seq| *seq < head.seq);
-        Meta { head, republished, generation, synced_at_ms, ..meta }.save(&connection)?;
+        let attempt = meta.attempt.filter(|attempt| attempt.base == head.seq);
+        Meta { head, republished, generation, synced_at_ms, attempt, ..meta }.save(&connection)?;
         connection.system().execute_batch("COMMIT")?;
         connection.checkpoint()?;
         Ok(kept)

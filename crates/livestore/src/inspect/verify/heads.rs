@@ -36,6 +36,11 @@ impl Checker<'_> {
         {
             add(format!("the log is published anew up to {republished}, and ends at {head}"));
         }
+        if let Some(attempt) = meta.attempt
+            && attempt.base > head
+        {
+            add(format!("a push was tried on top of {}, and the log ends at {head}", attempt.base));
+        }
         if u64::from(meta.generation) > meta.rebases || meta.rebases > MAX_REBASES {
             let MetaRow { generation, rebases, .. } = meta;
             add(format!("generation {generation} after {rebases} rebases is not possible"));

@@ -54,13 +54,14 @@ impl Replica {
         let mut tail = pending::groups(&self.connection, i64::MIN, client_id, is_full)?;
         tail.retain(|own| !own.client_only && self.is_durable(own.last()));
         tail.truncate(self.capabilities.push.fitting(tail.iter().map(|own| &own.group)));
-        let Some(last) = tail.last() else { return Ok(None) };
+        let Some(last) = tail.last().map(PendingGroup::last) else { return Ok(None) };
         let base = self.head();
-        let attempt = Attempt { base: base.seq, last: last.last() };
+        let events = tail.iter().map(|own| own.group.event_count()).sum();
+        let attempt = Attempt { base: base.seq, events };
         if !self.capabilities.keeps_ids && !self.is_noted(attempt) {
             self.note_attempt(Some(attempt))?;
             // It is as safe as what it is about, but for a power cut.
-            if !self.is_durable(attempt.last) {
+            if !self.is_durable(last) {
                 return Ok(None);
             }
         }
@@ -79,13 +80,13 @@ impl Replica {
 
     /// Tells whether all of a push is known to have been tried.
     fn is_noted(&self, attempt: Attempt) -> bool {
-        let is_part = |noted: Attempt| noted.base == attempt.base && attempt.last <= noted.last;
+        let is_part = |noted: Attempt| noted.base == attempt.base && attempt.events <= noted.events;
         self.meta.attempt.is_some_and(is_part)
     }
 
     /// Writes down what is going to be pushed to a backend that keeps no ids; the push waits until a power
     /// cut cannot take that either.
-    fn note_attempt(&mut self, attempt: Option<Attempt>) -> Result<(), ReplicaError> {
+    pub(super) fn note_attempt(&mut self, attempt: Option<Attempt>) -> Result<(), ReplicaError> {
         let meta = Meta { attempt, ..self.meta.clone() };
         meta.save(&self.connection)?;
         self.meta = meta;
@@ -98,11 +99,18 @@ impl Replica {
     pub(crate) fn attempted(&self) -> Result<Vec<Group>, SqliteError> {
         let attempt = self.meta.attempt.filter(|attempt| attempt.base == self.head().seq);
         let Some(attempt) = attempt else { return Ok(Vec::new()) };
-        let is_enough =
-            |groups: &[PendingGroup]| groups.last().is_some_and(|own| own.last() >= attempt.last);
-        let groups = pending::groups(&self.connection, i64::MIN, &self.meta.client_id, is_enough)?;
-        let tried = groups.into_iter().filter(|own| !own.client_only && own.last() <= attempt.last);
-        Ok(tried.map(|own| own.group).collect())
+        let count = |groups: &[PendingGroup]| -> u64 {
+            let synced = groups.iter().filter(|own| !own.client_only);
+            synced.map(|own| own.group.event_count()).sum()
+        };
+        let is_enough = |groups: &[PendingGroup]| count(groups) >= attempt.events;
+        let mut groups =
+            pending::groups(&self.connection, i64::MIN, &self.meta.client_id, is_enough)?;
+        groups.retain(|own| !own.client_only);
+        while count(&groups) > attempt.events {
+            groups.pop();
+        }
+        Ok(groups.into_iter().map(|own| own.group).collect())
     }
 
     /// Reads confirmed groups behind a position, in order, as many as make a page.

@@ -478,6 +478,10 @@ impl Replica {
         // Those behind it are judged on the whole of what the backend has.
         let in_doubt = if self.is_catching_up() { InDoubt::All } else { self.known_doubts()? };
         self.reject(rejected.group, reason, self.as_known(&in_doubt, now_ms))?;
+        if self.meta.attempt.is_some() {
+            // That was the outcome of it.
+            self.note_attempt(None)?;
+        }
         Ok(())
     }
 

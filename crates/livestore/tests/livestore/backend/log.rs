@@ -103,7 +103,7 @@ impl Backend {
             return Err(Goodbye { reason: GoodbyeReason::HistoryDiverged, message });
         }
         let accepted = hello.attempted.iter().filter_map(|id| self.position_of(*id)).collect();
-        Ok(Welcome { version: 0, backend_id: self.id, head: self.end().seq, accepted })
+        Ok(Welcome { version: 1, backend_id: self.id, head: self.end().seq, accepted })
     }
 
     /// Decides on a push by the four rules, in their order.

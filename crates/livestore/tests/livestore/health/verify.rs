@@ -61,7 +61,7 @@ fn every_kind_of_wrong_row_is_a_problem_that_names_its_place() {
         (Check::Log, "e5", "UPDATE __livestore_eventlog SET args = '{ }' WHERE seq = 5"),
         (Check::Log, "e5", "UPDATE __livestore_eventlog SET event_id = x'00' WHERE seq = 5"),
         (Check::Log, "e5", "UPDATE __livestore_eventlog SET name = '' WHERE seq = 5"),
-        (Check::Log, "e5", "UPDATE __livestore_eventlog SET client_id = 'no id' WHERE seq = 5"),
+        (Check::Log, "e5", "UPDATE __livestore_eventlog SET client_id = '' WHERE seq = 5"),
         (Check::Log, "", "UPDATE __livestore_eventlog SET session_id = 'other' WHERE seq = 5"),
         (Check::Log, "", "UPDATE __livestore_eventlog SET log_hash = NULL WHERE seq = 6"),
         (

@@ -317,7 +317,7 @@ fn a_group_whose_acceptance_was_an_error_becomes_a_dead_letter_after_all() {
     net.wait_for_retry(0);
     net.poll(0);
     let head = net.status(0).confirmed_head;
-    let (version, backend_id) = (0, net.backend.id);
+    let (version, backend_id) = (1, net.backend.id);
     let welcome = Welcome { version, backend_id, head, accepted: Vec::new() };
     assert!(net.inject(0, ServerMessage::Welcome(welcome)));
     let letters = net.replica(0).dead_letters().unwrap();

@@ -187,7 +187,7 @@ fn another_answer_that_cannot_be_is_refused() {
 fn a_welcome_that_cannot_be_is_refused() {
     type Lie = (&'static str, fn(&mut Welcome, GroupId));
     let lies: [Lie; 6] = [
-        ("a version that was not offered", |welcome, _| welcome.version = 1),
+        ("a version that was not offered", |welcome, _| welcome.version = 2),
         ("another backend", |welcome, _| welcome.backend_id = BackendId::from_bytes([9; 16])),
         ("a log shorter than the cursor", |welcome, _| welcome.head = GlobalSeqNum(1)),
         ("a group before the cursor", |welcome, own| welcome.accepted = vec![at(own, 2)]),
@@ -200,7 +200,7 @@ fn a_welcome_that_cannot_be_is_refused() {
         let (mut net, _, ids) = waiting_for_a_welcome();
         net.elsewhere([fact(todo("t3"))]);
         let (backend_id, head) = (net.backend.id, net.backend.end().seq);
-        let mut welcome = Welcome { version: 0, backend_id, head, accepted: Vec::new() };
+        let mut welcome = Welcome { version: 1, backend_id, head, accepted: Vec::new() };
         lie(&mut welcome, ids[0]);
         is_refused(&mut net, what, ServerMessage::Welcome(welcome));
     }
@@ -210,7 +210,7 @@ fn a_welcome_that_cannot_be_is_refused() {
 fn what_comes_before_the_welcome_or_twice_is_refused() {
     let (mut net, ..) = waiting_for_an_answer();
     let (backend_id, head) = (net.backend.id, net.backend.end().seq);
-    let welcome = Welcome { version: 0, backend_id, head, accepted: Vec::new() };
+    let welcome = Welcome { version: 1, backend_id, head, accepted: Vec::new() };
     is_refused(&mut net, "a second welcome", ServerMessage::Welcome(welcome));
 
     let (mut net, ..) = waiting_for_a_welcome();
