@@ -132,14 +132,9 @@ fn open(path: &Path) -> Outcome<Box<dyn Read + Send>> {
 
 /// Returns the store that is meant: the one that was named, or that of the file.
 fn store_of(args: &Args, header: &Header) -> Outcome<StoreId> {
-    match args.to.store().or(header.store_id.as_ref()) {
-        Some(store) => Ok(store.clone()),
-        None => {
-            let message =
-                "the file does not say before its events which store it is; name it with --store";
-            Err(message.into())
-        }
-    }
+    let store = args.to.store().or(header.store_id.as_ref()).cloned();
+    Ok(store
+        .ok_or("the file does not say before its events which store it is; name it with --store")?)
 }
 
 fn local(args: &Args, path: &Path, progress: &Progress, report: &mut Report) -> Outcome {

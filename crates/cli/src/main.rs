@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod backup;
+mod conformance;
 mod export;
 mod history;
 mod import;
@@ -50,6 +51,7 @@ enum Command {
     History(history::Args),
     Export(export::Args),
     Import(import::Args),
+    Conformance(conformance::Args),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +77,7 @@ fn run(command: Command) -> Outcome<ExitCode> {
         Command::History(args) => return history::run(&args),
         Command::Export(args) => return export::run(&args),
         Command::Import(args) => return import::run(&args),
+        Command::Conformance(args) => return conformance::run(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -85,6 +85,7 @@ fn help_tells_what_there_is() {
       history  Compare a store's log with that of a server, and say what to do if they differ
       export   Write all events of a store or a backend to a file
       import   Bring the events of an exported file into a backend, or into a new store
+      conformance  Check whether a backend does what stores rely on
       help     Print this message or the help of the given subcommand(s)
 
     Options:

@@ -362,6 +362,71 @@ fn another_backend(world: &mut World) -> Result<(), Failure> {
     world.end()
 }
 
+/// A log with holes, as LiveStore's client pushes them, is followed all the same.
+fn holes(world: &mut World) -> Result<(), Failure> {
+    let event = |seq: u64, parent: u64| {
+        json!({
+            "name": "v1.TodoCreated", "args": { "id": format!("raw-{seq}"), "text": "text" }, "seqNum": seq,
+            "parentSeqNum": parent, "clientId": "raw", "sessionId": "s",
+        })
+    };
+    world.join(world.ours(), "ours")?;
+    world.join(Kind::RustHttp, "polling")?;
+    world.join(Kind::Ws, "theirs")?;
+    world.backend.push_raw(&json!([event(1, 0), event(2, 1), event(4, 3), event(5, 4)]))?;
+    world.agree(4)?;
+    world.backend.push_raw(&json!([event(9, 5)]))?;
+    world.agree(5)?;
+    world.act(0, &commit("ours", 0, 3, 1))?;
+    world.agree(8)?;
+    world.act(1, &commit("polling", 0, 3, 3))?;
+    world.agree(11)?;
+    world.join(world.ours(), "late")?;
+    world.agree(11)?;
+    world.end()
+}
+
+/// What stores rely on, tried with the conformance kit.
+fn conforms(world: &mut World) -> Result<(), Failure> {
+    for scheme in ["ws", "http"] {
+        world.backend.livestore(scheme, &["conformance", "URL"])?;
+    }
+    Ok(())
+}
+
+/// A log moves from one backend to another, and to a third, in files.
+fn moves(world: &mut World) -> Result<(), Failure> {
+    world.join(world.ours(), "ours")?;
+    world.join(Kind::Ws, "theirs")?;
+    world.act(0, &json!({ "act": "save", "id": "value", "value": values() }))?;
+    world.act(0, &commit("ours", 0, 20, 5))?;
+    world.agree(21)?;
+    world.act(1, &commit("theirs", 0, 20, 20))?;
+    world.agree(41)?;
+    let state = world.peers[0].2.state()?;
+    world.end()?;
+    let to = if world.whose == Whose::Ours { Whose::Theirs } else { Whose::Ours };
+    for (number, whose) in [to, world.whose].into_iter().enumerate() {
+        let name = format!("log-{number}.json");
+        let file = world.folder.path().join(&name);
+        let file = file.to_str().ok_or("a folder that is no text")?;
+        let store = ["--store", "shared"];
+        world.backend.livestore("ws", &[&["export", "URL"], &store[..], &[file]].concat())?;
+        let folder = world.folder.path().join(format!("moved-{number}"));
+        world.backend = Backend::start(&world.places, whose, &folder, None)?;
+        world.backend.livestore("http", &["import", file, "URL"])?;
+        for kind in [Kind::Ws, Kind::RustWs] {
+            world.join(kind, &format!("reader-{number}-{kind:?}"))?;
+        }
+        world.agree(41)?;
+        if world.peers[0].2.state()? != state {
+            return Err("the state is another one after the move".into());
+        }
+        world.end()?;
+    }
+    Ok(())
+}
+
 macro_rules! cases {
     ($($whose:ident: $name:literal => $run:expr;)*) => {
         /// Everything, in order.
@@ -394,6 +459,9 @@ cases! {
     Ours: "our server: a wrong token, then the right one" => |world| tokens(world, Kind::Ws);
     Ours: "our server: an event larger than theirs can be" => larger_than_theirs;
     Ours: "our server: another one stands in its place" => another_backend;
+    Ours: "our server: a log with holes" => holes;
+    Ours: "our server: what stores rely on" => conforms;
+    Ours: "our server: its log moves to their Worker and back" => moves;
     Theirs: "their Worker: two of ours over a WebSocket and HTTP"
         => |world| together(world, [Kind::RustWs, Kind::RustHttp]);
     Theirs: "their Worker: one of theirs and one of ours"
@@ -414,4 +482,7 @@ cases! {
         => |world| tokens(world, Kind::RustWs);
     Theirs: "their Worker: an event over 900 kB" => too_large;
     Theirs: "their Worker: another one stands in its place" => another_backend;
+    Theirs: "their Worker: a log with holes" => holes;
+    Theirs: "their Worker: what stores rely on" => conforms;
+    Theirs: "their Worker: its log moves to our server and back" => moves;
 }

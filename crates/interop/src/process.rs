@@ -181,6 +181,40 @@ impl Backend {
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
+
+    /// Runs the command line about this backend, over LiveStore's protocol; returns what it prints.
+    pub(crate) fn livestore(&self, scheme: &str, args: &[&str]) -> Result<String, Failure> {
+        let url = format!("cf+{scheme}://127.0.0.1:{}", self.port);
+        let args = args.iter().map(|arg| if *arg == "URL" { url.as_str() } else { arg });
+        let output = Command::new(&self.places.livestore).args(args).output()?;
+        let (said, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if !output.status.success() {
+            return Err(format!("{} {}", said.trim(), errors.trim()).into());
+        }
+        Ok(said.into_owned())
+    }
+
+    /// Pushes events as a client over HTTP does that leaves some out.
+    pub(crate) fn push_raw(&self, batch: &Value) -> Result<(), Failure> {
+        let payload =
+            json!({ "storeId": "shared", "batch": batch, "backendId": { "_tag": "None" } });
+        let request = json!({
+            "_tag": "Request", "id": "1", "tag": "SyncHttpRpc.Push", "payload": payload, "headers": [],
+            "traceId": "t", "spanId": "s", "sampled": false,
+        });
+        let body = request.to_string();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        write!(
+            stream,
+            "POST /?storeId=shared&transport=http HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len(),
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        if answer.contains("\"Success\"") { Ok(()) } else { Err(answer.into()) }
+    }
 }
 
 /// The way to a backend, which can be cut.

@@ -172,6 +172,13 @@ impl TestBackend {
         Ok(TestClient(client))
     }
 
+    /// Returns what connects a store of your own with the backend; each store needs its own.
+    ///
+    /// [`settle`](Self::settle) does not wait for such stores.
+    pub fn sync(&self) -> TestSync {
+        TestSync::new(Arc::clone(&self.0), Arc::new(Line::new()))
+    }
+
     /// Refuses the groups for which a rule gives a reason, instead of the rule before; what is in
     /// the log stays there.
     ///

@@ -11,6 +11,9 @@ use livestore_sync_ws::WsSync;
 
 use crate::output::Outcome;
 
+/// How often a backend is asked for news over HTTP: somebody waits for them.
+const POLL: Duration = Duration::from_millis(250);
+
 /// The place on the command line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlaceArgs {
@@ -75,7 +78,7 @@ pub(crate) fn provider(url: &str, token: Option<&Path>) -> Outcome<Arc<dyn SyncP
             })
         }
         "cf+ws" | "cf+wss" | "cf+http" | "cf+https" => {
-            let sync = CfSync::new(&url[3..]);
+            let sync = CfSync::new(&url[3..]).with_poll_interval(POLL);
             Arc::new(match token {
                 Some(token) => sync.with_tokens(tokens(token)),
                 None => sync,

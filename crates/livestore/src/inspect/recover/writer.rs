@@ -137,7 +137,7 @@ impl<'a> Writer<'a> {
         // A backend that has more than what is left here has all of it.
         let republished = meta.republished.filter(|seq| *seq < head.seq);
         let attempt = meta.attempt.filter(|attempt| attempt.base == head.seq);
-        Meta { head, republished, generation, synced_at_ms, attempt, ..meta }.save(&connection)?;
+        Meta { head, republished, attempt, generation, synced_at_ms, ..meta }.save(&connection)?;
         connection.system().execute_batch("COMMIT")?;
         connection.checkpoint()?;
         Ok(kept)
