@@ -88,7 +88,7 @@ fn simulator(args: &[&str]) -> Command {
 
 fn interop() -> Command {
     let mut command = cargo();
-    command.args(["run", "--quiet", "--package", "xtask", "--", "interop", "--steady"]);
+    command.args(["run", "--quiet", "--package", "xtask", "--", "interop"]);
     command
 }
 

@@ -17,6 +17,7 @@ mod family;
 mod event;
 mod frame;
 mod link;
+mod livestore_frames;
 mod payload;
 mod replica;
 mod stored_file;
@@ -50,10 +51,11 @@ pub struct Target {
 }
 
 /// Everything that is fuzzed.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "event", run: event::run },
     Target { name: "frame", run: frame::run },
     Target { name: "link", run: link::run },
+    Target { name: "livestore", run: livestore_frames::run },
     Target { name: "payload", run: payload::run },
     Target { name: "stored_file", run: stored_file::run },
     Target { name: "undo", run: undo::run },

@@ -170,6 +170,11 @@ fn links_between_sessions() {
 }
 
 #[test]
+fn what_livestore_s_clients_and_backends_say() {
+    fuzz("livestore");
+}
+
+#[test]
 fn payloads() {
     fuzz("payload");
 }

@@ -18,11 +18,13 @@ use livestore_core::limits::MAX_FRAME_BYTES;
 use livestore_core::protocol::PROTOCOL_VERSION;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use crate::allowance::{Allowance, Counted};
 use crate::cf;
+use crate::config::Timing;
 use crate::connection;
 use crate::server::Shared;
 use crate::wire::Unknown;
@@ -59,7 +61,7 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         };
         match accepted {
             Ok((socket, slot)) => {
-                let served = serve_http(socket, router.clone(), shared.timing.hello);
+                let served = serve_http(socket, router.clone(), shared.timing);
                 let shutdown = shutdown.clone();
                 tokio::spawn(async move {
                     stop_on_shutdown(served, shutdown).await;
@@ -82,11 +84,14 @@ async fn stop_on_shutdown(served: impl Future<Output = ()>, mut shutdown: watch:
     }
 }
 
-async fn serve_http(socket: TcpStream, router: Router, patience: Duration) {
+async fn serve_http(socket: TcpStream, router: Router, timing: Timing) {
     // Messages are small and wait for nothing: Nagle's algorithm would only delay them.
     let _ = socket.set_nodelay(true);
     let allowance = Allowance::unlimited();
-    let socket = Counted::new(socket, allowance.clone());
+    // Who takes nothing of a long answer does not keep its place.
+    let mut socket = TimeoutStream::new(socket);
+    socket.set_write_timeout(Some(timing.send));
+    let socket = Counted::new(Box::pin(socket), allowance.clone());
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(allowance.clone());
@@ -94,7 +99,7 @@ async fn serve_http(socket: TcpStream, router: Router, patience: Duration) {
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience)
+        .header_read_timeout(timing.hello)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades()
         .await;

@@ -15,6 +15,8 @@
 mod array;
 mod compare;
 mod conversation;
+#[doc(hidden)]
+pub mod fuzzing;
 mod translate;
 mod wire;
 

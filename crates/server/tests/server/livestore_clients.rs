@@ -486,3 +486,34 @@ async fn everything_of_a_burst_arrives_once_and_in_order_at_everybody() {
         seen += late.chunk().await.0.len();
     }
 }
+
+#[tokio::test]
+async fn who_does_not_read_the_answer_to_a_pull_loses_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.timing.send = std::time::Duration::from_millis(300);
+    let server = Server::start(config).await.unwrap();
+    let mut ours = Client::connect(&server, "notes").await;
+    let large = "x".repeat(900_000);
+    for number in 1..=40 {
+        ours.push_ok(&[group_of(number, 1, &large)]).await;
+    }
+    let request = json!({
+        "_tag": "Request", "id": "1", "tag": "SyncHttpRpc.Pull", "headers": [],
+        "payload": { "storeId": "notes", "cursor": none() },
+        "traceId": "t", "spanId": "s", "sampled": false,
+    });
+    let body = request.to_string();
+    let mut socket = TcpStream::connect(server.local_addr()).await.unwrap();
+    let head = format!(
+        "POST /?storeId=notes&transport=http HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len(),
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let mut answer = Vec::new();
+    // What is in the buffers on the way comes, and then the connection is gone.
+    let _ = timeout(PATIENCE, socket.read_to_end(&mut answer)).await.expect("it is still there");
+    assert!(answer.len() < 36_000_000, "{}", answer.len());
+    assert!(!answer.ends_with(b"0\r\n\r\n"), "the answer is not whole");
+}
