@@ -172,6 +172,7 @@ struct Parts {
     documents: Vec<DocumentDef>,
     commands: Commands,
     unknown_events: UnknownEvents,
+    splits_large_commits: bool,
     materializer_version: u64,
     version: StateVersion,
 }
@@ -223,6 +224,11 @@ impl Schema {
         &self.0.unknown_events
     }
 
+    /// Tells whether commits that are too large for the backend are cut.
+    pub(crate) fn splits_large_commits(&self) -> bool {
+        self.0.splits_large_commits
+    }
+
     /// Returns the names of the commands, in order.
     pub fn command_names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.0.commands.handlers.keys().map(String::as_str).collect();
@@ -263,6 +269,7 @@ pub struct SchemaBuilder {
     command_budget: Option<u64>,
     on_rebase: Vec<(String, Decide)>,
     unknown_events: UnknownEvents,
+    splits_large_commits: bool,
     persist_client_only: bool,
     materializer_version: u64,
 }
@@ -436,6 +443,17 @@ impl SchemaBuilder {
         self
     }
 
+    /// Cuts commits that a backend cannot take at once, instead of refusing them.
+    ///
+    /// That concerns backends that know no groups, such as LiveStore's own: with ours, a commit is one group
+    /// whatever its size. Here it still is one transaction; but others may see the first part without the
+    /// next, and if the backend or a rebase has something against one part, the others stay. The receipt
+    /// tells of the last one. What a command has made is never cut.
+    pub fn split_large_commits(mut self) -> Self {
+        self.splits_large_commits = true;
+        self
+    }
+
     /// Keeps client-only events in this client's log unless they say `memory` themselves.
     ///
     /// That is how LiveStore has it; by default they are applied and forgotten unless they say
@@ -523,6 +541,7 @@ impl SchemaBuilder {
             documents,
             commands,
             unknown_events,
+            splits_large_commits: self.splits_large_commits,
             materializer_version: self.materializer_version,
             version,
         })))

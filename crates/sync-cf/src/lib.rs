@@ -233,6 +233,6 @@ impl SyncProvider for CfSync {
             bytes: MAX_BYTES - EVENT_OVERHEAD,
             event_overhead: EVENT_OVERHEAD,
         };
-        Capabilities { keeps_ids: false, push }
+        Capabilities { keeps_ids: false, gives_turns: false, push }
     }
 }

@@ -1,6 +1,6 @@
 //! What a backend is able to do, as its provider says.
 
-use livestore_core::Group;
+use livestore_core::{Event, Group};
 
 use crate::CommitError;
 
@@ -12,6 +12,9 @@ pub struct Capabilities {
     /// If it does not, the store writes down what it pushes, and at which position, before it does:
     /// what the backend has taken is recognized by that.
     pub keeps_ids: bool,
+    /// Whether a client that is too late again and again gets a turn of its own, so that its pushes come
+    /// through however much others write.
+    pub gives_turns: bool,
     /// The most that one push may hold. A commit that does not fit is refused.
     pub push: PushLimits,
 }
@@ -29,7 +32,7 @@ pub struct PushLimits {
 
 impl Capabilities {
     /// Those of our own server, which takes every group that there can be.
-    pub const OURS: Self = Self { keeps_ids: true, push: PushLimits::NONE };
+    pub const OURS: Self = Self { keeps_ids: true, gives_turns: true, push: PushLimits::NONE };
 }
 
 impl PushLimits {
@@ -37,7 +40,7 @@ impl PushLimits {
     pub const NONE: Self = Self { events: usize::MAX, bytes: usize::MAX, event_overhead: 0 };
 
     fn weigh(&self, group: &Group) -> (usize, usize) {
-        let event = |event: &livestore_core::Event| {
+        let event = |event: &Event| {
             event.args.as_str().len() + event.name.as_str().len() + self.event_overhead
         };
         (group.events().len(), group.events().iter().map(event).sum())
@@ -50,6 +53,24 @@ impl PushLimits {
     /// Tells whether a group fits one push.
     pub fn fits(&self, group: &Group) -> bool {
         self.has_room_for(self.weigh(group))
+    }
+
+    /// Cuts events into parts that fit one push each, as far as that can be.
+    pub(super) fn parts(&self, events: Vec<Event>) -> Vec<Vec<Event>> {
+        let (mut parts, mut bytes) = (vec![Vec::new()], 0);
+        for event in events {
+            let size = event.args.as_str().len() + event.name.as_str().len() + self.event_overhead;
+            let last = parts.last().map_or(0, Vec::len);
+            if last > 0 && !self.has_room_for((last + 1, bytes + size)) {
+                parts.push(Vec::new());
+                bytes = 0;
+            }
+            bytes += size;
+            if let Some(part) = parts.last_mut() {
+                part.push(event);
+            }
+        }
+        parts
     }
 
     /// Checks that a group fits one push.

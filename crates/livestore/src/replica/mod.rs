@@ -89,6 +89,13 @@ pub struct ReplicaConfig {
     pub seed: [u8; 32],
 }
 
+/// What one commit makes: a group of each kind, and several synced ones if it was split.
+struct NewGroups {
+    synced: Vec<Group>,
+    client_only: Option<Group>,
+    memory: Option<Group>,
+}
+
 /// Confirmed head, pending tail and state, with one upstream.
 #[derive(Debug)]
 pub struct Replica {
@@ -251,13 +258,19 @@ impl Replica {
         let [synced, client_only, memory] = self.by_kind(events, now_ms)?;
         let (session_id, client_id) = (self.session_id.clone(), self.meta.client_id.clone());
         let mut group = |events: Vec<StoredEvent>| {
-            if events.is_empty() {
-                return Ok(None);
-            }
             let id = self.ids.group_id(now_ms);
-            Group::new(id, client_id.clone(), session_id.clone(), events).map(Some)
+            Group::new(id, client_id.clone(), session_id.clone(), events)
         };
-        let groups = [group(synced)?, group(client_only)?, group(memory)?];
+        let mut one = |events: Vec<StoredEvent>| {
+            if events.is_empty() { Ok(None) } else { group(events).map(Some) }
+        };
+        let (client_only, memory) = (one(client_only)?, one(memory)?);
+        let limits = self.capabilities.push;
+        let parts =
+            if self.schema.splits_large_commits() { limits.parts(synced) } else { vec![synced] };
+        let parts = parts.into_iter().filter(|events| !events.is_empty());
+        let synced = parts.map(group).collect::<Result<Vec<_>, _>>()?;
+        let groups = NewGroups { synced, client_only, memory };
         self.commit_groups(&groups, &Origin::default(), forgets)
     }
 
@@ -311,34 +324,35 @@ impl Replica {
         let (client_id, session_id) = (self.meta.client_id.clone(), self.session_id.clone());
         let group = Group::new(id, client_id, session_id, events).map_err(CommitError::from)?;
         let origin = Origin::command(StoredCommand { name, args, time_ms: now_ms });
-        Ok(self.commit_groups(&[Some(group), None, None], &origin, forgets)?)
+        let groups = NewGroups { synced: vec![group], client_only: None, memory: None };
+        Ok(self.commit_groups(&groups, &origin, forgets)?)
     }
 
-    /// Commits a group of each kind: synced, client-only, memory. The origin is that of the first.
+    /// Commits groups as one transaction. The origin is that of the synced ones.
     fn commit_groups(
         &mut self,
-        groups: &[Option<Group>; 3],
+        groups: &NewGroups,
         origin: &Origin,
         forgets: Option<GroupId>,
     ) -> Result<Committed, CommitError> {
-        let Some(first) = groups.iter().flatten().next() else {
-            return Err(livestore_core::GroupError::Empty.into());
-        };
+        let NewGroups { synced, client_only, memory } = groups;
+        // When the last part of what was split is confirmed, so is the rest.
+        let named = synced.last().or(client_only.as_ref()).or(memory.as_ref());
+        let group_id = named.ok_or(livestore_core::GroupError::Empty)?.id();
         self.check_backpressure()?;
-        let group_id = first.id();
-        let [synced, client_only, memory] = groups;
-        if let Some(group) = synced {
-            self.capabilities.push.check(group)?;
-        }
+        synced.iter().try_for_each(|group| self.capabilities.push.check(group))?;
 
         let (mut tail, mut changed) = (self.tail, ChangedTables::default());
         let mut advance: Option<Box<Advance>> = self.feed.is_read().then(Box::default);
+        let plain = Origin::default();
+        let synced_ones = synced.iter().map(|group| (group, false, origin));
+        let stored = synced_ones.chain(client_only.iter().map(|group| (group, true, &plain)));
+        let mut lasts = Vec::with_capacity(synced.len() + 1);
         let done = self.connection.transaction(|| {
-            let stored = [(synced, false, origin), (client_only, true, &Origin::default())];
             for (group, client_only, origin) in stored {
-                let Some(group) = group else { continue };
                 let ordinal = tail.last + 1;
                 self.commit_group(group, client_only, origin, &mut tail, &mut changed)?;
+                lasts.push(tail.last);
                 if let Some(advance) = &mut advance {
                     let (group, origin) = (group.clone(), origin.clone());
                     advance.added.push(TailGroup { ordinal, group, client_only, origin });
@@ -368,10 +382,29 @@ impl Replica {
             advance.forgotten.extend(forgets);
         }
         self.publish(advance, None);
-        self.note_own([synced, client_only].map(Option::as_ref), origin, forgets);
+        self.note_committed(groups, origin, forgets, &lasts);
         self.tidy_wal();
-        let (synced, stored) = (synced.is_some(), synced.is_some() || client_only.is_some());
+        let (synced, stored) = (!synced.is_empty(), !lasts.is_empty());
         Ok(Committed { group_id, ordinal: tail.last, synced, stored })
+    }
+
+    /// Takes note of what a leader is to get, if there is one: a commit for each synced group.
+    fn note_committed(
+        &mut self,
+        groups: &NewGroups,
+        origin: &Origin,
+        forgets: Option<GroupId>,
+        lasts: &[i64],
+    ) {
+        let NewGroups { synced, client_only, .. } = groups;
+        let last = self.tail.last;
+        let Some((end, others)) = synced.split_last() else {
+            return self.note_own([None, client_only.as_ref()], origin, forgets, last);
+        };
+        for (group, last) in others.iter().zip(lasts) {
+            self.note_own([Some(group), None], origin, None, *last);
+        }
+        self.note_own([Some(end), client_only.as_ref()], origin, forgets, last);
     }
 
     /// Gives events their ids and sorts them by kind: synced, client-only, memory.
@@ -617,7 +650,7 @@ impl Replica {
             self.dead_letters_changed = true;
             let forgotten = Advance { forgotten: vec![group], ..Advance::default() };
             self.publish(self.feed.is_read().then(|| Box::new(forgotten)), None);
-            self.note_own([None, None], &Origin::default(), Some(group));
+            self.note_own([None, None], &Origin::default(), Some(group), self.tail.last);
         }
         Ok(was_there)
     }
@@ -695,6 +728,7 @@ impl Replica {
             pending_events: events,
             groups_in_doubt: self.tail.unapplied,
             connection: self.upstream.state(),
+            best_effort: self.has_upstream() && !self.capabilities.gives_turns,
             last_error: self.upstream.last_error().map(Into::into),
             last_synced_ms: self.meta.synced_at_ms,
             rebases: self.meta.rebases,

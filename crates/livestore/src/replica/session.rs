@@ -481,8 +481,8 @@ impl Replica {
         groups: [Option<&Group>; 2],
         origin: &Origin,
         forgets: Option<GroupId>,
+        last: i64,
     ) {
-        let last = self.tail.last;
         if let Some(session) = &mut self.session {
             let bytes = groups.iter().flatten().map(|group| group.size_bytes()).sum::<usize>();
             let bytes = bytes + origin.size_bytes();

@@ -110,6 +110,8 @@ pub struct SyncStatus {
     pub groups_in_doubt: u64,
     /// The connection to the backend.
     pub connection: ConnectionState,
+    /// True if the backend gives nobody a turn: own events wait as long as others keep being quicker.
+    pub best_effort: bool,
     /// What went wrong last, until something goes right.
     pub last_error: Option<String>,
     /// When everything was last in step with the backend, in milliseconds since 1970.

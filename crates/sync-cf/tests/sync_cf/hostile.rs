@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::*;
 
 type Socket = WebSocketStream<TcpStream>;
+/// What a backend answers to a request.
+type Answers = fn(&Value) -> Vec<Message>;
 
 /// Listens, and does the same with every connection.
 async fn listen<F: Future<Output = ()> + Send + 'static>(
@@ -33,7 +35,7 @@ async fn listen<F: Future<Output = ()> + Send + 'static>(
 }
 
 /// A backend that answers each request over a WebSocket with what a function makes of it.
-async fn answering(answers: fn(&Value) -> Vec<Message>) -> SocketAddr {
+async fn answering(answers: Answers) -> SocketAddr {
     listen(move |stream| async move {
         let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
         while let Some(Ok(message)) = socket.next().await {
@@ -95,7 +97,7 @@ async fn survives(addr: SocketAddr, what: &str) -> String {
 #[test]
 fn what_is_no_message_of_the_protocol_is_told() {
     run(async {
-        let cases: [(fn(&Value) -> Vec<Message>, &str); 9] = [
+        let cases: [(Answers, &str); 9] = [
             (|_| vec![Message::text("")], "not a message"),
             (|_| vec![Message::text("{\"_tag\":\"Chunk\"")], "not a message"),
             (|_| vec![Message::text("[".repeat(100_000))], "not a message"),
@@ -139,7 +141,7 @@ fn frames_that_are_too_large_are_not_read() {
 #[test]
 fn logs_that_cannot_be_are_told() {
     run(async {
-        let cases: [(fn(&Value) -> Vec<Message>, &str); 3] = [
+        let cases: [(Answers, &str); 3] = [
             (
                 |request| {
                     let ended = exit(request, json!({ "_tag": "Success" }));

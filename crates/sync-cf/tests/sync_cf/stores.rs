@@ -1,7 +1,7 @@
 //! Stores that sync as they should.
 
 use livestore::prelude::*;
-use livestore::{CommitError, StoreOptions};
+use livestore::{CommitError, StoreOptions, SyncStatus, Topology};
 
 use crate::support::*;
 
@@ -19,6 +19,7 @@ fn stores_see_each_others_events_over_both_transports() {
         let late = open(ws(addr));
         in_step(&[&late, &one], 3).await;
         assert_eq!(notes(&late), 3);
+        assert!(late.sync_status().unwrap().best_effort, "nobody gets a turn here");
     });
 }
 
@@ -101,6 +102,40 @@ fn a_commit_that_does_not_fit_one_push_is_refused_where_it_is_made() {
         store.commit((0..100).map(|n| note(n.to_string())).collect::<Vec<_>>()).unwrap();
         let reader = open(http(server.local_addr()));
         in_step(&[&store, &reader], 101).await;
+    });
+}
+
+#[test]
+fn a_large_commit_is_cut_if_the_schema_says_so() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let server = start(folder.path()).await;
+        let files = tempfile::tempdir().unwrap();
+        let schema = || builder().split_large_commits().build().unwrap();
+        let open = |topology| {
+            let adapter = FileAdapter::new(files.path()).sync(ws(server.local_addr()));
+            let options = StoreOptions::new().topology(topology);
+            Store::open_with(schema(), "notes", adapter, options).unwrap()
+        };
+        for (topology, before) in [(Topology::Direct, 0), (Topology::Split, 350)] {
+            let store = open(topology);
+            until(&store, SyncStatus::is_synced).await;
+            let many: Vec<_> = (0..350).map(|n| note(format!("{before}-{n}"))).collect();
+            let receipt = store.commit(many).unwrap();
+            assert_eq!(notes(&store), before + 350, "it is one transaction");
+            receipt.persisted().await.unwrap();
+            let positions = receipt.confirmed().await.unwrap();
+            assert_eq!((positions.first.0, positions.last.0), (before + 301, before + 350));
+            in_step(&[&store], before + 350).await;
+            let groups: std::collections::BTreeSet<_> =
+                store.events().map(|event| event.unwrap().group_id).collect();
+            assert_eq!(groups.len() as u64, (before + 350) / 350 * 4);
+            // What cannot be cut is still refused.
+            let long = NoteWritten::of("long", "x".repeat(900_000));
+            store.commit([note("never"), long]).unwrap_err();
+            assert_eq!(notes(&store), before + 350);
+            store.shutdown().unwrap();
+        }
     });
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use livestore::prelude::*;
-use livestore::{ConnectionState, StoreOptions, SyncProvider, SyncStatus};
+use livestore::{ConnectionState, SchemaBuilder, StoreOptions, SyncProvider, SyncStatus};
 use livestore_server::{RunningServer, Server, ServerConfig};
 use livestore_sync_cf::CfSync;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,10 @@ pub(crate) struct Ticks {
 }
 
 pub(crate) fn schema() -> Schema {
+    builder().build().unwrap()
+}
+
+pub(crate) fn builder() -> SchemaBuilder {
     Schema::builder()
         .table::<Note>()
         .table::<Ticks>()
@@ -55,8 +59,6 @@ pub(crate) fn schema() -> Schema {
             let row = Ticks { id: 1, count: count + 1 };
             Ok::<_, MaterializeError>(Ticks::insert(row).or_replace())
         })
-        .build()
-        .unwrap()
 }
 
 impl NoteWritten {
