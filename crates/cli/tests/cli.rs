@@ -75,18 +75,18 @@ fn help_tells_what_there_is() {
     Usage: livestore <COMMAND>
 
     Commands:
-      serve    Run the sync server
-      log      Print the events of a store, oldest first: confirmed ones, then pending ones
-      status   Print where stores stand: heads, pending events, dead letters, quarantine
-      state    Read the state of a store with SQL, also while an app uses it
-      verify   Check stores for damage, also while an app uses them
-      recover  Save what a damaged store still holds into a new file
-      backup   Copy a store into a new file, also while an app uses it
-      history  Compare a store's log with that of a server, and say what to do if they differ
-      export   Write all events of a store or a backend to a file
-      import   Bring the events of an exported file into a backend, or into a new store
+      serve        Run the sync server
+      log          Print the events of a store, oldest first: confirmed ones, then pending ones
+      status       Print where stores stand: heads, pending events, dead letters, quarantine
+      state        Read the state of a store with SQL, also while an app uses it
+      verify       Check stores for damage, also while an app uses them
+      recover      Save what a damaged store still holds into a new file
+      backup       Copy a store into a new file, also while an app uses it
+      history      Compare a store's log with that of a server, and say what to do if they differ
+      export       Write all events of a store or a backend to a file
+      import       Bring the events of an exported file into a backend, or into a new store
       conformance  Check whether a backend does what stores rely on
-      help     Print this message or the help of the given subcommand(s)
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
