@@ -10,7 +10,7 @@ use livestore::protocol::{
 };
 use livestore::sync_provider::{Delivery, Link, Outgoing, OwnLog, SyncProvider, TokenRequest};
 use livestore_cf_protocol::{Cursor, PageInfo, PullResponse, Push as CfPush, backend_id_of};
-use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group, LogPosition};
+use livestore_core::{BackendId, ConfirmedGroup, GlobalSeqNum, Group, LogPosition};
 use tokio::time::timeout;
 
 use crate::compare::{self, Compared};
@@ -152,7 +152,7 @@ impl Conversation {
         let mut backend = String::new();
         let mut expected = Vec::new();
         if let Some(cursor) = hello.cursor {
-            backend = self.name().await?;
+            backend = self.name(cursor.backend_id).await?;
             if backend_id_of(&backend) != cursor.backend_id {
                 let message = format!("the backend calls itself {backend} and is another one");
                 return Err(Stop::Diverged(message));
@@ -198,9 +198,9 @@ impl Conversation {
         self.mend(gap).await
     }
 
-    /// Returns what the backend calls itself.
-    async fn name(&mut self) -> Result<String, Stop> {
-        match self.sync.known_name() {
+    /// Returns what the backend calls itself; what is known may do, if it is the one that is meant.
+    async fn name(&mut self, id: BackendId) -> Result<String, Stop> {
+        match self.sync.known_name().filter(|name| backend_id_of(name) == id) {
             Some(name) => Ok(name),
             None => compare::name_of(&self.sync, &mut self.wire).await,
         }
@@ -269,11 +269,7 @@ impl Conversation {
     async fn pulled(&mut self) -> Result<PullResponse, Stop> {
         match self.wire.next().await? {
             Heard::Pulled(response) => Ok(response),
-            Heard::PullEnded(Outcome::OtherBackend { name }) => {
-                // What was known of it is out of date.
-                self.sync.learn_name(&name);
-                Err(diverged(&name))
-            }
+            Heard::PullEnded(Outcome::OtherBackend { name }) => Err(diverged(&name)),
             Heard::PullEnded(outcome) => Err(self.sync.failed(&outcome.unexpected()).into()),
             Heard::Pushed(_) => Err(self.sync.failed("an answer to no push").into()),
         }
@@ -438,10 +434,7 @@ impl Conversation {
                 self.delivery.deliver(ServerMessage::PushAccepted(accepted)).await?;
                 Ok(())
             }
-            Outcome::OtherBackend { name } => {
-                self.sync.learn_name(&name);
-                Err(diverged(&name))
-            }
+            Outcome::OtherBackend { name } => Err(diverged(&name)),
             Outcome::Failed { reason } => Err(self.sync.failed(&reason).into()),
         }
     }
@@ -458,6 +451,7 @@ impl Conversation {
     }
 }
 
+/// What was known of the backend is out of date.
 fn diverged(name: &str) -> Stop {
     Stop::Diverged(format!("the backend calls itself {name} and is another one"))
 }

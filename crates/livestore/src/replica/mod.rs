@@ -257,19 +257,21 @@ impl Replica {
     ) -> Result<Committed, CommitError> {
         let [synced, client_only, memory] = self.by_kind(events, now_ms)?;
         let (session_id, client_id) = (self.session_id.clone(), self.meta.client_id.clone());
+        let parts = if self.schema.splits_large_commits() {
+            self.capabilities.push.parts(synced)
+        } else {
+            vec![synced]
+        };
         let mut group = |events: Vec<StoredEvent>| {
+            if events.is_empty() {
+                return Ok(None);
+            }
             let id = self.ids.group_id(now_ms);
-            Group::new(id, client_id.clone(), session_id.clone(), events)
+            Group::new(id, client_id.clone(), session_id.clone(), events).map(Some)
         };
-        let mut one = |events: Vec<StoredEvent>| {
-            if events.is_empty() { Ok(None) } else { group(events).map(Some) }
-        };
-        let (client_only, memory) = (one(client_only)?, one(memory)?);
-        let limits = self.capabilities.push;
-        let parts =
-            if self.schema.splits_large_commits() { limits.parts(synced) } else { vec![synced] };
-        let parts = parts.into_iter().filter(|events| !events.is_empty());
-        let synced = parts.map(group).collect::<Result<Vec<_>, _>>()?;
+        let synced = parts.into_iter().filter_map(|part| group(part).transpose());
+        let synced = synced.collect::<Result<Vec<_>, _>>()?;
+        let (client_only, memory) = (group(client_only)?, group(memory)?);
         let groups = NewGroups { synced, client_only, memory };
         self.commit_groups(&groups, &Origin::default(), forgets)
     }

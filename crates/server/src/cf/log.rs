@@ -19,7 +19,7 @@ use crate::stores::LiveStore;
 use crate::writer::WriteFailed;
 
 /// How far the next event of a push may be away from the one before it.
-const MAX_HOLE: u64 = 1_000;
+const MAX_HOLE: u64 = 100;
 
 /// Checks where a pull begins.
 pub(super) fn start(shared: &Shared, caller: &Caller, pull: &Pull) -> Result<GlobalSeqNum, Exit> {

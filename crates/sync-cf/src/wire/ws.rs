@@ -114,8 +114,10 @@ impl WsWire {
     }
 
     pub(super) async fn next(&mut self) -> Result<Heard, Stop> {
-        if let Some(request_id) = self.unacknowledged.take() {
+        if let Some(request_id) = self.unacknowledged.clone() {
+            // This may be given up while it waits: said twice is better than not said.
             self.say(&ClientMessage::Ack { request_id }).await?;
+            self.unacknowledged = None;
         }
         loop {
             tokio::select! {

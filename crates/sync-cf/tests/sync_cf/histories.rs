@@ -79,3 +79,23 @@ fn own_events_are_rebased_onto_another_backend() {
         },
     ));
 }
+
+#[test]
+fn a_backend_that_is_swapped_while_the_store_is_open_is_met_and_answered() {
+    run(async {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let files = tempfile::tempdir().unwrap();
+        let server = start(first.path()).await;
+        let addr = server.local_addr();
+        let options = StoreOptions::new().on_history_diverged(HistoryAnswer::RebasePending);
+        let store = open_in(files.path(), ws(addr), options);
+        store.commit([note("a"), note("b")]).unwrap();
+        in_step(&[&store], 2).await;
+        server.shutdown().await;
+        store.commit(note("c")).unwrap();
+        let _server = start_at(second.path(), addr).await;
+        let reader = open(http(addr));
+        in_step(&[&store, &reader], 3).await;
+        assert_eq!(notes(&reader), 3);
+    });
+}

@@ -58,7 +58,9 @@ impl Replica {
         let base = self.head();
         let events = tail.iter().map(|own| own.group.event_count()).sum();
         let attempt = Attempt { base: base.seq, events };
-        if !self.capabilities.keeps_ids && !self.is_noted(attempt) {
+        // What does not fit is never sent: the provider refuses it.
+        let is_sent = self.capabilities.push.fits(&tail[0].group);
+        if is_sent && !self.capabilities.keeps_ids && !self.is_noted(attempt) {
             self.note_attempt(Some(attempt))?;
             // It is as safe as what it is about, but for a power cut.
             if !self.is_durable(last) {
