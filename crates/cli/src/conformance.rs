@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     };
     let report = runtime.block_on(async {
         let report = backend.check_and(tell).await;
-        if !args.url.starts_with("ws://") {
+        if !args.url.starts_with("ws") {
             return report;
         }
         let mut server = Server::new(with_path(&args.url));

@@ -74,7 +74,13 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     let report = match imported {
         Ok(report) => report,
         Err(error) if error.is::<Interrupted>() => {
-            return Ok(interrupted("what is there so far stays; the same import goes on with it"));
+            let consequence = match place {
+                Place::Backend(_) if !args.dry_run => {
+                    "what is there so far stays; the same import goes on with it"
+                }
+                _ => "nothing was changed",
+            };
+            return Ok(interrupted(consequence));
         }
         Err(error) => return Err(error),
     };
@@ -132,9 +138,12 @@ fn open(path: &Path) -> Outcome<Box<dyn Read + Send>> {
 
 /// Returns the store that is meant: the one that was named, or that of the file.
 fn store_of(args: &Args, header: &Header) -> Outcome<StoreId> {
-    let store = args.to.store().or(header.store_id.as_ref()).cloned();
-    Ok(store
-        .ok_or("the file does not say before its events which store it is; name it with --store")?)
+    if let Some(store) = args.to.store() {
+        return Ok(store.clone());
+    }
+    let unnamed = "the file does not say before its events which store it is; name it with --store";
+    let named = header.store_id.as_ref().ok_or(unnamed)?;
+    Ok(StoreId::new(named).map_err(|error| format!("{error}; give it another name with --store"))?)
 }
 
 fn local(args: &Args, path: &Path, progress: &Progress, report: &mut Report) -> Outcome {

@@ -20,8 +20,8 @@ impl Maker {
     /// Begins with what the system has of randomness.
     pub(crate) fn new() -> Self {
         let mut seed = [0; 32];
-        // Without it, names follow from the time alone, and are still new in most cases.
-        let _ = getrandom::fill(&mut seed);
+        // Without randomness from the system no name is new, and every case would find another's log.
+        getrandom::fill(&mut seed).expect("the system's random numbers are available");
         Self { ids: IdGenerator::new(seed), made: 0 }
     }
 

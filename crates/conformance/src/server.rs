@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::connect_async_tls_with_config;
 
 use crate::events::Maker;
 use crate::report::{Case, CaseReport, Report, Unmet, cut, failed, same};
@@ -81,7 +82,14 @@ impl Server {
     }
 
     async fn dial(&self) -> Result<Line, Unmet> {
-        let dialled = timeout(PATIENCE, connect_async(&self.url)).await;
+        let connector = if self.url.starts_with("wss://") {
+            let config = livestore_tls::client_config();
+            Connector::Rustls(config.map_err(|error| Unmet::Failed(error.to_string()))?)
+        } else {
+            Connector::Plain
+        };
+        let dialling = connect_async_tls_with_config(&self.url, None, false, Some(connector));
+        let dialled = timeout(PATIENCE, dialling).await;
         let dialled = dialled.map_err(|_| Unmet::Failed("it does not answer".into()))?;
         match dialled {
             Ok((socket, _)) => {

@@ -167,7 +167,7 @@ impl SyncProvider for Faulty {
                                 delivery.deliver(ServerMessage::Page(page)).await
                             }
                             Incoming::Message(message) => delivery.deliver(message).await,
-                            Incoming::Working => Ok(()),
+                            _ => Ok(()),
                         };
                         if delivered.is_err() {
                             break;

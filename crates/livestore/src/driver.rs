@@ -170,7 +170,7 @@ impl StoreLog {
 }
 
 impl OwnLog for StoreLog {
-    fn attempted(&self) -> Result<Vec<Group>, QueryError> {
+    fn attempted(&self) -> Result<Option<Vec<Group>>, QueryError> {
         self.read(crate::Replica::attempted)
     }
 
@@ -343,8 +343,15 @@ impl Run {
     }
 
     fn hang_up(&mut self, store: &Inner, reason: &str) -> Result<(), Closed> {
-        // Dropping our end of the link tells the provider; it is not waited for.
-        self.conversation = None;
+        if let Some(Conversation { end, mut provider }) = self.conversation.take() {
+            // That tells the provider, which is not waited for; but it does not live on beside the next one.
+            drop(end);
+            tokio::spawn(async move {
+                if timeout(FAREWELL, &mut provider).await.is_err() {
+                    provider.abort();
+                }
+            });
+        }
         tracing::debug!(reason, "disconnected");
         let now_ms = clock::now_ms();
         store.write(|replica| replica.upstream_disconnected(now_ms, reason)).map_err(|_| Closed)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use livestore_core::{CanonicalJson, EventName, EventNameError, JsonError};
+use livestore_core::{CanonicalJson, EventName, EventNameError, JsonError, MISSING_EVENT};
 use livestore_sqlite::{Scope, Table, TableDef, TableError, check_tables};
 
 use crate::command::{Command, CommandContext, Commands, DEFAULT_BUDGET, Handler, HandlerError};
@@ -31,6 +31,12 @@ pub enum SchemaError {
     /// Two events have the same name.
     #[error("the schema has two events named {name}; a new meaning needs a new name, such as v2.…")]
     DuplicateEvent {
+        /// The name.
+        name: EventName,
+    },
+    /// An event has a name that means something to LiveStore itself.
+    #[error("{name} stands for events that are missing in a log; give the event another name")]
+    ReservedEvent {
         /// The name.
         name: EventName,
     },
@@ -494,6 +500,9 @@ impl SchemaBuilder {
         let mut events = HashMap::new();
         for (mut def, materializer) in self.events {
             let name = EventName::new(def.name())?;
+            if name.as_str() == MISSING_EVENT {
+                return Err(SchemaError::ReservedEvent { name });
+            }
             def.resolve(self.persist_client_only);
             let is_deprecated = def.deprecation().is_some() || def.deprecated_fields().len() > 0;
             let (kind, def) = (def.kind(), Some(def));

@@ -142,6 +142,7 @@ pub enum SyncError {
 
 /// What a provider reports.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Incoming {
     /// The backend can be talked to.
     Opened,
@@ -190,6 +191,11 @@ impl Delivery {
         self.0.send(Incoming::Opened).await.map_err(|_| LinkClosed)
     }
 
+    /// Waits until the store has ended the conversation.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
+
     /// Tells the replica that its last question takes long, so that it does not give up waiting.
     pub async fn working(&self) -> Result<(), LinkClosed> {
         self.0.send(Incoming::Working).await.map_err(|_| LinkClosed)
@@ -216,10 +222,11 @@ impl Link {
 /// What a store knows of its own log; providers of backends that keep no ids compare it with theirs.
 pub trait OwnLog: Send + Sync {
     /// Returns the groups that were pushed on top of the log's end and may be in the backend's log, right
-    /// behind it; not more than one push.
+    /// behind it; not more than one push. Nothing if a power cut could still take them, or what is known of
+    /// the attempt: ask again in a moment then.
     ///
     /// They are known for providers whose [`Capabilities::keeps_ids`] is false.
-    fn attempted(&self) -> Result<Vec<Group>, QueryError>;
+    fn attempted(&self) -> Result<Option<Vec<Group>>, QueryError>;
 
     /// Returns the confirmed groups behind a position, in order: some of them, if there are many.
     fn confirmed_after(&self, after: GlobalSeqNum) -> Result<Vec<ConfirmedGroup>, QueryError>;
@@ -233,8 +240,8 @@ pub trait OwnLog: Send + Sync {
 pub struct NoLog;
 
 impl OwnLog for NoLog {
-    fn attempted(&self) -> Result<Vec<Group>, QueryError> {
-        Ok(Vec::new())
+    fn attempted(&self) -> Result<Option<Vec<Group>>, QueryError> {
+        Ok(Some(Vec::new()))
     }
 
     fn confirmed_after(&self, _: GlobalSeqNum) -> Result<Vec<ConfirmedGroup>, QueryError> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use livestore_core::protocol::{Page, Refusal};
-use livestore_core::{GlobalSeqNum, Group, GroupId, LogPosition, StoreId};
+use livestore_core::{Event, GlobalSeqNum, Group, GroupId, LogPosition, StoreId};
 
 use crate::auth::Principal;
 use crate::storage::{AppendOutcome, AppendRequest, StorageError};
@@ -180,7 +180,9 @@ pub fn judge(
         let checked = catch_unwind(AssertUnwindSafe(|| rules.check(&proposal)));
         verdict(&request.store_id, group.id(), checked)
     };
-    request.groups.iter().enumerate().find_map(judge_one)
+    // What stands for a hole says nothing, so there is nothing to refuse.
+    let says_something = |(_, group): &(usize, &Group)| !group.events().iter().all(Event::is_missing);
+    request.groups.iter().enumerate().filter(says_something).find_map(judge_one)
 }
 
 /// Cuts a refusal to a size that fits a message, whatever a rule has put into it.

@@ -8,9 +8,9 @@ use livestore::protocol::{Locate, Located};
 use livestore::sync_provider::{Delivery, OwnLog};
 use livestore_cf_protocol::{PageInfo, Stamped, backend_id_of};
 use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::CfSync;
+use crate::{ANSWER_TIMEOUT, CfSync};
 use crate::wire::{Heard, Outcome, Stop, Wire};
 
 /// How often the store is told that this goes on.
@@ -46,29 +46,47 @@ struct Own<'a> {
     common: GlobalSeqNum,
 }
 
+/// How an event of the backend goes together with what comes next here.
+enum Next {
+    /// It is the same.
+    Same,
+    /// It stands further on.
+    Later,
+    /// It is another one, in the same place.
+    Other,
+    /// There is nothing more here.
+    End,
+}
+
 impl Own<'_> {
-    /// Tells whether an event is the next one here as well.
-    fn is_next(&mut self, stamped: &Stamped) -> Result<bool, livestore::QueryError> {
-        let event = &stamped.event_encoded;
-        if self.ahead.is_empty() {
-            self.ahead.extend(self.log.confirmed_after(self.common)?);
+    /// Compares an event with the next one here.
+    fn next(&mut self, stamped: &Stamped) -> Result<Next, livestore::QueryError> {
+        let found = stamped.event_encoded.seq_num;
+        loop {
+            if self.ahead.is_empty() {
+                self.ahead.extend(self.log.confirmed_after(self.common)?);
+            }
+            let Some(own) = self.ahead.front() else { return Ok(Next::End) };
+            if is_hole(own) && own.last().0 < found {
+                self.common = own.last();
+                self.ahead.pop_front();
+                continue;
+            }
+            let seq = own.first.0 + self.compared as u64;
+            if found != seq {
+                return Ok(if found > seq { Next::Later } else { Next::Same });
+            }
+            if !is_same(stamped, &own.group, self.compared) {
+                return Ok(Next::Other);
+            }
+            self.compared += 1;
+            if self.compared == own.group.events().len() {
+                self.compared = 0;
+                self.common = GlobalSeqNum(seq);
+                self.ahead.pop_front();
+            }
+            return Ok(Next::Same);
         }
-        while self.ahead.front().is_some_and(|own| is_hole(own) && own.last().0 < event.seq_num) {
-            self.common = self.ahead.pop_front().map_or(self.common, |hole| hole.last());
-        }
-        let Some(ConfirmedGroup { first, group }) = self.ahead.front() else { return Ok(false) };
-        let seq = first.0 + self.compared as u64;
-        let is_same_event = event.seq_num == seq && is_same(stamped, group, self.compared);
-        if !is_same_event {
-            return Ok(false);
-        }
-        self.compared += 1;
-        if self.compared == group.events().len() {
-            self.compared = 0;
-            self.common = GlobalSeqNum(seq);
-            self.ahead.pop_front();
-        }
-        Ok(true)
     }
 }
 
@@ -91,6 +109,9 @@ pub(crate) fn is_same(stamped: &Stamped, group: &Group, index: usize) -> bool {
 }
 
 /// Reads the backend's log as long as it is the store's.
+///
+/// What comes further on than expected decides nothing: a backend sends news in between what it reads. So
+/// a log that lacks something is read to its end.
 pub(crate) async fn compare(
     sync: &CfSync,
     wire: &mut Wire,
@@ -99,11 +120,13 @@ pub(crate) async fn compare(
 ) -> Result<Compared, Stop> {
     let failed = |reason: &str| sync.failed(reason);
     let mut own = Own { log, ahead: VecDeque::new(), compared: 0, common: GlobalSeqNum::ROOT };
-    let (mut head, mut told_at) = (GlobalSeqNum::ROOT, Instant::now());
+    let (mut head, mut backend, mut told_at) = (0_u64, None, Instant::now());
     wire.pull(None, false).await?;
-    loop {
-        let response = match wire.next().await? {
+    'reading: loop {
+        let heard = timeout(ANSWER_TIMEOUT, wire.next()).await;
+        let response = match heard.map_err(|_| sync.offline("it does not answer a pull"))?? {
             Heard::Pulled(response) => response,
+            Heard::PullEnded(Outcome::Done) => break,
             Heard::PullEnded(outcome) => return Err(failed(&outcome.unexpected()).into()),
             Heard::Pushed(_) => return Err(failed("an answer to no push").into()),
         };
@@ -111,25 +134,25 @@ pub(crate) async fn compare(
             told_at = Instant::now();
             delivery.working().await?;
         }
-        if let Some(last) = response.batch.last() {
-            head = GlobalSeqNum(last.event_encoded.seq_num);
-        }
-        let mut is_same = true;
-        for stamped in &response.batch {
-            is_same = own.is_next(stamped).map_err(|error| failed(&error.to_string()))?;
-            if !is_same {
-                break;
-            }
-        }
         let remaining = match response.page_info {
             PageInfo::MoreKnown { remaining } => remaining,
             PageInfo::NoMore | PageInfo::MoreUnknown => 0,
         };
-        if !is_same || response.page_info == PageInfo::NoMore {
-            head = GlobalSeqNum(head.0.saturating_add(remaining)).min(GlobalSeqNum::MAX);
-            return Ok(Compared { backend: response.backend_id, common: own.common, head });
+        if let Some(last) = response.batch.last() {
+            head = head.max(last.event_encoded.seq_num.saturating_add(remaining));
+        }
+        backend = Some(response.backend_id);
+        for stamped in &response.batch {
+            match own.next(stamped).map_err(|error| failed(&error.to_string()))? {
+                Next::Same | Next::Later => {}
+                Next::Other | Next::End => break 'reading,
+            }
         }
     }
+    wire.stop_pull().await?;
+    let backend = backend.ok_or_else(|| failed("it answered a pull with nothing"))?;
+    let head = GlobalSeqNum(head).min(GlobalSeqNum::MAX);
+    Ok(Compared { backend, common: own.common, head })
 }
 
 /// Asks a backend what it calls itself.
@@ -138,10 +161,13 @@ pub(crate) async fn name_of(sync: &CfSync, wire: &mut Wire) -> Result<String, St
     let cursor =
         livestore_cf_protocol::Cursor { backend_id: "whichever".into(), event_sequence_number: 0 };
     wire.pull(Some(cursor), false).await?;
-    match wire.next().await? {
-        Heard::Pulled(response) => Ok(response.backend_id),
-        Heard::PullEnded(Outcome::OtherBackend { name }) => Ok(name),
-        Heard::PullEnded(outcome) => Err(sync.failed(&outcome.unexpected()).into()),
-        Heard::Pushed(_) => Err(sync.failed("an answer to no push").into()),
-    }
+    let heard = timeout(ANSWER_TIMEOUT, wire.next()).await;
+    let name = match heard.map_err(|_| sync.offline("it does not answer a pull"))?? {
+        Heard::Pulled(response) => response.backend_id,
+        Heard::PullEnded(Outcome::OtherBackend { name }) => name,
+        Heard::PullEnded(outcome) => return Err(sync.failed(&outcome.unexpected()).into()),
+        Heard::Pushed(_) => return Err(sync.failed("an answer to no push").into()),
+    };
+    wire.stop_pull().await?;
+    Ok(name)
 }

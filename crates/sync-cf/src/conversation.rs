@@ -1,7 +1,7 @@
 //! One conversation between a store and a backend.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use livestore::SyncError;
 use livestore::protocol::{
@@ -11,7 +11,7 @@ use livestore::protocol::{
 use livestore::sync_provider::{Delivery, Link, Outgoing, OwnLog, SyncProvider, TokenRequest};
 use livestore_cf_protocol::{Cursor, PageInfo, PullResponse, Push as CfPush, backend_id_of};
 use livestore_core::{BackendId, ConfirmedGroup, GlobalSeqNum, Group, LogPosition};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::compare::{self, Compared};
 use crate::translate::{Nonsense, Taken, Translator, continued};
@@ -22,9 +22,24 @@ use crate::{ANSWER_TIMEOUT, CfSync};
 pub(crate) async fn converse(sync: &CfSync, link: Link) -> Result<(), SyncError> {
     let log = link.log();
     let (mut outgoing, delivery) = link.split();
-    let request = sync.token_request();
-    let why = match talk(sync, &log, &mut outgoing, &delivery, request).await {
-        Ok(never) => match never {},
+    // Which store it is about is known when the store speaks.
+    if delivery.opened().await.is_err() {
+        return Ok(());
+    }
+    let Some(first) = outgoing.next().await else { return Ok(()) };
+    let store_id = match &first {
+        ClientMessage::Locate(locate) => locate.store_id.as_str().to_owned(),
+        ClientMessage::Hello(hello) => hello.store_id.as_str().to_owned(),
+        _ => return Err(sync.failed("the store began with something else than a hello")),
+    };
+    let request = sync.token_request(&store_id);
+    let begun = tokio::select! {
+        begun = begin(sync, log, &store_id, request, first, &mut outgoing, &delivery) => begun,
+        // It does not go on beside the store's next conversation.
+        () = delivery.closed() => Err(Stop::Closed),
+    };
+    let why = match begun {
+        Ok(conversation) => conversation.carry_on(&mut outgoing).await,
         Err(why) => why,
     };
     let goodbye = match why {
@@ -32,11 +47,11 @@ pub(crate) async fn converse(sync: &CfSync, link: Link) -> Result<(), SyncError>
         Stop::Sync(error) => return Err(error),
         Stop::Diverged(message) => Goodbye { reason: GoodbyeReason::HistoryDiverged, message },
         Stop::NotLetIn(message) => {
-            sync.needs_other_token.store(true, Ordering::Relaxed);
-            // The app has not been told yet that the token is no good: the store comes back, with
-            // another one. If that is refused as well, it stops.
-            let may_have_another = sync.tokens.is_some() && request == TokenRequest::Connect;
-            let reason = if may_have_another {
+            // What was shown this time was good once, or the app has not been told yet that it is not: the
+            // store comes back, with another token. If that is refused as well, it stops.
+            let was_good = !sync.known(&store_id).needs_other_token;
+            sync.learn(&store_id, |known| known.needs_other_token = true);
+            let reason = if sync.tokens.is_some() && was_good {
                 GoodbyeReason::AuthExpired
             } else {
                 GoodbyeReason::Unauthenticated
@@ -48,27 +63,21 @@ pub(crate) async fn converse(sync: &CfSync, link: Link) -> Result<(), SyncError>
     Ok(())
 }
 
-enum Never {}
-
-async fn talk(
+/// Connects, answers what the store asks before its hello, and welcomes it.
+async fn begin(
     sync: &CfSync,
-    log: &Arc<dyn OwnLog>,
+    log: Arc<dyn OwnLog>,
+    store_id: &str,
+    request: TokenRequest,
+    first: ClientMessage,
     outgoing: &mut Outgoing,
     delivery: &Delivery,
-    request: TokenRequest,
-) -> Result<Never, Stop> {
-    // Which store it is about is known when the store speaks.
-    delivery.opened().await?;
-    let mut message = outgoing.next().await.ok_or(Stop::Closed)?;
-    let store_id = match &message {
-        ClientMessage::Locate(locate) => locate.store_id.as_str().to_owned(),
-        ClientMessage::Hello(hello) => hello.store_id.as_str().to_owned(),
-        _ => return Err(sync.failed("the store began with something else than a hello").into()),
-    };
-    let query = sync.query(&store_id, request).await?;
+) -> Result<Conversation, Stop> {
+    let query = sync.query(store_id, request).await?;
     let payload = query.payload.clone();
     let mut wire = Wire::connect(sync, query).await?;
     let mut compared: Option<Compared> = None;
+    let mut message = first;
     let hello = loop {
         match message {
             ClientMessage::Hello(hello) => break hello,
@@ -85,42 +94,24 @@ async fn talk(
         }
         message = outgoing.next().await.ok_or(Stop::Closed)?;
     };
-    let translator = Translator::new(String::new(), LogPosition::ROOT);
-    let (sync, log) = (sync.clone(), Arc::clone(log));
     let mut conversation = Conversation {
-        sync,
-        store_id,
+        sync: sync.clone(),
+        store_id: store_id.to_owned(),
         payload,
         wire,
         log,
         delivery: delivery.clone(),
-        translator,
+        translator: Translator::new(String::new(), LogPosition::ROOT),
         in_flight: None,
         ahead: None,
         is_publishing: false,
     };
     conversation.open(hello).await?;
-    let why = loop {
-        let step = tokio::select! {
-            message = outgoing.next() => match message {
-                Some(ClientMessage::Push(push)) => conversation.push(push).await,
-                Some(_) => Err(conversation.sync.failed("the store said hello twice").into()),
-                None => Err(Stop::Closed),
-            },
-            heard = conversation.wire.next() => match heard {
-                Ok(heard) => conversation.hear(heard).await,
-                Err(why) => Err(why),
-            },
-        };
-        if let Err(why) = step {
-            break why;
-        }
-    };
-    if matches!(why, Stop::Closed) {
-        conversation.wire.close().await;
-    }
-    Err(why)
+    Ok(conversation)
 }
+
+/// How long the store's disk is given before it is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A push whose outcome is awaited.
 struct InFlight {
@@ -145,6 +136,42 @@ struct Conversation {
 }
 
 impl Conversation {
+    /// Goes on until one side ends it, and returns why.
+    async fn carry_on(mut self, outgoing: &mut Outgoing) -> Stop {
+        let why = loop {
+            let step = tokio::select! {
+                message = outgoing.next() => match message {
+                    Some(ClientMessage::Push(push)) => self.push(push).await,
+                    Some(_) => Err(self.sync.failed("the store said hello twice").into()),
+                    None => Err(Stop::Closed),
+                },
+                heard = self.heard() => match heard {
+                    Ok(heard) => self.hear(heard).await,
+                    Err(why) => Err(why),
+                },
+            };
+            if let Err(why) = step {
+                break why;
+            }
+        };
+        if matches!(why, Stop::Closed) {
+            self.wire.close().await;
+        }
+        why
+    }
+
+    /// Waits for what the backend has to say, as long as it likes if it owes nothing.
+    async fn heard(&mut self) -> Result<Heard, Stop> {
+        let owes_events = self.translator.head() > self.translator.position().seq;
+        if !owes_events {
+            return self.wire.next().await;
+        }
+        match timeout(ANSWER_TIMEOUT, self.wire.next()).await {
+            Ok(heard) => heard,
+            Err(_) => Err(self.sync.offline("it does not send what it has announced").into()),
+        }
+    }
+
     /// Brings the store to where it knows what the backend has made of what was pushed before, and the
     /// backend's news come by themselves.
     async fn open(&mut self, hello: Hello) -> Result<(), Stop> {
@@ -164,21 +191,27 @@ impl Conversation {
             backend_id: backend.clone(),
             event_sequence_number: position.seq.0.saturating_sub(1),
         });
-        self.wire.pull(known, true).await?;
+        self.wire.pull(known.clone(), true).await?;
         let mut response = self.pulled().await?;
         self.translator = Translator::new(response.backend_id.clone(), position);
-        self.sync.learn_name(&response.backend_id);
+        let name = response.backend_id.clone();
+        self.sync.learn(&self.store_id, |known| known.name = Some(name));
         self.translator.expect(expected);
-        if hello.cursor.is_some() && position.seq > GlobalSeqNum::ROOT {
-            self.check_last(&response, position.seq)?;
-        }
+        let mut last = self.last_of(position, hello.cursor.is_some())?;
         let mut groups = Vec::new();
         let gap = loop {
             let is_last = response.page_info == PageInfo::NoMore;
+            Self::look_for(&mut last, &response)?;
             let taken = self.take(response)?;
             groups.extend(taken.groups);
-            // Behind a hole, nothing is ours.
-            if is_last || taken.gap.is_some() || !self.translator.is_expecting() {
+            let is_undecided = last.is_some() || self.translator.is_expecting();
+            if !is_undecided || is_last || taken.gap.is_some() {
+                if is_undecided && (taken.gap.is_some() || last.is_some()) {
+                    // It may be news that came too early: what is not in the log shows at its end alone.
+                    groups.extend(self.decide(&mut last).await?);
+                    self.wire.pull(Some(self.cursor()), true).await?;
+                    break None;
+                }
                 break taken.gap;
             }
             response = self.pulled().await?;
@@ -192,7 +225,7 @@ impl Conversation {
             head: self.translator.head(),
             accepted: groups.iter().filter(is_attempted).map(place).collect(),
         };
-        self.sync.needs_other_token.store(false, Ordering::Relaxed);
+        self.sync.learn(&self.store_id, |known| known.needs_other_token = false);
         self.delivery.deliver(ServerMessage::Welcome(welcome)).await?;
         self.tell(groups).await?;
         self.mend(gap).await
@@ -200,7 +233,8 @@ impl Conversation {
 
     /// Returns what the backend calls itself; what is known may do, if it is the one that is meant.
     async fn name(&mut self, id: BackendId) -> Result<String, Stop> {
-        match self.sync.known_name().filter(|name| backend_id_of(name) == id) {
+        let known = self.sync.known(&self.store_id).name;
+        match known.filter(|name| backend_id_of(name) == id) {
             Some(name) => Ok(name),
             None => compare::name_of(&self.sync, &mut self.wire).await,
         }
@@ -218,18 +252,36 @@ impl Conversation {
             // The log is being published anew; the store compares what comes with its own.
             return Ok(published);
         }
-        let attempted = self.log.attempted().map_err(|error| self.unreadable(&error))?;
+        let attempted = self.attempted().await?;
         if attempted.is_empty() {
             return Ok(attempted);
         }
         self.send(backend, position, &attempted).await?;
-        match self.wire.next().await? {
+        let heard = timeout(ANSWER_TIMEOUT, self.wire.next()).await;
+        match heard.map_err(|_| self.sync.offline("it does not answer a push"))?? {
             Heard::Pushed(Outcome::Done | Outcome::Ahead { .. }) => Ok(attempted),
             Heard::Pushed(Outcome::OtherBackend { name }) => Err(diverged(&name)),
             Heard::Pushed(Outcome::Failed { reason }) => Err(self.sync.failed(&reason).into()),
             Heard::Pulled(_) | Heard::PullEnded(_) => {
                 Err(self.sync.failed("an answer to no pull").into())
             }
+        }
+    }
+
+    /// Returns what was pushed before, once it is safe.
+    async fn attempted(&self) -> Result<Vec<Group>, Stop> {
+        let asked = async {
+            loop {
+                match self.log.attempted() {
+                    Ok(Some(attempted)) => return Ok(attempted),
+                    Ok(None) => sleep(ASK_AGAIN).await,
+                    Err(error) => return Err(self.unreadable(&error).into()),
+                }
+            }
+        };
+        match timeout(ANSWER_TIMEOUT, asked).await {
+            Ok(attempted) => attempted,
+            Err(_) => Err(self.sync.failed("the disk does not take what was pushed").into()),
         }
     }
 
@@ -267,7 +319,8 @@ impl Conversation {
 
     /// Waits for what a pull brings.
     async fn pulled(&mut self) -> Result<PullResponse, Stop> {
-        match self.wire.next().await? {
+        let heard = timeout(ANSWER_TIMEOUT, self.wire.next()).await;
+        match heard.map_err(|_| self.sync.offline("it does not answer a pull"))?? {
             Heard::Pulled(response) => Ok(response),
             Heard::PullEnded(Outcome::OtherBackend { name }) => Err(diverged(&name)),
             Heard::PullEnded(outcome) => Err(self.sync.failed(&outcome.unexpected()).into()),
@@ -275,22 +328,62 @@ impl Conversation {
         }
     }
 
-    /// Checks that the backend has the last event that is here.
+    /// Returns the last group that is here, if there is one to look for in the backend's log.
     ///
-    /// That is all that can be seen without reading everything again: a log that was changed before it is
-    /// not noticed.
-    fn check_last(&self, response: &PullResponse, last: GlobalSeqNum) -> Result<(), Stop> {
-        let own = self.log.confirmed_until(last).map_err(|error| self.unreadable(&error))?;
-        let Some(own) = own else { return Ok(()) };
-        let found = response.batch.iter().find(|found| found.event_encoded.seq_num == last.0);
-        let index = own.group.events().len() - 1;
-        if found.is_some_and(|found| compare::is_same(found, &own.group, index))
-            || found.is_none() && compare::is_hole(&own)
-        {
-            return Ok(());
+    /// That its last event is there is all that can be seen without reading everything again: a log that was
+    /// changed before it is not noticed.
+    fn last_of(&self, position: LogPosition, is_known: bool) -> Result<Option<ConfirmedGroup>, Stop> {
+        if !is_known || position.seq == GlobalSeqNum::ROOT {
+            return Ok(None);
         }
-        let what = if found.is_some() { "another event" } else { "nothing" };
-        Err(Stop::Diverged(format!("the backend has {what} at {last}")))
+        let own = self.log.confirmed_until(position.seq);
+        let own = own.map_err(|error| self.unreadable(&error))?;
+        Ok(own.filter(|own| !compare::is_hole(own)))
+    }
+
+    /// Looks for the last event of a group, and forgets the group if it is there.
+    fn look_for(last: &mut Option<ConfirmedGroup>, response: &PullResponse) -> Result<(), Stop> {
+        let Some(own) = last else { return Ok(()) };
+        let seq = own.last();
+        let found = response.batch.iter().find(|found| found.event_encoded.seq_num == seq.0);
+        let Some(found) = found else { return Ok(()) };
+        if !compare::is_same(found, &own.group, own.group.events().len() - 1) {
+            return Err(Stop::Diverged(format!("the backend has another event at {seq}")));
+        }
+        *last = None;
+        Ok(())
+    }
+
+    /// Reads the log in order, until it is known whether our last event and what we pushed are in it.
+    async fn decide(
+        &mut self,
+        last: &mut Option<ConfirmedGroup>,
+    ) -> Result<Vec<ConfirmedGroup>, Stop> {
+        let mut groups = Vec::new();
+        let mut from = self.cursor();
+        if last.is_some() {
+            from.event_sequence_number = from.event_sequence_number.saturating_sub(1);
+        }
+        self.wire.pull(Some(from), false).await?;
+        while last.is_some() || self.translator.is_expecting() {
+            let heard = timeout(ANSWER_TIMEOUT, self.wire.next()).await;
+            match heard.map_err(|_| self.sync.offline("it does not answer a pull"))?? {
+                Heard::Pulled(response) => {
+                    Self::look_for(last, &response)?;
+                    groups.extend(self.take(response)?.groups);
+                }
+                Heard::PullEnded(Outcome::Done) => break,
+                Heard::PullEnded(Outcome::OtherBackend { name }) => return Err(diverged(&name)),
+                Heard::PullEnded(outcome) => {
+                    return Err(self.sync.failed(&outcome.unexpected()).into());
+                }
+                Heard::Pushed(_) => return Err(self.sync.failed("an answer to no push").into()),
+            }
+        }
+        if let Some(own) = last {
+            return Err(Stop::Diverged(format!("the backend has nothing at {}", own.last())));
+        }
+        Ok(groups)
     }
 
     fn take(&mut self, response: PullResponse) -> Result<Taken, Stop> {

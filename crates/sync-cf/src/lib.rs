@@ -20,8 +20,8 @@ pub mod fuzzing;
 mod translate;
 mod wire;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,10 +57,16 @@ pub struct CfSync {
     payload: Option<Value>,
     tokens: Option<Arc<dyn TokenSource>>,
     poll_every: Duration,
+    known: Arc<Mutex<HashMap<String, Known>>>,
+}
+
+/// What the last conversation about a store has shown.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// What the backend calls itself.
+    name: Option<String>,
     /// True if the backend did not want the last token.
-    needs_other_token: Arc<AtomicBool>,
-    /// What the backend calls itself, as far as that is known.
-    name: Arc<Mutex<Option<String>>>,
+    needs_other_token: bool,
 }
 
 impl fmt::Debug for CfSync {
@@ -82,8 +88,7 @@ impl CfSync {
             payload: None,
             tokens: None,
             poll_every: POLL_EVERY,
-            needs_other_token: Arc::default(),
-            name: Arc::default(),
+            known: Arc::default(),
         }
     }
 
@@ -107,10 +112,11 @@ impl CfSync {
         self
     }
 
-    /// Sets how often a backend is asked for news over HTTP; every five seconds by default.
+    /// Sets how often a backend is asked for news over HTTP; every five seconds by default, and a hundred
+    /// times a second at most.
     #[must_use]
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
-        self.poll_every = interval;
+        self.poll_every = interval.max(Duration::from_millis(10));
         self
     }
 
@@ -170,20 +176,23 @@ impl CfSync {
     }
 
     /// Says what kind of token is needed now.
-    fn token_request(&self) -> TokenRequest {
-        if self.needs_other_token.load(Ordering::Relaxed) {
+    fn token_request(&self, store_id: &str) -> TokenRequest {
+        if self.known(store_id).needs_other_token {
             TokenRequest::Renew
         } else {
             TokenRequest::Connect
         }
     }
 
-    fn known_name(&self) -> Option<String> {
-        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn known(&self, store_id: &str) -> Known {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(store_id).cloned().unwrap_or_default()
     }
 
-    fn learn_name(&self, name: &str) {
-        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.into());
+    /// Remembers something of a store for the next conversation.
+    fn learn(&self, store_id: &str, learn: impl FnOnce(&mut Known)) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        learn(known.entry(store_id.into()).or_default());
     }
 
     fn offline(&self, reason: impl fmt::Display) -> SyncError {
@@ -228,11 +237,7 @@ impl SyncProvider for CfSync {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let push = PushLimits {
-            events: MAX_EVENTS,
-            bytes: MAX_BYTES - EVENT_OVERHEAD,
-            event_overhead: EVENT_OVERHEAD,
-        };
-        Capabilities { keeps_ids: false, gives_turns: false, push }
+        let bytes = MAX_BYTES - EVENT_OVERHEAD;
+        Capabilities::without_ids(PushLimits::new(MAX_EVENTS, bytes, EVENT_OVERHEAD))
     }
 }

@@ -68,8 +68,9 @@ impl Translator {
         self.position
     }
 
+    /// Returns the end of the log, as far as it is known: never less than what was taken.
     pub(crate) fn head(&self) -> GlobalSeqNum {
-        self.head
+        self.head.max(self.position.seq)
     }
 
     /// Returns the position of the next event that has not come.
@@ -122,8 +123,10 @@ impl Translator {
             PageInfo::MoreKnown { remaining } => remaining,
             PageInfo::NoMore | PageInfo::MoreUnknown => 0,
         };
-        if taken.gap.is_none() {
-            let end = last.unwrap_or(self.next() - 1).saturating_add(remaining);
+        // Of what lies behind a gap, the place is known, and not whether it is near the end.
+        let remaining = if taken.gap.is_some() { 0 } else { remaining };
+        let end = last.unwrap_or(self.next() - 1).saturating_add(remaining);
+        if end <= self.next().saturating_add(MAX_HOLE) || taken.gap.is_none() {
             self.head = self.head.max(GlobalSeqNum(end).min(GlobalSeqNum::MAX));
         }
         if page_info == PageInfo::NoMore && self.matched > 0 && taken.gap.is_none() {
@@ -189,7 +192,7 @@ impl Translator {
 
     /// Makes a page of groups that [`Self::take`] has returned last; nothing if there are none.
     pub(crate) fn page(&self, groups: Vec<ConfirmedGroup>) -> Option<Page> {
-        let head = self.head.max(self.position.seq);
+        let head = self.head();
         (!groups.is_empty()).then_some(Page { groups, end: self.position, head })
     }
 }

@@ -37,8 +37,13 @@ pub enum TlsError {
 /// Certificates of authorities are read once, from where the system has them, or from the file that
 /// the environment variable `SSL_CERT_FILE` names.
 pub fn client_config() -> Result<Arc<ClientConfig>, TlsError> {
-    static CONFIG: OnceLock<Result<Arc<ClientConfig>, TlsError>> = OnceLock::new();
-    CONFIG.get_or_init(make).clone()
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(Arc::clone(config));
+    }
+    // What is missing may be there the next time.
+    let config = make()?;
+    Ok(Arc::clone(CONFIG.get_or_init(|| config)))
 }
 
 /// Returns how to speak TLS with nobody, for clients that want to know although they do not use it.

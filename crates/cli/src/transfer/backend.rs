@@ -26,6 +26,7 @@ pub(crate) struct Backend {
     patience: Duration,
     progress: Progress,
     limits: PushLimits,
+    keeps_ids: bool,
     /// Where the log ended when the conversation began.
     head: GlobalSeqNum,
     /// Up to where it was read or written.
@@ -41,7 +42,7 @@ impl Backend {
         patience: Duration,
         progress: &Progress,
     ) -> Outcome<Self> {
-        let (name, limits) = (provider.describe(), provider.capabilities().push);
+        let (name, capabilities) = (provider.describe(), provider.capabilities());
         let (link, end) = link(Arc::new(NoLog));
         let provider = tokio::spawn(async move { provider.connect(link).await });
         let (head, position) = (GlobalSeqNum::ROOT, LogPosition::ROOT);
@@ -51,7 +52,8 @@ impl Backend {
             name,
             patience,
             progress: progress.clone(),
-            limits,
+            limits: capabilities.push,
+            keeps_ids: capabilities.keeps_ids,
             head,
             position,
             next_request: 1,
@@ -97,6 +99,10 @@ impl Backend {
 
     fn take(&mut self, page: Page) -> Vec<ConfirmedGroup> {
         self.position = page.end;
+        if !self.keeps_ids {
+            // Where its log ended was an estimate: it counts events, and may have holes.
+            self.head = self.head.max(page.head);
+        }
         page.groups
     }
 
@@ -196,7 +202,7 @@ impl Backend {
                 }
                 Incoming::Message(message) => return Ok(message),
                 Incoming::Working => {}
-                Incoming::Opened => return Err(self.unexpected()),
+                _ => return Err(self.unexpected()),
             }
         }
     }

@@ -71,7 +71,7 @@ impl<W: Write> LogWriter<W> {
 /// What a file says besides its events.
 #[derive(Debug, Default)]
 pub(crate) struct Header {
-    pub(crate) store_id: Option<StoreId>,
+    pub(crate) store_id: Option<String>,
     pub(crate) event_count: Option<u64>,
 }
 

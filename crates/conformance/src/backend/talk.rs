@@ -26,8 +26,8 @@ pub(crate) struct Own {
 }
 
 impl OwnLog for Own {
-    fn attempted(&self) -> Result<Vec<Group>, QueryError> {
-        Ok(self.attempted.clone())
+    fn attempted(&self) -> Result<Option<Vec<Group>>, QueryError> {
+        Ok(Some(self.attempted.clone()))
     }
 
     fn confirmed_after(&self, after: GlobalSeqNum) -> Result<Vec<ConfirmedGroup>, QueryError> {
@@ -267,7 +267,7 @@ impl Talk {
             match self.incoming().await? {
                 Incoming::Message(message) => return Ok(message),
                 Incoming::Working => {}
-                Incoming::Opened => return failed("it says twice that it is there"),
+                _ => return failed("it says twice that it is there"),
             }
         }
     }

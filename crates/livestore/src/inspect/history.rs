@@ -115,9 +115,9 @@ impl FileLog {
 }
 
 impl OwnLog for FileLog {
-    fn attempted(&self) -> Result<Vec<Group>, QueryError> {
+    fn attempted(&self) -> Result<Option<Vec<Group>>, QueryError> {
         // Nothing is pushed from here.
-        Ok(Vec::new())
+        Ok(Some(Vec::new()))
     }
 
     fn confirmed_after(&self, after: GlobalSeqNum) -> Result<Vec<ConfirmedGroup>, QueryError> {
@@ -145,18 +145,17 @@ impl Inspector {
         let own = FileLog(Mutex::new(Self::open_file(&self.path)?));
         let (link, mut end) = link(Arc::new(own));
         let talking = tokio::spawn(async move { provider.connect(link).await });
-        let compared = timeout(patience, self.search(&backend, &mut end)).await;
+        let compared = self.search(&backend, &mut end, patience).await;
         drop(end);
         match compared {
-            Ok(Ok(Some(comparison))) => Ok(comparison),
-            Ok(Ok(None)) => match talking.await {
+            Ok(Some(comparison)) => Ok(comparison),
+            Ok(None) => match talking.await {
                 Ok(Err(error)) => Err(error.into()),
                 _ => Err(CompareError::Answer { backend, what: "it hung up".into() }),
             },
-            Ok(Err(error)) => Err(error),
-            Err(_) => {
+            Err(error) => {
                 talking.abort();
-                Err(CompareError::Silence { backend, patience })
+                Err(error)
             }
         }
     }
@@ -166,8 +165,12 @@ impl Inspector {
         &self,
         backend: &str,
         end: &mut StoreEnd,
+        patience: Duration,
     ) -> Result<Option<Comparison>, CompareError> {
-        let Some(Incoming::Opened) = end.next().await else { return Ok(None) };
+        // For each answer: a backend that compares event by event says now and then that it is at work.
+        let silent = |_| CompareError::Silence { backend: backend.into(), patience };
+        let opened = timeout(patience, end.next()).await.map_err(silent)?;
+        let Some(Incoming::Opened) = opened else { return Ok(None) };
         let wrong = |what: String| CompareError::Answer { backend: backend.into(), what };
         let mut search = Search::up_to(self.meta.head.seq);
         loop {
@@ -181,7 +184,7 @@ impl Inspector {
                 return Ok(None);
             }
             let answer = loop {
-                match end.next().await {
+                match timeout(patience, end.next()).await.map_err(silent)? {
                     Some(Incoming::Working) => {}
                     answer => break answer,
                 }

@@ -6,6 +6,7 @@ use crate::CommitError;
 
 /// What a backend is able to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Capabilities {
     /// Whether it keeps the ids of groups, and takes each group once.
     ///
@@ -21,6 +22,7 @@ pub struct Capabilities {
 
 /// The most that one push may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PushLimits {
     /// Events.
     pub events: usize,
@@ -33,11 +35,21 @@ pub struct PushLimits {
 impl Capabilities {
     /// Those of our own server, which takes every group that there can be.
     pub const OURS: Self = Self { keeps_ids: true, gives_turns: true, push: PushLimits::NONE };
+
+    /// Those of a backend that knows neither ids nor turns.
+    pub const fn without_ids(push: PushLimits) -> Self {
+        Self { keeps_ids: false, gives_turns: false, push }
+    }
 }
 
 impl PushLimits {
     /// Everything fits.
     pub const NONE: Self = Self { events: usize::MAX, bytes: usize::MAX, event_overhead: 0 };
+
+    /// Sets each of them.
+    pub const fn new(events: usize, bytes: usize, event_overhead: usize) -> Self {
+        Self { events, bytes, event_overhead }
+    }
 
     fn weigh(&self, group: &Group) -> (usize, usize) {
         let event = |event: &Event| {

@@ -222,7 +222,7 @@ pub(crate) fn recognize(connection: &Connection, path: &str) -> Result<FileKind,
 /// Creates our tables in an empty database; run it inside a transaction.
 pub(crate) fn create(connection: &Connection, meta: &Meta) -> Result<(), SqliteError> {
     let system = connection.system();
-    // SQLite keeps the text. What it keeps fits the first page together with that of a small app, so that
+    // SQLite keeps the text, so it must have no comments of its own lines. What it keeps fits the first page together with that of a small app, so that
     // damage elsewhere leaves it alone.
     let statements: Vec<&str> = CREATE.split_ascii_whitespace().collect();
     system.execute_batch(&statements.join(" "))?;

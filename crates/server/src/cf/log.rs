@@ -18,8 +18,8 @@ use crate::storage::{AppendOutcome, AppendRequest};
 use crate::stores::LiveStore;
 use crate::writer::WriteFailed;
 
-/// How far the next event of a push may be away from the one before it.
-const MAX_HOLE: u64 = 100;
+/// Most events that may be missing within a push.
+const MAX_MISSING: u64 = 100;
 
 /// Checks where a pull begins.
 pub(super) fn start(shared: &Shared, caller: &Caller, pull: &Pull) -> Result<GlobalSeqNum, Exit> {
@@ -160,12 +160,17 @@ impl Author {
 
     fn groups(&mut self, base: u64, batch: Vec<CfEvent>) -> Result<Vec<Group>, Exit> {
         let mut groups = Vec::with_capacity(batch.len());
-        let mut last = base;
+        let (mut last, mut missing) = (base, 0);
         for event in batch {
             let seq_num = event.seq_num;
-            if seq_num <= last || seq_num - last > MAX_HOLE {
+            missing += seq_num.saturating_sub(last).saturating_sub(1);
+            if seq_num <= last || missing > MAX_MISSING {
                 let message = "the events of a push have to follow each other";
                 return Err(unknown("GapInPush", message));
+            }
+            if event.is_missing() {
+                let message = "the name stands for events that are missing; use another one";
+                return Err(unknown("InvalidEvent", message));
             }
             // LiveStore's client leaves some out now and then, and its own backend does not mind.
             for missing in last + 1..seq_num {

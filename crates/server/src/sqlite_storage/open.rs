@@ -14,7 +14,7 @@ use crate::storage::StorageError;
 /// `LSSR` in ASCII, in the header of every database of this server.
 const APPLICATION_ID: i32 = 0x4c53_5352;
 
-/// The format of the tables. Stays 0 until the format is declared stable.
+/// The format of the tables; every later version of the server opens a database of format 1.
 pub(super) const FORMAT_VERSION: i32 = 1;
 
 const SCHEMA: &str = "

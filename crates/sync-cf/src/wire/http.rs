@@ -26,6 +26,8 @@ pub(crate) struct HttpWire {
     /// Whether what comes later is wanted as well, and from where on.
     live_from: Option<Cursor>,
     is_live: bool,
+    /// Somebody waits for what the next pull brings.
+    is_urgent: bool,
     pushing: Option<Pushing>,
     next_id: u64,
 }
@@ -153,6 +155,7 @@ impl HttpWire {
             pulling: Pulling::Until(None),
             live_from: None,
             is_live: false,
+            is_urgent: false,
             pushing: None,
             next_id: 1,
         })
@@ -166,6 +169,10 @@ impl HttpWire {
     pub(super) fn pull(&mut self, cursor: Option<Cursor>, live: bool) {
         (self.live_from, self.is_live) = (cursor, live);
         self.ask();
+    }
+
+    pub(super) fn stop_pull(&mut self) {
+        self.pulling = Pulling::Until(None);
     }
 
     fn ask(&mut self) {
@@ -187,8 +194,10 @@ impl HttpWire {
     }
 
     pub(super) fn hurry(&mut self) {
-        if let Pulling::Until(Some(until)) = &mut self.pulling {
-            *until = Instant::now();
+        match &mut self.pulling {
+            Pulling::Until(until) => *until = until.map(|_| Instant::now()),
+            // What is under way may have been read before.
+            Pulling::Asking(_) | Pulling::Reading(_) => self.is_urgent = true,
         }
     }
 
@@ -224,7 +233,9 @@ impl HttpWire {
                     Turn::Heard(_) => {}
                     Turn::Ended(outcome) => {
                         let is_over = !self.is_live || outcome != Outcome::Done;
-                        let next = (!is_over).then(|| Instant::now() + self.poll_every);
+                        let is_urgent = std::mem::take(&mut self.is_urgent);
+                        let pause = if is_urgent { Duration::ZERO } else { self.poll_every };
+                        let next = (!is_over).then(|| Instant::now() + pause);
                         self.pulling = Pulling::Until(next);
                         if is_over {
                             return Ok(Heard::PullEnded(outcome));

@@ -92,6 +92,17 @@ impl Wire {
         }
     }
 
+    /// Gives up the pull that is under way, if there is one.
+    pub(crate) async fn stop_pull(&mut self) -> Result<(), Stop> {
+        match self {
+            Self::Ws(wire) => wire.stop_pull().await,
+            Self::Http(wire) => {
+                wire.stop_pull();
+                Ok(())
+            }
+        }
+    }
+
     /// Asks to append events.
     pub(crate) async fn push(&mut self, push: Push) -> Result<(), Stop> {
         match self {

@@ -30,6 +30,9 @@ pub(crate) struct WsWire {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_id: u64,
     pulling: Option<RequestId>,
+    /// A pull that has ended: LiveStore's backend goes on to send it news until it hears that nobody wants
+    /// them.
+    ended: Option<RequestId>,
     pushing: Option<RequestId>,
     /// A chunk that was handed over; the backend sends the next one when it hears that.
     unacknowledged: Option<RequestId>,
@@ -75,6 +78,7 @@ impl WsWire {
             socket,
             next_id: 1,
             pulling: None,
+            ended: None,
             pushing: None,
             unacknowledged: None,
             ping,
@@ -97,11 +101,16 @@ impl WsWire {
         Ok(id)
     }
 
-    pub(super) async fn pull(&mut self, cursor: Option<Cursor>, live: bool) -> Result<(), Stop> {
+    pub(super) async fn stop_pull(&mut self) -> Result<(), Stop> {
         self.unacknowledged = None;
-        if let Some(request_id) = self.pulling.take() {
+        for request_id in [self.ended.take(), self.pulling.take()].into_iter().flatten() {
             self.say(&ClientMessage::Interrupt { request_id }).await?;
         }
+        Ok(())
+    }
+
+    pub(super) async fn pull(&mut self, cursor: Option<Cursor>, live: bool) -> Result<(), Stop> {
+        self.stop_pull().await?;
         let SyncQuery { store_id, payload, .. } = self.query.clone();
         let pull = Call::Pull(Pull { store_id, payload, live, cursor });
         self.pulling = Some(self.call(pull).await?);
@@ -173,7 +182,8 @@ impl WsWire {
                     self.pushing = None;
                     Some(Heard::Pushed(outcome))
                 } else if Some(&request_id) == self.pulling.as_ref() {
-                    self.pulling = None;
+                    self.unacknowledged = None;
+                    self.ended = self.pulling.take();
                     Some(Heard::PullEnded(outcome))
                 } else {
                     None

@@ -262,7 +262,10 @@ impl Replica {
         let mut meta = self.meta.clone();
         meta.backend_id = Some(backend_id);
         meta.answer = None;
-        meta.attempt = None;
+        if self.meta.backend_id != Some(backend_id) {
+            // With the same backend, what was tried may still be there.
+            meta.attempt = None;
+        }
         meta.republished = republished;
         meta.save(&self.connection)?;
         self.meta = meta;

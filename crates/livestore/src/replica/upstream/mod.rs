@@ -369,6 +369,7 @@ impl Replica {
     }
 
     fn say_hello(&mut self) -> Result<(), ReplicaError> {
+        self.secure_attempt();
         // Only one push is ever under way, so only the beginning of the tail can be known to the
         // backend without our knowing.
         let attempted = pending::first_ids(&self.connection, MAX_ATTEMPTED_GROUPS)?;

@@ -54,6 +54,18 @@ impl Replica {
         let mut tail = pending::groups(&self.connection, i64::MIN, client_id, is_full)?;
         tail.retain(|own| !own.client_only && self.is_durable(own.last()));
         tail.truncate(self.capabilities.push.fitting(tail.iter().map(|own| &own.group)));
+        if let Some(noted) = self.open_attempt().filter(|_| !self.capabilities.keeps_ids) {
+            // What was committed since then waits for the next push, or this one would wait for it.
+            let mut events = 0;
+            let is_noted = |own: &&PendingGroup| {
+                events += own.group.event_count();
+                events <= noted.events
+            };
+            let known = tail.iter().take_while(is_noted).count();
+            if known > 0 {
+                tail.truncate(known);
+            }
+        }
         let Some(last) = tail.last().map(PendingGroup::last) else { return Ok(None) };
         let base = self.head();
         let events = tail.iter().map(|own| own.group.event_count()).sum();
@@ -97,10 +109,9 @@ impl Replica {
     }
 
     /// Returns the groups that were pushed on top of the log's end, to a backend that keeps no ids, and may
-    /// be there.
-    pub(crate) fn attempted(&self) -> Result<Vec<Group>, SqliteError> {
-        let attempt = self.meta.attempt.filter(|attempt| attempt.base == self.head().seq);
-        let Some(attempt) = attempt else { return Ok(Vec::new()) };
+    /// be there; nothing if they are not safe from a power cut yet.
+    pub(crate) fn attempted(&self) -> Result<Option<Vec<Group>>, SqliteError> {
+        let Some(attempt) = self.open_attempt() else { return Ok(Some(Vec::new())) };
         let count = |groups: &[PendingGroup]| -> u64 {
             let synced = groups.iter().filter(|own| !own.client_only);
             synced.map(|own| own.group.event_count()).sum()
@@ -112,7 +123,22 @@ impl Replica {
         while count(&groups) > attempt.events {
             groups.pop();
         }
-        Ok(groups.into_iter().map(|own| own.group).collect())
+        if groups.last().is_some_and(|own| !self.is_durable(own.last())) {
+            return Ok(None);
+        }
+        Ok(Some(groups.into_iter().map(|own| own.group).collect()))
+    }
+
+    /// Returns the attempt whose outcome may not be known.
+    fn open_attempt(&self) -> Option<Attempt> {
+        self.meta.attempt.filter(|attempt| attempt.base == self.head().seq)
+    }
+
+    /// Sees to it that what was tried can be pushed once more at the beginning of a conversation.
+    pub(super) fn secure_attempt(&mut self) {
+        if !self.capabilities.keeps_ids && self.open_attempt().is_some() {
+            self.require_full(self.tail.last);
+        }
     }
 
     /// Reads confirmed groups behind a position, in order, as many as make a page.
