@@ -143,7 +143,8 @@ fn store_of(args: &Args, header: &Header) -> Outcome<StoreId> {
     }
     let unnamed = "the file does not say before its events which store it is; name it with --store";
     let named = header.store_id.as_ref().ok_or(unnamed)?;
-    Ok(StoreId::new(named).map_err(|error| format!("{error}; give it another name with --store"))?)
+    Ok(StoreId::new(named)
+        .map_err(|error| format!("{error}; give it another name with --store"))?)
 }
 
 fn local(args: &Args, path: &Path, progress: &Progress, report: &mut Report) -> Outcome {

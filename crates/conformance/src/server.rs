@@ -12,9 +12,9 @@ use livestore_core::{GlobalSeqNum, StoreId};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use tokio_tungstenite::connect_async_tls_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
-use tokio_tungstenite::connect_async_tls_with_config;
 
 use crate::events::Maker;
 use crate::report::{Case, CaseReport, Report, Unmet, cut, failed, same};

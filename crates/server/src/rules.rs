@@ -181,7 +181,8 @@ pub fn judge(
         verdict(&request.store_id, group.id(), checked)
     };
     // What stands for a hole says nothing, so there is nothing to refuse.
-    let says_something = |(_, group): &(usize, &Group)| !group.events().iter().all(Event::is_missing);
+    let says_something =
+        |(_, group): &(usize, &Group)| !group.events().iter().all(Event::is_missing);
     request.groups.iter().enumerate().filter(says_something).find_map(judge_one)
 }
 

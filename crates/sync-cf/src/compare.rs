@@ -10,8 +10,8 @@ use livestore_cf_protocol::{PageInfo, Stamped, backend_id_of};
 use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group};
 use tokio::time::{Instant, timeout};
 
-use crate::{ANSWER_TIMEOUT, CfSync};
 use crate::wire::{Heard, Outcome, Stop, Wire};
+use crate::{ANSWER_TIMEOUT, CfSync};
 
 /// How often the store is told that this goes on.
 const TELL_EVERY: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use livestore::protocol::{
 use livestore::sync_provider::{Delivery, Link, Outgoing, OwnLog, SyncProvider, TokenRequest};
 use livestore_cf_protocol::{Cursor, PageInfo, PullResponse, Push as CfPush, backend_id_of};
 use livestore_core::{BackendId, ConfirmedGroup, GlobalSeqNum, Group, LogPosition};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::compare::{self, Compared};
 use crate::translate::{Nonsense, Taken, Translator, continued};
@@ -269,20 +269,16 @@ impl Conversation {
     }
 
     /// Returns what was pushed before, once it is safe.
-    async fn attempted(&self) -> Result<Vec<Group>, Stop> {
-        let asked = async {
-            loop {
-                match self.log.attempted() {
-                    Ok(Some(attempted)) => return Ok(attempted),
-                    Ok(None) => sleep(ASK_AGAIN).await,
-                    Err(error) => return Err(self.unreadable(&error).into()),
-                }
+    async fn attempted(&mut self) -> Result<Vec<Group>, Stop> {
+        let begin = Instant::now();
+        while begin.elapsed() < ANSWER_TIMEOUT {
+            match self.log.attempted() {
+                Ok(Some(attempted)) => return Ok(attempted),
+                Ok(None) => sleep(ASK_AGAIN).await,
+                Err(error) => return Err(self.unreadable(&error).into()),
             }
-        };
-        match timeout(ANSWER_TIMEOUT, asked).await {
-            Ok(attempted) => attempted,
-            Err(_) => Err(self.sync.failed("the disk does not take what was pushed").into()),
         }
+        Err(self.sync.failed("the disk does not take what was pushed").into())
     }
 
     async fn send(
@@ -332,7 +328,11 @@ impl Conversation {
     ///
     /// That its last event is there is all that can be seen without reading everything again: a log that was
     /// changed before it is not noticed.
-    fn last_of(&self, position: LogPosition, is_known: bool) -> Result<Option<ConfirmedGroup>, Stop> {
+    fn last_of(
+        &self,
+        position: LogPosition,
+        is_known: bool,
+    ) -> Result<Option<ConfirmedGroup>, Stop> {
         if !is_known || position.seq == GlobalSeqNum::ROOT {
             return Ok(None);
         }

@@ -331,6 +331,49 @@ fn a_log_with_holes_is_closed_up_and_odd_payloads_come_back() {
 }
 
 #[test]
+fn a_log_with_long_holes_is_exported_whole() {
+    let bench = Bench::new();
+    let server = bench.server("server");
+    let host = server.url.trim_start_matches("ws://").split('/').next().unwrap();
+    let push = |parent: u64, seqs: std::ops::RangeInclusive<u64>| {
+        let event = |seq: u64| {
+            json!({
+                "name": "v1.X", "args": seq, "seqNum": seq, "parentSeqNum": parent, "clientId": "c",
+                "sessionId": "s",
+            })
+        };
+        let batch: Vec<Value> = seqs.map(event).collect();
+        let body = json!({
+            "_tag": "Request", "id": "1", "tag": "SyncHttpRpc.Push", "headers": [], "traceId": "t",
+            "spanId": "s", "sampled": false,
+            "payload": { "storeId": "s", "batch": batch, "backendId": { "_tag": "None" } },
+        });
+        let body = body.to_string();
+        let mut socket = std::net::TcpStream::connect(host).unwrap();
+        let head = "POST /?storeId=s&transport=http HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+        write!(socket, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut socket, &mut answer).unwrap();
+        assert!(answer.contains("Success"), "{answer}");
+    };
+    push(0, 5..=100);
+    push(100, 201..=260);
+    push(260, 261..=340);
+    for scheme in ["cf+ws", "cf+http", "ws"] {
+        let url = server.url.replace("ws://", &format!("{scheme}://"));
+        let file = format!("{}.json", scheme.replace('+', "-"));
+        done(&["export", &url, "--store", "s", &bench.text(&file)]);
+        let events = events_of(&bench, &file);
+        let seqs: Vec<u64> =
+            events.as_array().unwrap().iter().map(|e| e["seqNum"].as_u64().unwrap()).collect();
+        assert_eq!(seqs, (5..=100).chain(201..=340).collect::<Vec<_>>(), "{scheme}");
+    }
+    // And it can be imported where a part of it is.
+    let report = done(&["import", &bench.text("ws.json"), &server.url, "--store", "s"]);
+    assert_eq!(report, "236 events of s: 0 were added, 236 are there already\n");
+}
+
+#[test]
 fn commits_that_are_too_large_for_a_backend_are_cut() {
     let bench = Bench::new();
     let adapter = FileAdapter::new(bench.path("app"));

@@ -5,6 +5,8 @@ use std::time::Duration;
 use livestore::StoreOptions;
 use livestore::prelude::*;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::support::*;
 
 #[test]
@@ -54,6 +56,58 @@ fn a_store_that_is_opened_again_recognizes_what_it_had_pushed() {
         in_step(&[&store, &other], 6).await;
         assert_eq!(ticks(&store), 6);
         assert_eq!(store.sync_status().unwrap().rebases, 0);
+    });
+}
+
+/// Pushes events of a client that leaves some out, as LiveStore's does.
+async fn push_raw(addr: std::net::SocketAddr, parent: u64, seqs: &[u64]) {
+    let event = |seq: &u64| {
+        serde_json::json!({
+            "name": "v1.Ticked", "seqNum": seq, "parentSeqNum": parent, "clientId": "raw",
+            "sessionId": "s",
+        })
+    };
+    let batch: Vec<_> = seqs.iter().map(event).collect();
+    let none = serde_json::json!({ "_tag": "None" });
+    let request = serde_json::json!({
+        "_tag": "Request", "id": "1", "tag": "SyncHttpRpc.Push", "headers": [], "traceId": "t",
+        "spanId": "s", "sampled": false,
+        "payload": { "storeId": "notes", "batch": batch, "backendId": none },
+    });
+    let body = request.to_string();
+    let head = format!(
+        "POST /?storeId=notes&transport=http HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len(),
+    );
+    let mut socket = tokio::net::TcpStream::connect(addr).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("Success"), "{answer}");
+}
+
+#[test]
+fn a_lost_answer_with_a_hole_behind_it_is_made_good() {
+    run(async {
+        for scheme in ["ws", "http"] {
+            let folder = tempfile::tempdir().unwrap();
+            let server = start(folder.path()).await;
+            let network = Network::to(server.local_addr()).await;
+            let provider = if scheme == "ws" { ws(network.addr) } else { http(network.addr) };
+            let (store, other) = (open(provider), open(ws(server.local_addr())));
+            until(&store, livestore::SyncStatus::is_synced).await;
+            network.answers(false);
+            store.commit([Ticked, Ticked]).unwrap();
+            in_step(&[&other], 2).await;
+            push_raw(server.local_addr(), 2, &[3, 6]).await;
+            network.cut();
+            network.answers(true);
+            in_step(&[&store, &other], 6).await;
+            store.commit(Ticked).unwrap();
+            in_step(&[&store, &other], 7).await;
+            assert_eq!(ticks(&store), 5);
+        }
     });
 }
 

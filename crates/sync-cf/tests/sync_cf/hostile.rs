@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use livestore::sync_provider::TokenRequest;
-use livestore::{ConnectionState, StopReason};
+use livestore::{ConnectionState, StopReason, StoreOptions};
 use livestore_server::{Server, ServerConfig, TokenList};
 use livestore_sync_cf::CfSync;
 use serde_json::{Value, json};
@@ -35,7 +35,9 @@ async fn listen<F: Future<Output = ()> + Send + 'static>(
 }
 
 /// A backend that answers each request over a WebSocket with what a function makes of it.
-async fn answering(answers: Answers) -> SocketAddr {
+async fn answering(
+    answers: impl Fn(&Value) -> Vec<Message> + Copy + Send + Sync + 'static,
+) -> SocketAddr {
     listen(move |stream| async move {
         let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
         while let Some(Ok(message)) = socket.next().await {
@@ -199,6 +201,126 @@ fn news_that_come_too_early_are_read_again_in_order() {
         let store = open(ws(addr));
         until(&store, |status| status.is_synced() && status.confirmed_head.0 == 5).await;
         assert_eq!((ticks(&store), store.sync_status().unwrap().last_error), (5, None));
+    });
+}
+
+/// A backend of a certain name with nine events, which begins every answer to a pull with the last one.
+fn with_early_news(
+    name: &'static str,
+) -> impl Fn(&Value) -> Vec<Message> + Copy + Send + Sync + 'static {
+    move |request| {
+        let of = |mut answer: Value| {
+            answer["values"][0]["backendId"] = name.into();
+            text(answer)
+        };
+        let cursor = &request["payload"]["cursor"]["value"];
+        if cursor["backendId"].as_str().is_some_and(|known| known != name) {
+            let error = json!({
+                "expected": name, "received": cursor["backendId"], "_tag": "BackendIdMismatchError",
+            });
+            let cause = json!({ "_tag": "Fail", "error": error });
+            return vec![exit(request, json!({ "_tag": "Failure", "cause": cause }))];
+        }
+        let after = cursor["eventSequenceNumber"].as_u64().unwrap_or(0);
+        let mut early = chunk(request, &[9]);
+        early["values"][0]["pageInfo"] = json!({ "_tag": "NoMore" });
+        let mut answer = vec![of(early)];
+        let seqs: Vec<u64> = (after + 1..=9).collect();
+        let (first, rest) = seqs.split_at(seqs.len() / 2);
+        let mut more = chunk(request, first);
+        more["values"][0]["pageInfo"] = json!({ "_tag": "MoreKnown", "remaining": rest.len() });
+        answer.extend([of(more), of(chunk(request, rest))]);
+        if request["payload"]["live"] == false {
+            answer.push(exit(request, json!({ "_tag": "Success" })));
+        }
+        answer
+    }
+}
+
+#[test]
+fn news_that_come_too_early_do_not_look_like_another_history() {
+    run(async {
+        let files = tempfile::tempdir().unwrap();
+        let first = answering(|request| {
+            let after = request["payload"]["cursor"]["value"]["eventSequenceNumber"].as_u64();
+            vec![text(chunk(request, &(after.unwrap_or(0) + 1..=5).collect::<Vec<_>>()))]
+        })
+        .await;
+        let store = open_in(files.path(), ws(first), StoreOptions::new());
+        until(&store, |status| status.is_synced() && status.confirmed_head.0 == 5).await;
+        store.shutdown().unwrap();
+        // The same backend; and then one that is another, and has all that is here.
+        for name in ["b", "another"] {
+            let addr = answering(with_early_news(name)).await;
+            let store = open_in(files.path(), ws(addr), StoreOptions::new());
+            let status = until(&store, |status| {
+                let is_stopped = matches!(status.connection, ConnectionState::Stopped(_));
+                is_stopped || status.is_synced() && status.confirmed_head.0 == 9
+            })
+            .await;
+            assert_eq!(
+                (status.connection, ticks(&store)),
+                (ConnectionState::Connected, 9),
+                "{name}"
+            );
+            store.shutdown().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_token_that_expires_again_and_again_is_renewed_each_time() {
+    run(async {
+        #[derive(Debug, Clone, Default)]
+        struct Current(Arc<std::sync::atomic::AtomicU64>);
+        impl Current {
+            fn token(&self) -> String {
+                format!("token-{}", self.0.load(std::sync::atomic::Ordering::SeqCst))
+            }
+        }
+        impl livestore_server::Authenticator for Current {
+            fn authenticate<'a>(
+                &'a self,
+                attempt: livestore_server::Attempt<'a>,
+            ) -> livestore_server::Authenticating<'a> {
+                let is_good = attempt.token.is_some_and(|token| token.secret() == self.token());
+                Box::pin(async move {
+                    if is_good {
+                        Ok(livestore_server::Principal::new("somebody"))
+                    } else {
+                        Err(livestore_server::AuthError::Unauthenticated { message: "old".into() })
+                    }
+                })
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = ServerConfig::new(folder.path());
+        config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let current = Current::default();
+        config.authenticator = Some(Arc::new(current.clone()));
+        let server = Server::start(config).await.unwrap();
+        let (asked, tokens) = (Arc::new(std::sync::Mutex::new(Vec::new())), current.clone());
+        let seen = Arc::clone(&asked);
+        let provider = http(server.local_addr()).with_tokens(move |request| {
+            seen.lock().unwrap().push(request);
+            let token = tokens.token();
+            async move { Ok(token) }
+        });
+        let store = open(provider);
+        for round in 1..=3 {
+            store.commit(Ticked).unwrap();
+            until(&store, |status| status.is_synced() && status.confirmed_head.0 == round).await;
+            // From now on the server wants another one.
+            current.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let before = asked.lock().unwrap().len();
+            let renewed = || asked.lock().unwrap().len() > before;
+            until(&store, |status| {
+                assert!(!matches!(status.connection, ConnectionState::Stopped(_)), "{status:?}");
+                renewed()
+            })
+            .await;
+        }
+        assert!(asked.lock().unwrap().iter().skip(1).all(|asked| *asked == TokenRequest::Renew));
     });
 }
 
