@@ -187,7 +187,7 @@ async fn a_push_that_does_not_fit_is_refused_as_livestore_s_backend_does() {
 
     for wrong in [
         vec![event(3, json!(3)), event(3, json!(5))],
-        vec![event(3, json!(3)), event(104, json!(5))],
+        vec![event(3, json!(3)), event(105, json!(5))],
         vec![
             json!({ "name": "", "args": 1, "seqNum": 3, "parentSeqNum": 2, "clientId": "c", "sessionId": "s" }),
         ],
