@@ -130,9 +130,26 @@ impl World {
         Ok(())
     }
 
-    /// Everybody goes.
+    /// Everybody goes; and the logs of ours are what the backend has.
     fn end(&mut self) -> Result<(), Failure> {
-        self.peers.drain(..).try_for_each(|(.., peer)| peer.quit())
+        for at in 0..self.peers.len() {
+            if self.peers[at].0.is_ours() {
+                self.pushed(at)?;
+            }
+        }
+        let ours = self.peers.iter().filter(|(kind, ..)| kind.is_ours());
+        let ours: Vec<String> = ours.map(|(_, name, _)| name.clone()).collect();
+        self.peers.drain(..).try_for_each(|(.., peer)| peer.quit())?;
+        if ours.is_empty() {
+            return Ok(());
+        }
+        let log = self.backend.log(None)?;
+        for name in ours {
+            if self.backend.log(Some(&self.folder.path().join(&name)))? != log {
+                return Err(format!("the log of {name} is not that of the backend").into());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -343,8 +360,9 @@ fn larger_than_theirs(world: &mut World) -> Result<(), Failure> {
 fn another_backend(world: &mut World) -> Result<(), Failure> {
     let first = world.folder.path().join("backend");
     world.join(world.ours(), "ours")?;
+    world.join(Kind::Ws, "swapped")?;
     world.act(0, &commit("ours", 0, 3, 1))?;
-    world.pushed(0)?;
+    world.agree(3)?;
     world.end()?;
     let other = world.folder.path().join("other");
     world.backend.swap(&other)?;
@@ -353,6 +371,10 @@ fn another_backend(world: &mut World) -> Result<(), Failure> {
     world.pushed(0)?;
     // It has three of its own, and is told to take them along.
     world.join(world.ours(), "ours")?;
+    world.agree(7)?;
+    // LiveStore's forgets what it has, and comes again.
+    world.start(Kind::Ws, "swapped")?.quit_if_it_likes();
+    world.join(Kind::Ws, "swapped")?;
     world.agree(7)?;
     world.end()?;
     // The first one knows nothing of that.

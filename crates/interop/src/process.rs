@@ -195,6 +195,30 @@ impl Backend {
         Ok(said.into_owned())
     }
 
+    /// Reads a log, of the backend or of a store in a folder, as far as LiveStore knows it.
+    pub(crate) fn log(&self, folder: Option<&Path>) -> Result<Vec<Value>, Failure> {
+        let token = self.folder.with_extension("token");
+        let folder = folder.map(|folder| folder.display().to_string());
+        let mut args = vec!["export", folder.as_deref().unwrap_or("URL"), "--store", "shared"];
+        let path = token.display().to_string();
+        if let Some(token) = &self.token {
+            std::fs::write(&path, token)?;
+            args.extend(["--token", &path]);
+        }
+        let mut file: Value = serde_json::from_str(&self.livestore("http", &args)?)?;
+        let mut events: Vec<Value> = serde_json::from_value(file["events"].take())?;
+        for event in &mut events {
+            for ours in ["id", "group"] {
+                event.as_object_mut().and_then(|event| event.remove(ours));
+            }
+            // Who has no payload, and who has null, is told apart by LiveStore's live pulls alone.
+            if event["args"].is_null() {
+                event.as_object_mut().and_then(|event| event.remove("args"));
+            }
+        }
+        Ok(events)
+    }
+
     /// Pushes events as a client over HTTP does that leaves some out.
     pub(crate) fn push_raw(&self, batch: &Value) -> Result<(), Failure> {
         let payload =
@@ -384,6 +408,13 @@ impl Peer {
     pub(crate) fn state(&mut self) -> Result<String, Failure> {
         let answer = self.act(&json!({ "act": "state" }))?;
         Ok(answer["state"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Gives it the time to do something about its log, and ends it, unless it has ended itself.
+    pub(crate) fn quit_if_it_likes(mut self) {
+        std::thread::sleep(Duration::from_secs(3));
+        let _ = self.tell(&json!({ "act": "quit" }));
+        std::thread::sleep(Duration::from_secs(1));
     }
 
     /// Ends it as an app is ended.
