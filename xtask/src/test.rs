@@ -12,6 +12,8 @@ const SOAK_KILLS: u32 = 200;
 /// Rounds of processes that share a store, in the suite and in a soak.
 const ROUNDS: u32 = 20;
 const SOAK_ROUNDS: u32 = 200;
+/// Runs of stores on a backend without ids while the network fails, in a soak; the suite makes three.
+const SOAK_STORMS: &str = "100";
 /// Cases of each property test in a soak; the suite takes proptest's 256.
 const SOAK_CASES: u32 = 2_000;
 /// Seeds of the simulator in the suite, and in a soak.
@@ -156,6 +158,11 @@ pub(crate) fn soak(args: &SoakArgs) -> Outcome {
     parts.run(
         "kills, both ends",
         cargo().args(both_ends).args(["--", "kills", "--nocapture"]).env("LIVESTORE_KILLS", &kills),
+    )?;
+    let storms = ["test", "--release", "--package", "livestore-sync-cf", "--test", "sync_cf"];
+    parts.run(
+        "storms",
+        cargo().args(storms).args(["--", "whatever"]).env("LIVESTORE_STORMS", SOAK_STORMS),
     )?;
     parts.run(
         "properties",

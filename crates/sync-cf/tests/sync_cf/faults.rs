@@ -183,7 +183,7 @@ fn storm(seed: u64) {
 
 #[test]
 fn whatever_the_network_does_nothing_is_lost_or_doubled() {
-    let runs = std::env::var("LIVESTORE_ROUNDS").ok().and_then(|runs| runs.parse().ok());
+    let runs = std::env::var("LIVESTORE_STORMS").ok().and_then(|runs| runs.parse().ok());
     for seed in 0..runs.unwrap_or(3) {
         storm(seed);
     }
