@@ -1,6 +1,5 @@
 //! `livestore conformance`
 
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +12,7 @@ use serde::Serialize;
 
 use crate::output::{Outcome, json_line, stdout};
 use crate::transfer::backend::Backend as Transfer;
-use crate::transfer::place::provider;
+use crate::transfer::place::{provider, read_token};
 
 /// Check whether a backend does what stores rely on
 ///
@@ -52,25 +51,19 @@ struct Printed<'a> {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
-    let token = match &args.token {
-        Some(path) => {
-            let read = fs::read_to_string(path);
-            Some(read.map_err(|error| format!("cannot read {}: {error}", path.display()))?)
-        }
-        None => None,
-    };
+    let token = read_token(args.token.as_deref())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let patience = Duration::from_secs(args.timeout.max(1));
     // Once, to tell what is wrong with the address.
-    let first = provider(&args.url, args.token.as_deref())?;
+    let first = provider(&args.url, token.as_deref())?;
     let store_id = StoreId::new(format!("conformance-{}", livestore::new_id()))?;
     runtime.block_on(async {
         Transfer::connect(first, &store_id, patience, &Progress::new()).await?.close().await;
         Ok::<_, Box<dyn std::error::Error>>(())
     })?;
-    let (url, token_file) = (args.url.clone(), args.token.clone());
+    let (url, shown) = (args.url.clone(), token.clone());
     let backend = Backend::shared(move || {
-        provider(&url, token_file.as_deref()).expect("the address was usable just now")
+        provider(&url, shown.as_deref()).expect("the address was usable just now")
     });
     let backend = backend.patience(patience);
     let tell = |case: &CaseReport| {
@@ -86,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
         }
         let mut server = Server::new(with_path(&args.url));
         if let Some(token) = &token {
-            server = server.token(token.trim());
+            server = server.token(token);
         }
         report.and(server.check_and(tell).await)
     });

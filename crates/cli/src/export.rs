@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use livestore::StoreId;
-use livestore::inspect::{Inspector, Progress, Work};
+use livestore::inspect::{Draft, Inspector, Progress, Work};
 use livestore_core::{ClientId, ConfirmedGroup, Event, GlobalSeqNum, Group, GroupId, SessionId};
 use serde::Serialize;
 
@@ -86,28 +86,12 @@ fn to_file(
     path: &Path,
     progress: &Progress,
 ) -> Outcome<(StoreId, u64)> {
-    let shown = path.display();
-    if path.exists() {
-        return Err(format!("{shown} exists already; name another file, or move it away").into());
-    }
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.partial", std::process::id()));
-    let draft = Draft(draft.into());
-    let file =
-        File::create_new(&draft.0).map_err(|error| format!("{}: {error}", draft.0.display()))?;
+    let draft = Draft::begin(path)?;
+    let file = File::create_new(draft.path())
+        .map_err(|error| format!("{}: {error}", draft.path().display()))?;
     let exported = export(args, place, BufWriter::new(&file), progress)?;
-    file.sync_all()?;
-    std::fs::hard_link(&draft.0, path).map_err(|error| format!("{shown}: {error}"))?;
+    draft.place()?;
     Ok(exported)
-}
-
-/// A file that goes with this.
-struct Draft(PathBuf);
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 fn export(

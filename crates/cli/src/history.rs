@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::output::{Outcome, json_line, stdout};
 use crate::target::Target;
-use crate::transfer::place::provider;
+use crate::transfer::place::{provider, read_token};
 
 /// Compare a store's log with that of a server, and say what to do if they differ
 ///
@@ -112,7 +112,8 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
 }
 
 fn compare(args: &Args, inspector: &Inspector) -> Outcome<Comparison> {
-    let provider = provider(&args.server, args.token.as_deref())?;
+    let token = read_token(args.token.as_deref())?;
+    let provider = provider(&args.server, token.as_deref())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let patience = Duration::from_secs(args.timeout);
     let compared = runtime.block_on(inspector.compare(provider, patience));

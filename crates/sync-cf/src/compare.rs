@@ -8,10 +8,10 @@ use livestore::protocol::{Locate, Located};
 use livestore::sync_provider::{Delivery, OwnLog};
 use livestore_cf_protocol::{PageInfo, Stamped, backend_id_of};
 use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use crate::CfSync;
 use crate::wire::{Heard, Outcome, Stop, Wire};
-use crate::{ANSWER_TIMEOUT, CfSync};
 
 /// How often the store is told that this goes on.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -123,8 +123,7 @@ pub(crate) async fn compare(
     let (mut head, mut backend, mut told_at) = (0_u64, None, Instant::now());
     wire.pull(None, false).await?;
     'reading: loop {
-        let heard = timeout(ANSWER_TIMEOUT, wire.next()).await;
-        let response = match heard.map_err(|_| sync.offline("it does not answer a pull"))?? {
+        let response = match wire.answer(sync).await? {
             Heard::Pulled(response) => response,
             Heard::PullEnded(Outcome::Done) => break,
             Heard::PullEnded(outcome) => return Err(failed(&outcome.unexpected()).into()),
@@ -161,8 +160,7 @@ pub(crate) async fn name_of(sync: &CfSync, wire: &mut Wire) -> Result<String, St
     let cursor =
         livestore_cf_protocol::Cursor { backend_id: "whichever".into(), event_sequence_number: 0 };
     wire.pull(Some(cursor), false).await?;
-    let heard = timeout(ANSWER_TIMEOUT, wire.next()).await;
-    let name = match heard.map_err(|_| sync.offline("it does not answer a pull"))?? {
+    let name = match wire.answer(sync).await? {
         Heard::Pulled(response) => response.backend_id,
         Heard::PullEnded(Outcome::OtherBackend { name }) => name,
         Heard::PullEnded(outcome) => return Err(sync.failed(&outcome.unexpected()).into()),

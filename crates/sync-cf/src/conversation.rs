@@ -191,7 +191,7 @@ impl Conversation {
             backend_id: backend.clone(),
             event_sequence_number: position.seq.0.saturating_sub(1),
         });
-        self.wire.pull(known.clone(), true).await?;
+        self.wire.pull(known, true).await?;
         let mut response = self.pulled().await?;
         self.translator = Translator::new(response.backend_id.clone(), position);
         let name = response.backend_id.clone();
@@ -257,8 +257,7 @@ impl Conversation {
             return Ok(attempted);
         }
         self.send(backend, position, &attempted).await?;
-        let heard = timeout(ANSWER_TIMEOUT, self.wire.next()).await;
-        match heard.map_err(|_| self.sync.offline("it does not answer a push"))?? {
+        match self.wire.answer(&self.sync).await? {
             Heard::Pushed(Outcome::Done | Outcome::Ahead { .. }) => Ok(attempted),
             Heard::Pushed(Outcome::OtherBackend { name }) => Err(diverged(&name)),
             Heard::Pushed(Outcome::Failed { reason }) => Err(self.sync.failed(&reason).into()),
@@ -315,8 +314,7 @@ impl Conversation {
 
     /// Waits for what a pull brings.
     async fn pulled(&mut self) -> Result<PullResponse, Stop> {
-        let heard = timeout(ANSWER_TIMEOUT, self.wire.next()).await;
-        match heard.map_err(|_| self.sync.offline("it does not answer a pull"))?? {
+        match self.wire.answer(&self.sync).await? {
             Heard::Pulled(response) => Ok(response),
             Heard::PullEnded(Outcome::OtherBackend { name }) => Err(diverged(&name)),
             Heard::PullEnded(outcome) => Err(self.sync.failed(&outcome.unexpected()).into()),
@@ -366,8 +364,7 @@ impl Conversation {
         }
         self.wire.pull(Some(from), false).await?;
         while last.is_some() || self.translator.is_expecting() {
-            let heard = timeout(ANSWER_TIMEOUT, self.wire.next()).await;
-            match heard.map_err(|_| self.sync.offline("it does not answer a pull"))?? {
+            match self.wire.answer(&self.sync).await? {
                 Heard::Pulled(response) => {
                     Self::look_for(last, &response)?;
                     groups.extend(self.take(response)?.groups);
@@ -429,8 +426,7 @@ impl Conversation {
         let mut nearest: Option<u64> = None;
         self.wire.pull(Some(self.cursor()), false).await?;
         loop {
-            let heard = timeout(ANSWER_TIMEOUT, self.wire.next()).await;
-            match heard.map_err(|_| self.sync.offline("it does not answer a pull"))?? {
+            match self.wire.answer(&self.sync).await? {
                 Heard::Pulled(response) => {
                     let Taken { groups, gap } = self.take(response)?;
                     nearest =

@@ -52,21 +52,25 @@ impl PlaceArgs {
     /// Finds out what is meant.
     pub(crate) fn place(&self) -> Outcome<Place> {
         if self.place.contains("://") {
-            Ok(Place::Backend(provider(&self.place, self.token.as_deref())?))
+            let token = read_token(self.token.as_deref())?;
+            Ok(Place::Backend(provider(&self.place, token.as_deref())?))
         } else {
             Ok(Place::Local(self.place.clone().into()))
         }
     }
 }
 
-/// Returns what talks to the backend of an address, showing the token of a file if there is one.
-pub(crate) fn provider(url: &str, token: Option<&Path>) -> Outcome<Arc<dyn SyncProvider>> {
-    let token = token.map(|path| {
-        let text = fs::read_to_string(path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        Ok::<_, String>(text.trim().to_owned())
-    });
-    let token = token.transpose()?;
+/// Reads the token in a file, if one is named.
+pub(crate) fn read_token(file: Option<&Path>) -> Outcome<Option<String>> {
+    let Some(path) = file else { return Ok(None) };
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(Some(text.trim().to_owned()))
+}
+
+/// Returns what talks to the backend of an address, showing a token if there is one.
+pub(crate) fn provider(url: &str, token: Option<&str>) -> Outcome<Arc<dyn SyncProvider>> {
+    let token = token.map(ToOwned::to_owned);
     let tokens = |token: String| move |_| std::future::ready(Ok(token.clone()));
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     Ok(match scheme {

@@ -29,7 +29,7 @@ pub use backup::{Backup, BackupError};
 pub use history::{CompareError, Comparison, Noted, answer_divergence};
 pub use imported::{ImportError, Imported};
 pub use leader::Leader;
-pub use placing::PlaceError;
+pub use placing::{Draft, PlaceError};
 pub use progress::{Progress, Work};
 pub use recover::{
     Author, DamagedPlace, Kept, LostGroup, LostStretch, RecoverError, RecoverOptions,

@@ -39,14 +39,14 @@ pub enum PlaceError {
 
 /// A file that is being written under another name; it is removed unless it is placed.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub struct Draft {
     path: PathBuf,
     target: PathBuf,
 }
 
 impl Draft {
     /// Begins a file that will be at the target, where nothing may be.
-    pub(super) fn begin(target: &Path) -> Result<Self, PlaceError> {
+    pub fn begin(target: &Path) -> Result<Self, PlaceError> {
         static DRAFTS: AtomicU32 = AtomicU32::new(0);
         let free = [""].iter().chain(&COMPANIONS);
         for path in free.map(|companion| with_suffix(target, companion)) {
@@ -62,7 +62,8 @@ impl Draft {
         Ok(draft)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Returns the name under which it is to be written.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -73,7 +74,7 @@ impl Draft {
     }
 
     /// Makes the file safe on the disk and gives it its name.
-    pub(super) fn place(self) -> Result<(), PlaceError> {
+    pub fn place(self) -> Result<(), PlaceError> {
         let Self { path, target } = &self;
         File::options()
             .read(true)

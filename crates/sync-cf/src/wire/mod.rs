@@ -8,11 +8,12 @@ use livestore_cf_protocol::{
     Cause, Cursor, Exit, PullResponse, Push, RpcError, SyncQuery, Thrown, UnknownError,
 };
 use serde_json::Value;
+use tokio::time::timeout;
 
 pub(crate) use http::HttpWire;
 pub(crate) use ws::WsWire;
 
-use crate::CfSync;
+use crate::{ANSWER_TIMEOUT, CfSync};
 
 /// Why a conversation ends.
 #[derive(Debug)]
@@ -119,6 +120,14 @@ impl Wire {
         match self {
             Self::Ws(wire) => wire.next().await,
             Self::Http(wire) => wire.next().await,
+        }
+    }
+
+    /// Waits for what the backend owes an answer to, and not for ever.
+    pub(crate) async fn answer(&mut self, sync: &CfSync) -> Result<Heard, Stop> {
+        match timeout(ANSWER_TIMEOUT, self.next()).await {
+            Ok(heard) => heard,
+            Err(_) => Err(sync.offline(format!("no answer within {ANSWER_TIMEOUT:?}")).into()),
         }
     }
 
