@@ -32,6 +32,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let written = || columns.iter().filter(|column| !column.is_generated);
     let written_names: Vec<_> = written().map(|column| &column.name).collect();
     let written_fields = written().map(|column| column.field);
+    let keys = columns.iter().filter(|column| column.is_key).map(|column| &column.name);
     let only_some_are_written = (written_names.len() < names.len()).then(|| {
         quote! { const WRITTEN: &'static [&'static str] = &[#(#written_names),*]; }
     });
@@ -70,6 +71,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         impl ::livestore::Table for #ident {
             const NAME: &'static str = #table;
             const COLUMNS: &'static [&'static str] = &[#(#names),*];
+            const KEY: &'static [&'static str] = &[#(#keys),*];
             #only_some_are_written
 
             fn definition() -> ::core::result::Result<::livestore::TableDef, ::livestore::TableError> {

@@ -131,6 +131,10 @@ const DETERMINISTIC: &[&str] = &[
     "zeroblob",
 ];
 
+/// The columns that statements read, by table, in lower case; nothing in place of the columns if it may
+/// be any of them.
+pub(crate) type ReadNames = BTreeMap<String, Option<BTreeSet<String>>>;
+
 #[derive(Debug)]
 struct State {
     mode: Mode,
@@ -142,7 +146,7 @@ struct State {
     tables: BTreeMap<String, Scope>,
     /// What full-text indexes consist of, by name in lower case.
     full_texts: BTreeMap<String, FullTextPart>,
-    reads: Option<BTreeSet<String>>,
+    reads: Option<ReadNames>,
     denied: Option<Denial>,
 }
 
@@ -238,10 +242,9 @@ impl Authorizer {
         is_allowed
     }
 
-    /// Runs a closure that prepares statements, and returns the tables that they read, in lower
-    /// case.
-    pub(crate) fn recording_reads<R>(&self, prepare: impl FnOnce() -> R) -> (R, BTreeSet<String>) {
-        self.lock().reads = Some(BTreeSet::new());
+    /// Runs a closure that prepares statements, and returns what they read.
+    pub(crate) fn recording_reads<R>(&self, prepare: impl FnOnce() -> R) -> (R, ReadNames) {
+        self.lock().reads = Some(ReadNames::new());
         let result = prepare();
         (result, self.lock().reads.take().unwrap_or_default())
     }
@@ -276,10 +279,10 @@ impl Drop for Reset<'_> {
 impl State {
     fn decide(&mut self, context: AuthContext<'_>) -> Authorization {
         self.was_asked = true;
-        if let (AuthAction::Read { table_name, .. }, Some(reads)) =
+        if let (AuthAction::Read { table_name, column_name }, Some(reads)) =
             (context.action, &mut self.reads)
         {
-            reads.insert(table_name.to_ascii_lowercase());
+            note_read(reads, table_name, column_name);
         }
         let denied = match self.mode {
             Mode::System => None,
@@ -406,6 +409,17 @@ impl State {
     /// Returns the scope of the state table of a name.
     fn scope_of(&self, table: &str) -> Option<Scope> {
         self.tables.get(&table.to_ascii_lowercase()).copied()
+    }
+}
+
+/// Notes what SQLite asks about: of a table that is read without any of its columns, such as by
+/// `count(*)`, it names a column without a name.
+fn note_read(reads: &mut ReadNames, table: &str, column: &str) {
+    let columns = reads.entry(table.to_ascii_lowercase()).or_insert_with(|| Some(BTreeSet::new()));
+    if column.is_empty() {
+        *columns = None;
+    } else if let Some(columns) = columns {
+        columns.insert(column.to_ascii_lowercase());
     }
 }
 

@@ -8,8 +8,8 @@
 //! changes: with foreign keys that lead back to their table, one change can cascade to the very
 //! same row, and triggers that fire afterwards would tell the second change first.
 //!
-//! Of a change in a memory table they tell the table alone: memory events are never undone, so
-//! their rows cannot get into undo data, whoever asks for it and when.
+//! Rows of memory tables are kept apart, and only while somebody watches their table: memory events
+//! are never undone, so their rows cannot get into undo data, whoever asks for it and when.
 //!
 //! A state that is derived anew needs no undo data, and takes less time without triggers. The limit
 //! of changes must be the same all the same: see [`MAX_UNCAPTURED_WORK`].
@@ -19,9 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::functions::{Context, FunctionFlags};
 
+use crate::changes::{MAX_ROWS, Watched};
 use crate::table::quoted;
 use crate::undo::{Preimage, Preimages, SEQUENCES};
-use crate::{ColumnDef, SqliteError, TableDef, Value};
+use crate::{ChangedTables, ColumnDef, SqliteError, TableDef, Value};
 
 pub(crate) const FUNCTION: &str = "__livestore_capture";
 
@@ -43,34 +44,6 @@ const ABSENT: i64 = 0;
 /// The row that follows is there.
 const PRESENT: i64 = 1;
 
-/// The tables that a step changed, by index among [`Connection::tables`](crate::Connection::tables).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ChangedTables(Vec<u16>);
-
-impl ChangedTables {
-    /// Notes a table.
-    pub(crate) fn insert(&mut self, table: u16) {
-        if let Err(at) = self.0.binary_search(&table) {
-            self.0.insert(at, table);
-        }
-    }
-
-    /// Adds the tables that another step changed.
-    pub fn extend(&mut self, other: &Self) {
-        other.0.iter().for_each(|table| self.insert(*table));
-    }
-
-    /// Walks over the indexes of the changed tables.
-    pub fn iter(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().map(|table| usize::from(*table))
-    }
-
-    /// Tells whether no table changed.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 /// Rows, each by its table and its key.
 pub(crate) type RowKeys = Vec<(u16, Box<[Value]>)>;
 
@@ -80,6 +53,8 @@ pub(crate) struct Journal {
     changes: Vec<Preimage>,
     /// The memory tables that changed, each once, in the order of their first changes.
     memory: Vec<u16>,
+    /// Their rows, if they are watched, up to one more than whoever watches is told.
+    memory_rows: Vec<Preimage>,
     /// How many of the changes were looked at for references that lead nowhere.
     recounted: usize,
     overflown: bool,
@@ -93,19 +68,25 @@ pub(crate) struct Journal {
 pub(crate) struct JournalMark {
     changes: usize,
     memory: usize,
+    memory_rows: usize,
     uncaptured: Option<usize>,
 }
 
 impl Journal {
     pub(crate) fn mark(&self) -> JournalMark {
-        let Self { changes, memory, uncaptured, .. } = self;
-        JournalMark { changes: changes.len(), memory: memory.len(), uncaptured: *uncaptured }
+        JournalMark {
+            changes: self.changes.len(),
+            memory: self.memory.len(),
+            memory_rows: self.memory_rows.len(),
+            uncaptured: self.uncaptured,
+        }
     }
 
     /// Forgets what was captured since a moment.
     pub(crate) fn truncate(&mut self, to: JournalMark) {
         self.changes.truncate(to.changes);
         self.memory.truncate(to.memory);
+        self.memory_rows.truncate(to.memory_rows);
         self.uncaptured = self.uncaptured.and(to.uncaptured);
         self.recounted = self.recounted.min(self.changes.len());
         self.overflown &= self.changes.len() >= MAX_CHANGES;
@@ -135,16 +116,23 @@ impl Journal {
 
     /// Empties the journal into the undo data of what it holds.
     pub(crate) fn take(&mut self) -> Preimages {
-        (self.overflown, self.recounted) = (false, 0);
-        let memory = self.take_memory();
-        if self.changes.len() < 2 {
-            return Preimages { rows: std::mem::take(&mut self.changes), memory };
+        let mut all = self.drain();
+        if all.rows.len() > 1 {
+            let mut seen = HashSet::with_capacity(all.rows.len());
+            all.rows.retain(|change| seen.insert((change.table, change.key.clone())));
         }
-        let mut seen = HashSet::with_capacity(self.changes.len());
-        let changes = self.changes.drain(..);
-        let rows =
-            changes.filter(|change| seen.insert((change.table, change.key.clone()))).collect();
-        Preimages { rows, memory }
+        all
+    }
+
+    /// Empties the journal; of a row that changed several times, the first entry counts.
+    pub(crate) fn drain(&mut self) -> Preimages {
+        (self.overflown, self.recounted) = (false, 0);
+        self.uncaptured = self.uncaptured.map(|_| 0);
+        Preimages {
+            rows: std::mem::take(&mut self.changes),
+            memory: self.take_memory(),
+            memory_rows: std::mem::take(&mut self.memory_rows),
+        }
     }
 
     /// Returns the keys that were captured since the last call, with their tables, and the memory
@@ -156,16 +144,6 @@ impl Journal {
         let mut memory = ChangedTables::default();
         self.memory.iter().for_each(|table| memory.insert(*table));
         (written, memory)
-    }
-
-    /// Empties the journal and tells which tables it named.
-    pub(crate) fn discard(&mut self) -> ChangedTables {
-        let mut tables = self.take_memory();
-        let changes = self.changes.drain(..).filter(|change| change.table != SEQUENCES);
-        changes.for_each(|change| tables.insert(change.table));
-        (self.overflown, self.recounted) = (false, 0);
-        self.uncaptured = self.uncaptured.map(|_| 0);
-        tables
     }
 
     fn take_memory(&mut self) -> ChangedTables {
@@ -180,6 +158,12 @@ impl Journal {
         }
     }
 
+    fn push_memory(&mut self, preimage: Preimage) {
+        if self.memory_rows.len() <= MAX_ROWS {
+            self.memory_rows.push(preimage);
+        }
+    }
+
     fn push(&mut self, table: u16, key: Box<[Value]>, row: Option<Box<[Value]>>) {
         if self.changes.len() >= MAX_CHANGES {
             self.overflown = true;
@@ -191,12 +175,25 @@ impl Journal {
 
 /// The connection's end of the capture.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Capture(Arc<Mutex<Journal>>);
+pub(crate) struct Capture {
+    journal: Arc<Mutex<Journal>>,
+    watched: Watched,
+}
 
 impl Capture {
     pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {
         // Pushing a change cannot leave it half done, so a panic elsewhere does not spoil it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns which tables are watched.
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// Begins with tables that nobody watches.
+    pub(crate) fn set_tables(&mut self, tables: usize) {
+        self.watched = Watched::new(tables);
     }
 
     /// Runs a closure whose changes are not captured.
@@ -225,8 +222,7 @@ impl Capture {
         tables: &[TableDef],
     ) -> Result<(), SqliteError> {
         let capture = self.clone();
-        let on_disk = tables.iter().take_while(|table| table.scope().is_on_disk());
-        let shapes: Vec<Shape> = on_disk.map(Shape::new).collect();
+        let shapes: Vec<Shape> = tables.iter().map(Shape::new).collect();
         let flags = FunctionFlags::SQLITE_UTF8;
         connection.create_scalar_function(FUNCTION, -1, flags, move |context| {
             capture.record(&shapes, context);
@@ -252,31 +248,43 @@ impl Capture {
         let number = |index| context.get_raw(index).as_i64().unwrap_or(-1);
         let table = number(0) as u16;
         let values = |count: usize| (2..2 + count).map(argument).collect::<Box<[Value]>>();
-        let sequence = Shape { columns: 2, key: vec![0] };
-        let shape =
-            if table == SEQUENCES { Some(&sequence) } else { shapes.get(usize::from(table)) };
-        let Some(Shape { columns, key }) = shape else {
-            return journal.note_memory(table);
-        };
-        if number(1) == ABSENT {
-            return journal.push(table, values(key.len()), None);
+        if table == SEQUENCES {
+            let row = (number(1) == PRESENT).then(|| values(2));
+            return journal.push(table, [argument(2)].into(), row);
         }
-        let row = values(*columns);
-        let key = key.iter().map(|index| row[*index].clone()).collect();
-        journal.push(table, key, Some(row));
+        let Some(Shape { columns, key, is_on_disk }) = shapes.get(usize::from(table)) else { return };
+        if !is_on_disk {
+            journal.note_memory(table);
+            if !self.watched.contains(table) {
+                return;
+            }
+        }
+        let (key, row) = if number(1) == ABSENT {
+            (values(key.len()), None)
+        } else {
+            let row = values(*columns);
+            (key.iter().map(|index| row[*index].clone()).collect(), Some(row))
+        };
+        if *is_on_disk {
+            journal.push(table, key, row);
+        } else {
+            journal.push_memory(Preimage { table, key, row });
+        }
     }
 }
 
-/// What the function needs to know of a table on disk.
+/// What the function needs to know of a table.
 #[derive(Debug)]
 struct Shape {
     columns: usize,
     key: Vec<usize>,
+    is_on_disk: bool,
 }
 
 impl Shape {
     fn new(table: &TableDef) -> Self {
-        Self { columns: table.written().count(), key: table.key().collect() }
+        let is_on_disk = table.scope().is_on_disk();
+        Self { columns: table.written().count(), key: table.key().collect(), is_on_disk }
     }
 }
 
@@ -309,14 +317,7 @@ fn triggers(index: usize, table: &TableDef) -> String {
     let database = scope.database();
     let trigger = |what: &str, when: &str, body: &str| trigger(table, what, when, body);
     let mut sql = String::new();
-    if !scope.is_on_disk() {
-        for operation in ["INSERT", "UPDATE", "DELETE"] {
-            let call = format!("{FUNCTION}({index})");
-            sql += &trigger(operation, &format!("AFTER {operation} {on}"), &call);
-        }
-        return sql;
-    }
-    if table.auto_increment() {
+    if scope.is_on_disk() && table.auto_increment() {
         // SQLite reads the sequence when an INSERT begins, and writes it when all rows are in.
         let call = format!(
             "{FUNCTION}({SEQUENCES}, max(seq) IS NOT NULL, '{name}', max(seq)) \

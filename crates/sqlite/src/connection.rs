@@ -1,7 +1,6 @@
 //! The connection and its three views.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -16,10 +15,11 @@ use crate::capture::{Capture, JournalMark};
 use crate::kept::{self, Bind, Kept};
 use crate::row::{RowCursor, RowRef};
 use crate::steps::Steps;
+use crate::reads::TableRead;
 use crate::undo::{Preimages, UndoSql};
 use crate::{
-    ChangedTables, DecodeError, Query, RunWrite, Scope, SqliteError, TableDef, Write,
-    date_functions, sql,
+    Changes, DecodeError, Query, RunWrite, Scope, SqliteError, TableDef, Value,
+    Write, date_functions, sql,
 };
 
 /// Prepared statements that a connection keeps.
@@ -56,6 +56,8 @@ pub struct Connection {
     pub(crate) tables: Vec<TableDef>,
     /// For the tables on disk, which are the first among all.
     pub(crate) undo_sql: Vec<UndoSql>,
+    /// For all tables: how to read a row by its key.
+    pub(crate) row_sql: Vec<Box<str>>,
     /// For all tables, see [`crate::enforcement`].
     pub(crate) recounts: Vec<Option<String>>,
     /// Pages in the `-wal` file as of the last commit.
@@ -143,6 +145,7 @@ impl Connection {
             capture: Capture::default(),
             tables: Vec::new(),
             undo_sql: Vec::new(),
+            row_sql: Vec::new(),
             recounts: Vec::new(),
             wal_pages: Arc::default(),
             wal_limit: WAL_LIMIT,
@@ -307,10 +310,10 @@ impl Connection {
         self.capture.journal().take()
     }
 
-    /// Forgets what was captured since the last call, but for the tables it happened in, memory
-    /// tables included.
-    pub fn discard_changes(&self) -> ChangedTables {
-        self.capture.journal().discard()
+    /// Hands out what changed since the last call, for steps that nobody undoes.
+    pub fn discard_changes(&self) -> Changes {
+        let step = self.capture.journal().drain();
+        self.into_changes(step)
     }
 }
 
@@ -356,35 +359,49 @@ impl StateRead<'_> {
         query: &Q,
         read: impl FnOnce(RowCursor<'_>) -> Result<R, SqliteError>,
     ) -> Result<R, SqliteError> {
-        let Self { connection, mode, mark } = self;
         let (text, binds) = query.compile()?;
-        let marked = sql::mark(mark, &pure_dates(mode, &text));
+        self.run(&text, &binds, read)
+    }
+
+    /// Runs a statement of which the text was compiled before.
+    pub(crate) fn run<R>(
+        self,
+        text: &str,
+        binds: &[Value],
+        read: impl FnOnce(RowCursor<'_>) -> Result<R, SqliteError>,
+    ) -> Result<R, SqliteError> {
+        let Self { connection, mode, mark } = self;
+        let marked = sql::mark(mark, &pure_dates(mode, text));
         connection.authorizer.with_mode(mode, || {
             // What the app wrote, not what became of it.
-            let explain = |error| connection.authorizer.explain(mode, error, &text);
+            let explain = |error| connection.authorizer.explain(mode, error, text);
             let mut statement = connection.prepare(mode, &marked)?;
-            let rows = statement.query(params_from_iter(binds.iter())).map_err(explain)?;
+            let rows = statement.query(params_from_iter(binds)).map_err(explain)?;
             // Some statements ask for permission only while they run.
-            read(RowCursor::new(rows, &text)).map_err(|error| match error {
+            read(RowCursor::new(rows, text)).map_err(|error| match error {
                 SqliteError::Sqlite { source, .. } => explain(source),
                 other => other,
             })
         })
     }
 
+    /// Returns what a query reads, by its text.
+    pub fn reads(self, text: &str) -> Result<Vec<TableRead>, SqliteError> {
+        let Self { connection, mode, .. } = self;
+        let text = pure_dates(mode, text);
+        let (prepared, names) = connection.authorizer.recording_reads(|| {
+            connection.authorizer.with_mode(mode, || {
+                connection.authorize_opened_tables(&connection.raw.prepare(&text)?, &text)
+            })
+        });
+        prepared.map_err(|error| connection.authorizer.explain(mode, error, &text))?;
+        Ok(connection.state_tables_read(&names))
+    }
+
     /// Returns the state tables that a query reads, by index among [`Connection::tables`].
     pub fn tables_read<Q: Query>(self, query: &Q) -> Result<Vec<usize>, SqliteError> {
-        let Self { connection, mode, .. } = self;
         let (text, _) = query.compile()?;
-        let text = pure_dates(mode, &text);
-        let (prepared, names): (_, BTreeSet<String>) =
-            connection.authorizer.recording_reads(|| {
-                connection.authorizer.with_mode(mode, || {
-                    connection.authorize_opened_tables(&connection.raw.prepare(&text)?, &text)
-                })
-            });
-        prepared.map_err(|error| connection.authorizer.explain(mode, error, &text))?;
-        Ok(connection.state_tables_named(&names))
+        Ok(self.reads(&text)?.into_iter().map(|read| read.table).collect())
     }
 }
 

@@ -22,6 +22,7 @@
 pub mod ast;
 mod authorizer;
 mod capture;
+mod changes;
 mod codec;
 mod column;
 mod column_value;
@@ -41,6 +42,7 @@ mod kept;
 mod opened_tables;
 mod query;
 pub mod raw;
+mod reads;
 mod row;
 mod scope;
 #[cfg(feature = "sim")]
@@ -54,10 +56,11 @@ mod transfer;
 mod unchanging;
 mod undo;
 mod value;
+pub mod watch;
 mod write;
 
 pub use ast::{Collation, Direction, Nulls, StatementError};
-pub use capture::ChangedTables;
+pub use changes::{ChangedTables, Changes, RowChange, Watched, WrittenRow};
 pub use column::{ColumnDef, ColumnType, Generated};
 pub use column_value::{ColumnValue, Json};
 pub use connection::{Connection, Durability, StateRead, StateWrite, System};
@@ -80,9 +83,11 @@ pub use jiff;
 pub use kept::Bind;
 pub use query::{
     Contains, Correlated, Count, DynSelect, First, FirstOr, FirstOrError, InScopeOf, Join, Outputs,
-    Query, QueryAs, ResultColumn, RowQuery, Select, Slot, Source, Sources, Sql, query_as,
+    Query, QueryAs, ResultColumn, RowQuery, Select, Slot, Source, Sources, Sql, Watch,
+    query_as,
 };
-pub use row::{FromRow, Row, RowColumns, RowCursor, RowRef, Rows};
+pub use reads::{Columns, TableRead};
+pub use row::{Diff, DiffStep, FromRow, Row, RowColumns, RowCursor, RowRef, Rows};
 /// The binding and row types of [`System`] statements.
 pub use rusqlite::{self, params};
 pub use scope::{Scope, TableAccess};

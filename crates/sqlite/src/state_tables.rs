@@ -1,13 +1,12 @@
 //! The state tables of a connection: created, watched, emptied.
 
-use std::collections::BTreeSet;
-
 use rusqlite::params;
 
 use crate::authorizer::{Mode, OWN_PREFIX};
+use crate::changes::row_sql;
 use crate::enforcement::recounts;
 use crate::undo::UndoSql;
-use crate::{ChangedTables, Connection, FtsDef, Scope, SqliteError, TableDef, check_tables};
+use crate::{ChangedTables, Changes, Connection, FtsDef, Scope, SqliteError, TableDef, check_tables};
 
 impl Connection {
     /// Returns the state tables, in the order of [`TableDef::cmp_place`].
@@ -105,7 +104,7 @@ impl Connection {
     }
 
     /// Empties all state tables on disk, without capturing it; run it inside a transaction.
-    pub fn clear_state(&self) -> Result<ChangedTables, SqliteError> {
+    pub fn clear_state(&self) -> Result<Changes, SqliteError> {
         let mut cleared = ChangedTables::default();
         let clear = || {
             for (index, table) in self.tables.iter().enumerate() {
@@ -117,7 +116,7 @@ impl Connection {
                     cleared.insert(index as u16);
                 }
             }
-            Ok(cleared)
+            Ok(Changes::of_whole(cleared))
         };
         self.capture.silently(|| self.without_foreign_keys(clear))
     }
@@ -136,19 +135,9 @@ impl Connection {
         self.authorizer.set_state_tables(&tables);
         let on_disk = tables.iter().take_while(|table| table.scope().is_on_disk());
         self.undo_sql = on_disk.map(UndoSql::new).collect();
+        self.row_sql = tables.iter().map(row_sql).collect();
         self.recounts = recounts(&tables);
+        self.capture.set_tables(tables.len());
         self.tables = tables;
-    }
-
-    /// Returns the state tables among those of these names, in lower case, by index.
-    pub(crate) fn state_tables_named(&self, names: &BTreeSet<String>) -> Vec<usize> {
-        let tables = self.tables.iter().enumerate();
-        // Whoever searches an index reads its table.
-        let is_named = |table: &TableDef| {
-            let full_texts = table.full_texts().iter().map(FtsDef::name);
-            let mut own = std::iter::once(table.name()).chain(full_texts);
-            own.any(|name| names.contains(&name.to_ascii_lowercase()))
-        };
-        tables.filter(|(_, table)| is_named(table)).map(|(index, _)| index).collect()
     }
 }

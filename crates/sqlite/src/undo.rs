@@ -6,7 +6,7 @@ use rusqlite::{params, params_from_iter};
 
 use crate::codec::{Reader, write_values, write_varint};
 use crate::table::quoted;
-use crate::{ChangedTables, ColumnDef, Connection, SqliteError, TableDef, Value};
+use crate::{ChangedTables, Changes, ColumnDef, Connection, SqliteError, TableDef, Value};
 
 /// Stands in a preimage for `sqlite_sequence`, in place of the index of a table.
 ///
@@ -35,6 +35,8 @@ pub(crate) struct Preimage {
 pub struct Preimages {
     pub(crate) rows: Vec<Preimage>,
     pub(crate) memory: ChangedTables,
+    /// The rows of memory tables that are watched, which are not undone either.
+    pub(crate) memory_rows: Vec<Preimage>,
 }
 
 impl Preimages {
@@ -70,6 +72,7 @@ impl Preimages {
             joined.rows.iter().map(|preimage| (preimage.table, preimage.key.clone())).collect();
         for step in rest {
             joined.memory.extend(&step.memory);
+            joined.memory_rows.extend(step.memory_rows);
             for preimage in step.rows {
                 // What an older step found is what was there before all of them.
                 if seen.insert((preimage.table, preimage.key.clone())) {
@@ -135,8 +138,7 @@ impl Preimages {
                 };
                 rows.push(Preimage { table, key, row });
             }
-            let memory = ChangedTables::default();
-            reader.is_at_end().then_some(Self { rows, memory })
+            reader.is_at_end().then_some(Self { rows, ..Self::default() })
         })();
         read.ok_or(SqliteError::DamagedUndo { at: reader.at() })
     }
@@ -175,7 +177,8 @@ impl Connection {
     ///
     /// Foreign keys are not enforced meanwhile, since a row that is deleted to be written back
     /// would take others with it that refer to it.
-    pub fn undo(&self, preimages: &Preimages) -> Result<ChangedTables, SqliteError> {
+    pub fn undo(&self, preimages: &Preimages) -> Result<Changes, SqliteError> {
+        let changes = self.changes_of_undo(preimages)?;
         let tables = preimages.undone_tables();
         let bring_back = || {
             let sequences = self.sequences_before(preimages, &tables)?;
@@ -193,7 +196,7 @@ impl Connection {
             sequences.iter().try_for_each(|(name, last)| self.set_sequence(name, *last))
         };
         self.capture.silently(|| self.without_foreign_keys(bring_back))?;
-        Ok(tables)
+        Ok(changes)
     }
 
     fn undo_sql_of(&self, table: u16) -> Result<&UndoSql, SqliteError> {

@@ -26,6 +26,7 @@ pub(super) struct Column<'a> {
     pub(super) visibility: &'a Visibility,
     pub(super) name: String,
     pub(super) is_generated: bool,
+    pub(super) is_key: bool,
     /// Calls of the methods of a `ColumnDef`.
     pub(super) options: TokenStream,
 }
@@ -66,9 +67,9 @@ pub(super) fn column(field: &Field) -> Result<Column<'_>> {
     }
     options.extend(seen.generated()?);
     seen.check()?;
-    let is_generated = seen.generated.is_some();
+    let (is_generated, is_key) = (seen.generated.is_some(), seen.key.is_some());
     let (field_type, visibility) = (&field.ty, &field.vis);
-    Ok(Column { field: ident, field_type, visibility, name, is_generated, options })
+    Ok(Column { field: ident, field_type, visibility, name, is_generated, is_key, options })
 }
 
 fn option(meta: &ParseNestedMeta<'_>, seen: &mut Seen) -> Result<TokenStream> {

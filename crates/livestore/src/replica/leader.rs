@@ -516,8 +516,9 @@ impl Replica {
         let undo = match self.try_pending(&own, after)? {
             Ok(()) => {
                 let preimages = self.connection.take_changes();
-                next.changed.extend(&preimages.tables());
-                Some(preimages.encode())
+                let undo = preimages.encode();
+                next.changed.extend(self.connection.into_changes(preimages));
+                Some(undo)
             }
             Err(_) if is_open && !own.client_only => {
                 next.tail.unapplied += 1;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use livestore_core::{ClientId, Event, EventName, GlobalSeqNum, Group, GroupId, SeqNum, SessionId};
-use livestore_sqlite::{ChangedTables, Connection, SqliteError};
+use livestore_sqlite::{Changes, Connection, SqliteError};
 
 use super::exceptions::{self, DeadLetterReason, Skipped};
 use super::pending::PendingGroup;
@@ -159,17 +159,17 @@ impl Replica {
         stops: Stops,
         next: &mut Next,
     ) -> Result<(), ReplicaError> {
-        let mut changed = ChangedTables::default();
+        let mut changed = Changes::default();
         let all_applied = self.together(|| {
             for (place, authored) in events.clone() {
                 self.materialize_whole([authored], EventKind::of(place.1 > 0))?;
                 // Nobody undoes a confirmed event.
-                changed.extend(&self.connection.discard_changes());
+                changed.extend(self.connection.discard_changes());
             }
             Ok(())
         })?;
         if all_applied {
-            next.changed.extend(&changed);
+            next.changed.extend(changed);
             return Ok(());
         }
         for (place, authored) in events {
@@ -237,7 +237,7 @@ impl Replica {
         let applied = try_apply(&self.connection, &self.schema, kind, authored, &self.warnings)?;
         // Nobody undoes a confirmed event. Keeping what it changed until a whole page is applied
         // would also make the limit of changes depend on where pages end.
-        next.changed.extend(&self.connection.discard_changes());
+        next.changed.extend(self.connection.discard_changes());
         let Err(skipped) = applied else { return Ok(()) };
         let Authored { event, position, .. } = authored;
         if skipped.unknown {

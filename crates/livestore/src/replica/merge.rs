@@ -353,7 +353,7 @@ impl Replica {
             let (steps, rest) = pending::undo_before(&self.connection, (from, before), UNDO_BYTES)?;
             let oldest_first = steps.iter().rev().map(|undo| self.connection.decode_undo(undo));
             let preimages = Preimages::join(oldest_first.collect::<Result<Vec<_>, _>>()?);
-            next.changed.extend(&self.connection.undo(&preimages)?);
+            next.changed.extend(self.connection.undo(&preimages)?);
             match rest {
                 Some(rest) => before = rest,
                 None => return Ok(()),
@@ -533,10 +533,10 @@ impl Replica {
     /// Takes note that a group of the tail was applied again.
     pub(super) fn redone(&self, own: &PendingGroup, next: &mut Next) -> Result<(), ReplicaError> {
         let preimages = self.connection.take_changes();
-        next.changed.extend(&preimages.tables());
         next.tail.unapplied -= u64::from(own.undo.is_none());
         next.rebased = true;
         pending::set_undo(&self.connection, own.first, Some(&preimages.encode()))?;
+        next.changed.extend(self.connection.into_changes(preimages));
         Ok(())
     }
 

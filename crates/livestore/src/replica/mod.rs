@@ -28,7 +28,7 @@ use livestore_core::{
     BackendId, CanonicalJson, ClientId, ConfirmedGroup, Event as StoredEvent, GlobalSeqNum, Group,
     GroupId, IdGenerator, LogPosition, SeqNum, SessionId, StoreId,
 };
-use livestore_sqlite::{ChangedTables, Connection, Durability, SqliteError, StateHash};
+use livestore_sqlite::{Changes, Connection, Durability, SqliteError, StateHash};
 
 pub use barrier::Barrier;
 pub use capabilities::{Capabilities, PushLimits};
@@ -124,7 +124,7 @@ pub struct Replica {
     last_rebase: Option<Duration>,
     /// Pending events after which the index of the tail is brought up to date.
     index_events: u32,
-    changes: ChangedTables,
+    changes: Changes,
     fates: Vec<(GroupId, Fate)>,
     /// From where on there may be events of the log that the schema does not know, and that were not
     /// handed out to those who want to hear of each.
@@ -199,7 +199,7 @@ impl Replica {
             feed: Feed::new(),
             session: None,
             index_events: pending::INDEX_EVENTS,
-            changes: ChangedTables::default(),
+            changes: Changes::default(),
             fates: Vec::new(),
             untold: None,
             met_unknown: false,
@@ -344,7 +344,7 @@ impl Replica {
         self.check_backpressure()?;
         synced.iter().try_for_each(|group| self.capabilities.push.check(group))?;
 
-        let (mut tail, mut changed) = (self.tail, ChangedTables::default());
+        let (mut tail, mut changed) = (self.tail, Changes::default());
         let mut advance: Option<Box<Advance>> = self.feed.is_read().then(Box::default);
         let plain = Origin::default();
         let synced_ones = synced.iter().map(|group| (group, false, origin));
@@ -363,7 +363,7 @@ impl Replica {
             if let Some(group) = memory {
                 let after = SeqNum::confirmed(self.meta.state_head.plus(tail.events));
                 self.materialize_all(group, EventKind::Memory, after)?;
-                changed.extend(&self.connection.discard_changes());
+                changed.extend(self.connection.discard_changes());
             }
             if let Some(letter) = forgets {
                 exceptions::forget(&self.connection, letter)?;
@@ -377,7 +377,7 @@ impl Replica {
             return Err(error);
         }
         self.tail = tail;
-        self.changes.extend(&changed);
+        self.changes.extend(changed);
         self.counts.dead_letters -= u64::from(forgets.is_some());
         self.dead_letters_changed |= forgets.is_some();
         if let Some(advance) = &mut advance {
@@ -433,12 +433,13 @@ impl Replica {
         client_only: bool,
         origin: &Origin,
         tail: &mut Tail,
-        changed: &mut ChangedTables,
+        changed: &mut Changes,
     ) -> Result<(), CommitError> {
         let after = self.tail_end(client_only, tail)?;
         self.materialize_all(group, EventKind::of(client_only), after)?;
         let preimages = self.connection.take_changes();
-        changed.extend(&preimages.tables());
+        let undo = preimages.encode();
+        changed.extend(self.connection.into_changes(preimages));
         if client_only && tail.is_empty() && !self.is_session() {
             // Nothing that could be rebased stands before it.
             let place = ClientOnlyPlace { seq: after.global, client: after.client + 1 };
@@ -446,7 +447,7 @@ impl Replica {
             tail.last += group.event_count() as i64;
             return Ok(());
         }
-        Ok(self.append_pending(group, client_only, origin, Some(&preimages.encode()), tail)?)
+        Ok(self.append_pending(group, client_only, origin, Some(&undo), tail)?)
     }
 
     /// Writes a group that was applied at the end of the tail.
@@ -517,9 +518,9 @@ impl Replica {
         Stops::new(self.on_poison, self.schema.unknown_events())
     }
 
-    /// Hands out the tables that changed since the last call.
-    pub fn poll_changes(&mut self) -> Option<ChangedTables> {
-        (!self.changes.is_empty()).then(|| std::mem::take(&mut self.changes))
+    /// Hands out what changed in the state since the last call.
+    pub fn poll_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
     }
 
     /// Hands out the fates that groups met since the last call.

@@ -140,7 +140,7 @@ impl Replica {
 
     /// Derives the whole state anew inside one step, for a log that is not the one it was.
     pub(super) fn rederive(&self, redo: Redo<'_>, next: &mut Next) -> Result<(), ReplicaError> {
-        next.changed.extend(&self.connection.clear_state()?);
+        next.changed.extend(self.connection.clear_state()?);
         self.empty_state(next)?;
         let mut tail_end = None;
         while next.meta.rebuild.is_some() {

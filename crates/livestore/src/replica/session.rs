@@ -266,7 +266,7 @@ impl Replica {
             let is_own = |groups: &[PendingGroup]| groups.len() > own.len() * 2;
             let client_id = &next.meta.client_id;
             let mine = pending::groups(&replica.connection, OWN, client_id, is_own)?;
-            next.changed.extend(&replica.connection.clear_state()?);
+            next.changed.extend(replica.connection.clear_state()?);
             for table in TABLES {
                 let sql = format!("DELETE FROM {table}");
                 replica.connection.system().execute(&sql, [])?;

@@ -1,7 +1,7 @@
 //! A step: one transaction, and the replica's own fields only once that is committed.
 
 use livestore_core::GroupId;
-use livestore_sqlite::{ChangedTables, SqliteError};
+use livestore_sqlite::{Changes, SqliteError};
 
 use super::exceptions::Counts;
 use super::format::Meta;
@@ -19,7 +19,7 @@ pub(super) struct Next {
     pub(super) meta: Meta,
     pub(super) tail: Tail,
     pub(super) counts: Counts,
-    pub(super) changed: ChangedTables,
+    pub(super) changed: Changes,
     pub(super) fates: Vec<(GroupId, Fate)>,
     /// The first event of the log that it met and the schema does not know, if the app wants to hear
     /// of each.
@@ -45,19 +45,20 @@ pub(super) struct Next {
 const MAX_TOLD_BYTES: usize = 8 << 20;
 
 impl Next {
-    /// Returns a copy for something that may not be done after all, and of which sessions are told
-    /// nothing.
+    /// Returns a copy for something that may not be done after all, which knows of no changes yet, and
+    /// of which sessions are told nothing.
     pub(super) fn branch(&mut self) -> Self {
-        let advance = self.advance.take();
+        let (advance, changed) = (self.advance.take(), std::mem::take(&mut self.changed));
         let branch = self.clone();
-        self.advance = advance;
+        (self.advance, self.changed) = (advance, changed);
         branch
     }
 
     /// Takes over what was done on a branch.
     pub(super) fn become_branch(&mut self, branch: Self) {
-        let advance = self.advance.take();
-        *self = Self { advance, ..branch };
+        let (advance, mut changed) = (self.advance.take(), std::mem::take(&mut self.changed));
+        changed.extend(branch.changed);
+        *self = Self { advance, changed, ..branch };
     }
 
     /// Writes something of so many bytes down for the sessions, if there are any.
@@ -104,7 +105,7 @@ impl Replica {
             meta: self.meta.clone(),
             tail: self.tail,
             counts: self.counts,
-            changed: ChangedTables::default(),
+            changed: Changes::default(),
             fates: Vec::new(),
             unknown: None,
             rebased: false,
@@ -134,7 +135,7 @@ impl Replica {
             self.barriers.forget();
         }
         (self.meta, self.tail, self.counts) = (meta, tail, counts);
-        self.changes.extend(&changed);
+        self.changes.extend(changed);
         let is_rejection = |(_, fate): &(_, Fate)| matches!(fate, Fate::Rejected { .. });
         self.dead_letters_changed |= next.letters_changed
             || fates.iter().any(is_rejection)

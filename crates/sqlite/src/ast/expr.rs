@@ -240,4 +240,54 @@ impl Expr {
             first => Self::Or(vec![first, other]),
         }
     }
+
+    /// Visits this expression and all that it is made of, but for what sub-queries are made of.
+    pub(crate) fn visit(&self, visit: &mut dyn FnMut(&Self)) {
+        visit(self);
+        match self {
+            Self::Column(_)
+            | Self::Value(_)
+            | Self::Invalid(_)
+            | Self::Exists(_)
+            | Self::Scalar(_) => {}
+            Self::Compare { left, right, .. } | Self::Calculate { left, right, .. } => {
+                left.visit(visit);
+                right.visit(visit);
+            }
+            Self::And(all) | Self::Or(all) | Self::Call { arguments: all, .. } => {
+                all.iter().for_each(|one| one.visit(visit));
+            }
+            Self::Not(one)
+            | Self::IsNull(one)
+            | Self::Path { json: one, .. }
+            | Self::Cast { expr: one, .. }
+            | Self::Collate { expr: one, .. }
+            | Self::InSelect { expr: one, .. } => one.visit(visit),
+            Self::In { expr, list } => {
+                expr.visit(visit);
+                list.iter().for_each(|one| one.visit(visit));
+            }
+            Self::Between { expr, low, high } => {
+                [expr, low, high].into_iter().for_each(|one| one.visit(visit));
+            }
+            Self::Contains { json, element } => {
+                json.visit(visit);
+                element.visit(visit);
+            }
+            Self::Case { whens, otherwise } => {
+                for When { condition, value } in whens {
+                    condition.visit(visit);
+                    value.visit(visit);
+                }
+                if let Some(otherwise) = otherwise {
+                    otherwise.visit(visit);
+                }
+            }
+            Self::Aggregate(aggregate) => {
+                if let Some(argument) = &aggregate.argument {
+                    argument.visit(visit);
+                }
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Expr, Name};
+use super::{Column, Expr, Name};
 
 /// A selection of rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,39 @@ impl Select {
             limit: None,
             offset: 0,
         }
+    }
+
+    /// Tells whether each row of the result is one row of one table.
+    pub(crate) fn is_of_rows(&self) -> bool {
+        let mut has_aggregate = false;
+        for output in &self.columns {
+            output.expr.visit(&mut |expr| has_aggregate |= matches!(expr, Expr::Aggregate(_)));
+        }
+        let is_grouped = self.distinct || !self.group_by.is_empty() || self.having.is_some();
+        self.joins.is_empty() && !is_grouped && !has_aggregate
+    }
+
+    /// Returns the keys of an order that comes after the given one and leaves no two rows equal, so
+    /// that equal states give equal results, whatever indexes SQLite uses.
+    ///
+    /// It goes in the direction of the last given key, as an index does.
+    pub(crate) fn ties<'a>(&self, key: impl IntoIterator<Item = &'a str>) -> Vec<Order> {
+        if !self.is_of_rows() {
+            return Vec::new();
+        }
+        let direction = self.order.last().map_or(Direction::Ascending, |order| order.direction);
+        let of = self.from.name();
+        let is_given = |name: &str| {
+            self.order.iter().any(|order| {
+                order.collation.is_none_or(|collation| collation == Collation::Binary)
+                    && matches!(&order.expr, Expr::Column(column) if column.name == name)
+            })
+        };
+        let order = |name: &str| {
+            let column = Expr::Column(Column::of(of.clone(), name.to_owned()));
+            Order::new(column, direction)
+        };
+        key.into_iter().filter(|name| !is_given(name)).map(order).collect()
     }
 }
 

@@ -92,6 +92,15 @@ impl SqlWriter {
     }
 
     pub(crate) fn select(&mut self, select: &Select) -> Result<(), ValueError> {
+        self.select_ordered(select, &[])
+    }
+
+    /// Writes a selection, with more keys of its order.
+    pub(crate) fn select_ordered(
+        &mut self,
+        select: &Select,
+        ties: &[Order],
+    ) -> Result<(), ValueError> {
         self.push(if select.distinct { "SELECT DISTINCT " } else { "SELECT " });
         if select.columns.is_empty() {
             self.push("*");
@@ -99,11 +108,11 @@ impl SqlWriter {
         self.list(&select.columns, ", ", Self::output)?;
         self.push(" FROM ");
         self.source(&select.from);
-        self.after_from(select)
+        self.after_from(select, ties)
     }
 
-    /// Writes what comes after the first table.
-    pub(crate) fn after_from(&mut self, select: &Select) -> Result<(), ValueError> {
+    /// Writes what comes after the first table, with more keys of its order.
+    pub(crate) fn after_from(&mut self, select: &Select, ties: &[Order]) -> Result<(), ValueError> {
         for Join { kind, source, on } in &select.joins {
             self.push(match kind {
                 JoinKind::Inner => " JOIN ",
@@ -124,9 +133,9 @@ impl SqlWriter {
             self.push(" HAVING ");
             self.expr(having)?;
         }
-        if !select.order.is_empty() {
+        if !select.order.is_empty() || !ties.is_empty() {
             self.push(" ORDER BY ");
-            self.list(&select.order, ", ", Self::order)?;
+            self.list(select.order.iter().chain(ties), ", ", Self::order)?;
         }
         if select.limit.is_some() || select.offset > 0 {
             // SQLite has no OFFSET without LIMIT; -1 is its word for "no limit".

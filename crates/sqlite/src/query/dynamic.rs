@@ -1,10 +1,11 @@
 //! Selections that were made at run time.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::Query;
+use super::{Query, Watch};
 use crate::ast::{self, Checker, SqlWriter, StatementError};
-use crate::row::{Row, RowCursor};
+use crate::row::{Row, RowCursor, RowRef, Rows};
+use crate::watch::{ListView, View, is_of_one_row};
 use crate::{ColumnType, SqliteError, TableDef, Value, ValueError};
 
 /// A selection made at run time, such as from JSON, whose names are checked.
@@ -16,6 +17,7 @@ struct Checked {
     sql: String,
     binds: Vec<Value>,
     columns: Vec<ResultColumn>,
+    select: ast::Select,
 }
 
 /// What is known of a column of a result before it is read.
@@ -51,10 +53,13 @@ impl DynSelect {
             }
         };
         let columns = select.columns.iter().map(column).collect();
+        let table = tables.iter().find(|table| table.name() == select.from.table);
+        let ties = select.ties(table.into_iter().flat_map(TableDef::key_names));
+        select.order.extend(ties);
         let mut writer = SqlWriter::new("");
         writer.select(&select)?;
         let (sql, binds) = writer.finish();
-        Ok(Self(Arc::new(Checked { sql, binds, columns })))
+        Ok(Self(Arc::new(Checked { sql, binds, columns, select })))
     }
 
     /// Returns the columns of the result.
@@ -64,13 +69,40 @@ impl DynSelect {
 }
 
 impl Query for DynSelect {
-    type Output = Vec<Row>;
+    type Output = Rows<Row>;
 
     fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
         Ok((self.0.sql.clone(), self.0.binds.clone()))
     }
 
-    fn collect(&self, rows: RowCursor<'_>) -> Result<Vec<Row>, SqliteError> {
+    fn collect(&self, rows: RowCursor<'_>) -> Result<Rows<Row>, SqliteError> {
         rows.into_rows()
+    }
+}
+
+impl Watch for DynSelect {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn selection(&self) -> Option<&ast::Select> {
+        Some(&self.0.select)
+    }
+
+    fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<Rows<Row>>>>, ValueError> {
+        if is_of_one_row(&self.0.select, tables) {
+            return Ok(None);
+        }
+        // Behind them stand those that the view adds.
+        let (count, names) = (self.0.columns.len(), OnceLock::new());
+        let decode = move |row: RowRef<'_>| {
+            Ok(row.to_row(names.get_or_init(|| row.column_names(count))))
+        };
+        let view = ListView::new(&self.0.select, tables, decode, |a, b| a == b)?;
+        Ok(view.map(|view| Box::new(view) as Box<dyn View<Rows<Row>>>))
+    }
+
+    fn reuse(&self, before: &Rows<Row>, now: Rows<Row>) -> Rows<Row> {
+        now.reusing(before)
     }
 }

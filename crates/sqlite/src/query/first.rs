@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Query, RowQuery};
-use crate::row::RowCursor;
-use crate::{SqliteError, Value, ValueError};
+use super::{Query, RowQuery, Select, Sources, Watch};
+use crate::row::{RowCursor, Rows};
+use crate::watch::{CountView, Mapped, View, exact_guard};
+use crate::{SqliteError, TableDef, Value, ValueError, ast};
 
 /// The number of rows of a selection.
 #[derive(Debug, Clone)]
@@ -30,6 +31,23 @@ impl<Q: RowQuery> Query for Count<Q> {
     }
 }
 
+impl<S: Sources, R: PartialEq + Send + Sync + 'static> Watch for Count<Select<S, R>> {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn selection(&self) -> Option<&ast::Select> {
+        self.0.selection()
+    }
+
+    fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<u64>>>, ValueError> {
+        let guard = self.0.selection().and_then(|select| exact_guard(select, tables));
+        let Some(guard) = guard else { return Ok(None) };
+        let (text, binds) = self.compile()?;
+        Ok(Some(Box::new(CountView::new(text, binds, guard))))
+    }
+}
+
 /// The first row of a selection or of a write, or `None`.
 #[derive(Debug, Clone)]
 pub struct First<Q>(pub(crate) Q);
@@ -49,6 +67,28 @@ impl<Q: RowQuery> Query for First<Q> {
 
     fn collect(&self, rows: RowCursor<'_>) -> Result<Self::Output, SqliteError> {
         Ok(self.0.collect_first(rows)?.map(Arc::new))
+    }
+}
+
+impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for First<Q> {
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+
+    fn selection(&self) -> Option<&ast::Select> {
+        self.0.selection()
+    }
+
+    fn view(
+        &self,
+        tables: &[TableDef],
+    ) -> Result<Option<Box<dyn View<Self::Output>>>, ValueError> {
+        let first = |rows: Rows<Q::Row>| rows.get(0).cloned();
+        Ok(self.0.view(tables)?.map(|view| Box::new(Mapped::new(view, first)) as _))
+    }
+
+    fn reuse(&self, before: &Self::Output, now: Self::Output) -> Self::Output {
+        if *before == now { before.clone() } else { now }
     }
 }
 
@@ -74,6 +114,20 @@ impl<Q: RowQuery> Query for FirstOrError<Q> {
         let sql = rows.sql();
         let row = self.0.collect_first(rows)?;
         row.map(Arc::new).ok_or_else(|| SqliteError::NoRow { sql: sql.into() })
+    }
+}
+
+impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOrError<Q> {
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+
+    fn selection(&self) -> Option<&ast::Select> {
+        self.0.selection()
+    }
+
+    fn reuse(&self, before: &Self::Output, now: Self::Output) -> Self::Output {
+        if *before == now { Arc::clone(before) } else { now }
     }
 }
 
@@ -106,5 +160,24 @@ impl<Q: RowQuery> Query for FirstOr<Q> {
     fn collect(&self, rows: RowCursor<'_>) -> Result<Self::Output, SqliteError> {
         let row = self.query.collect_first(rows)?;
         Ok(row.map_or_else(|| Arc::clone(&self.fallback), Arc::new))
+    }
+}
+
+impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOr<Q> {
+    fn selection(&self) -> Option<&ast::Select> {
+        self.query.selection()
+    }
+
+    fn view(
+        &self,
+        tables: &[TableDef],
+    ) -> Result<Option<Box<dyn View<Self::Output>>>, ValueError> {
+        let fallback = Arc::clone(&self.fallback);
+        let first = move |rows: Rows<Q::Row>| rows.get(0).unwrap_or(&fallback).clone();
+        Ok(self.query.view(tables)?.map(|view| Box::new(Mapped::new(view, first)) as _))
+    }
+
+    fn reuse(&self, before: &Self::Output, now: Self::Output) -> Self::Output {
+        if *before == now { Arc::clone(before) } else { now }
     }
 }

@@ -6,6 +6,7 @@ mod outputs;
 mod raw;
 mod select;
 mod source;
+mod watch;
 
 use crate::row::{RowCursor, Rows};
 use crate::{SqliteError, Value, ValueError};
@@ -15,6 +16,7 @@ pub use first::{Count, First, FirstOr, FirstOrError};
 pub use outputs::Outputs;
 pub use raw::{QueryAs, Sql, query_as};
 pub use select::Select;
+pub use watch::Watch;
 pub use source::{Contains, Correlated, InScopeOf, Join, Slot, Source, Sources};
 
 /// Something that can be read from the state.

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{First, FirstOr, FirstOrError, Query, RowQuery};
+use super::{First, FirstOr, FirstOrError, Query, RowQuery, Watch};
 use crate::row::{FromRow, Row, RowCursor, Rows};
 use crate::{SqliteError, Value, ValueError};
 
@@ -38,14 +38,24 @@ impl Sql {
 }
 
 impl Query for Sql {
-    type Output = Vec<Row>;
+    type Output = Rows<Row>;
 
     fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
         Ok((self.text.clone(), self.binds.clone()))
     }
 
-    fn collect(&self, rows: RowCursor<'_>) -> Result<Vec<Row>, SqliteError> {
+    fn collect(&self, rows: RowCursor<'_>) -> Result<Rows<Row>, SqliteError> {
         rows.into_rows()
+    }
+}
+
+impl Watch for Sql {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn reuse(&self, before: &Rows<Row>, now: Rows<Row>) -> Rows<Row> {
+        now.reusing(before)
     }
 }
 
@@ -111,6 +121,16 @@ impl<T: FromRow + Send + Sync + 'static> Query for QueryAs<T> {
             out.push(T::from_row(row.by_places(&places))?);
         }
         Ok(out.into_iter().collect())
+    }
+}
+
+impl<T: FromRow + PartialEq + Send + Sync + 'static> Watch for QueryAs<T> {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn reuse(&self, before: &Rows<T>, now: Rows<T>) -> Rows<T> {
+        now.reusing(before)
     }
 }
 

@@ -5,12 +5,13 @@ use std::marker::PhantomData;
 use super::source::source;
 use super::{
     Correlated, Count, First, FirstOr, FirstOrError, InScopeOf, Join, Outputs, Query, RowQuery,
-    Source, Sources,
+    Source, Sources, Watch,
 };
 use crate::ast::{self, JoinKind, SqlWriter};
 use crate::expr::{Condition, Expr, IntoOrder};
 use crate::row::{FromRow, RowCursor, RowRef, Rows};
-use crate::{ColumnValue, DecodeError, SqliteError, Table, Value, ValueError};
+use crate::watch::{ListView, View, is_of_one_row};
+use crate::{ColumnValue, DecodeError, SqliteError, Table, TableDef, Value, ValueError};
 
 type Decode<R> = fn(RowRef<'_>) -> Result<R, DecodeError>;
 
@@ -199,10 +200,11 @@ impl<S: Sources, R: Send + Sync + 'static> Query for Select<S, R> {
     type Output = Rows<R>;
 
     fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
+        let ties = self.ast.ties(S::KEY.iter().copied());
         let mut writer = SqlWriter::new(self.start.unwrap_or_default());
         match self.start {
-            Some(_) => writer.after_from(&self.ast)?,
-            None => writer.select(&self.ast)?,
+            Some(_) => writer.after_from(&self.ast, &ties)?,
+            None => writer.select_ordered(&self.ast, &ties)?,
         }
         Ok(writer.finish())
     }
@@ -213,6 +215,35 @@ impl<S: Sources, R: Send + Sync + 'static> Query for Select<S, R> {
             out.push((self.decode)(row)?);
         }
         Ok(out.into_iter().collect())
+    }
+}
+
+impl<S: Sources, R: PartialEq + Send + Sync + 'static> Select<S, R> {
+    /// Makes a view of the rows, unless all of them are found by their key at once.
+    pub(super) fn list_view(&self, tables: &[TableDef]) -> Result<Option<ListView<R>>, ValueError> {
+        let select = self.clone().into_ast();
+        if is_of_one_row(&select, tables) {
+            return Ok(None);
+        }
+        ListView::new(&select, tables, self.decode, |a, b| a == b)
+    }
+}
+
+impl<S: Sources, R: PartialEq + Send + Sync + 'static> Watch for Select<S, R> {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn selection(&self) -> Option<&ast::Select> {
+        Some(&self.ast)
+    }
+
+    fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<Rows<R>>>>, ValueError> {
+        Ok(self.list_view(tables)?.map(|view| Box::new(view) as Box<dyn View<Rows<R>>>))
+    }
+
+    fn reuse(&self, before: &Rows<R>, now: Rows<R>) -> Rows<R> {
+        now.reusing(before)
     }
 }
 

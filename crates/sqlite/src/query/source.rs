@@ -104,6 +104,8 @@ impl<S: Source> Slot for Option<S> {
 pub trait Sources: Send + Sync + 'static {
     /// A row of the query that selects all columns.
     type Row: Send + Sync + 'static;
+    /// The key of the only table.
+    const KEY: &'static [&'static str] = &[];
 
     /// Returns all columns.
     fn columns() -> Vec<ast::Output>;
@@ -114,6 +116,7 @@ pub trait Sources: Send + Sync + 'static {
 
 impl<S: Source> Sources for S {
     type Row = S::Table;
+    const KEY: &'static [&'static str] = <S::Table as Table>::KEY;
 
     fn columns() -> Vec<ast::Output> {
         let mut columns = Vec::new();

@@ -1,8 +1,10 @@
 //! Rows: borrowed while a query runs, owned and shared afterwards.
 
+mod diff;
 mod from_row;
+mod list;
+mod rows;
 
-use std::ops::Index;
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
@@ -11,7 +13,11 @@ use crate::column_value::decode;
 use crate::date_functions::without_pure_dates;
 use crate::{ColumnValue, DecodeError, SqliteError, Value};
 
+pub(crate) use diff::by_key;
+pub use diff::{Diff, DiffStep};
 pub use from_row::{FromRow, RowColumns};
+pub(crate) use list::List;
+pub use rows::Rows;
 
 /// The rows of a running query.
 pub struct RowCursor<'a> {
@@ -31,19 +37,24 @@ impl<'a> RowCursor<'a> {
         Ok(row.map(|row| RowRef { row, start: 0, places: None }))
     }
 
+    /// Returns the number of the result's columns.
+    pub(crate) fn column_count(&self) -> usize {
+        self.rows.as_ref().map_or(0, rusqlite::Statement::column_count)
+    }
+
     /// Returns the statement's text, for messages.
     pub(crate) fn sql(&self) -> &'a str {
         self.sql
     }
 
     /// Copies all rows, each with the names of its columns.
-    pub(crate) fn into_rows(mut self) -> Result<Vec<Row>, SqliteError> {
+    pub(crate) fn into_rows(mut self) -> Result<Rows<Row>, SqliteError> {
         let mut out = Vec::new();
         let columns = self.column_names();
         while let Some(row) = self.next()? {
             out.push(row.to_row(&columns));
         }
-        Ok(out)
+        Ok(out.into_iter().collect())
     }
 
     /// Returns the names of the result's columns.
@@ -111,6 +122,15 @@ impl<'a> RowRef<'a> {
         Value::from_sql(self.raw(index))
     }
 
+    /// Returns the names of the first columns.
+    pub(crate) fn column_names(self, count: usize) -> Arc<[Box<str>]> {
+        let name = |index| {
+            let name = self.row.as_ref().column_name(self.place(index)).unwrap_or_default();
+            without_pure_dates(name).into()
+        };
+        (0..count).map(name).collect()
+    }
+
     pub(crate) fn to_row(self, columns: &Arc<[Box<str>]>) -> Row {
         let values = (0..columns.len()).map(|index| self.value(index)).collect();
         Row { columns: columns.clone(), values }
@@ -145,74 +165,5 @@ impl Row {
     /// Returns the values in column order.
     pub fn values(&self) -> &[Value] {
         &self.values
-    }
-}
-
-/// A snapshot of a list of rows; a clone shares them.
-#[derive(Debug)]
-pub struct Rows<T>(Arc<[Arc<T>]>);
-
-impl<T> Rows<T> {
-    /// Returns the number of rows.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Tells whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns the row at an index.
-    pub fn get(&self, index: usize) -> Option<&Arc<T>> {
-        self.0.get(index)
-    }
-
-    /// Walks over the rows in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<T>> + ExactSizeIterator {
-        self.0.iter()
-    }
-
-    /// Copies the rows out.
-    pub fn to_vec(&self) -> Vec<T>
-    where
-        T: Clone,
-    {
-        self.0.iter().map(|row| T::clone(row)).collect()
-    }
-}
-
-impl<T> Clone for Rows<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T: PartialEq> PartialEq for Rows<T> {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
-    }
-}
-
-impl<T> FromIterator<T> for Rows<T> {
-    fn from_iter<I: IntoIterator<Item = T>>(rows: I) -> Self {
-        Self(rows.into_iter().map(Arc::new).collect())
-    }
-}
-
-impl<T> Index<usize> for Rows<T> {
-    type Output = T;
-
-    fn index(&self, index: usize) -> &T {
-        &self.0[index]
-    }
-}
-
-impl<'a, T> IntoIterator for &'a Rows<T> {
-    type Item = &'a Arc<T>;
-    type IntoIter = std::slice::Iter<'a, Arc<T>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
     }
 }

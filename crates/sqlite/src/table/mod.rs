@@ -211,6 +211,11 @@ pub trait Table: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// The names of its columns, in the order of the struct's fields.
     const COLUMNS: &'static [&'static str];
+    /// The names of those that are its primary key, in the same order.
+    ///
+    /// Rows that a selection's order leaves equal come in the order of the key. Without it, they come
+    /// in any order.
+    const KEY: &'static [&'static str] = &[];
     /// The names of those that an insert writes, in the same order: all but the generated ones.
     const WRITTEN: &'static [&'static str] = Self::COLUMNS;
 

@@ -1,5 +1,5 @@
 use livestore_sqlite::{
-    Column, Connection, Row, Scope, Sql, SqliteError, StateRead, Table, TableWrite, Value, query_as,
+    Column, Connection, Row, Rows, Scope, Sql, SqliteError, StateRead, Table, TableWrite, Value, query_as,
 };
 
 use super::support::{
@@ -50,7 +50,7 @@ fn two_counters() -> Connection {
     connection
 }
 
-fn query(view: StateRead<'_>, sql: &str) -> Result<Vec<Row>, SqliteError> {
+fn query(view: StateRead<'_>, sql: &str) -> Result<Rows<Row>, SqliteError> {
     view.query(&Sql::new(sql))
 }
 
@@ -59,7 +59,7 @@ fn views(connection: &Connection) -> [StateRead<'_>; 2] {
     [connection.read(), connection.write(Scope::Synced).read()]
 }
 
-fn assert_denied(result: Result<Vec<Row>, SqliteError>, sql: &str, says: &str) {
+fn assert_denied(result: Result<Rows<Row>, SqliteError>, sql: &str, says: &str) {
     match result {
         Err(error @ SqliteError::Denied { .. }) => {
             let message = error.to_string();
@@ -74,8 +74,8 @@ fn assert_denied(result: Result<Vec<Row>, SqliteError>, sql: &str, says: &str) {
 /// Its rule is named, and not that its rows have other columns.
 fn assert_denied_as_pair(view: StateRead<'_>, sql: &str, says: &str) {
     let pairs = query_as::<(i64, i64)>(sql);
-    assert_denied(view.query(&pairs).map(|_| Vec::new()), sql, says);
-    assert_denied(view.query(&pairs.first()).map(|_| Vec::new()), sql, says);
+    assert_denied(view.query(&pairs).map(|_| Rows::default()), sql, says);
+    assert_denied(view.query(&pairs.first()).map(|_| Rows::default()), sql, says);
 }
 
 #[test]

@@ -49,8 +49,8 @@ fn changed_tables_join_without_repetition() {
 fn discarded_changes_leave_the_names_of_their_tables() {
     let connection = database();
     insert(&connection, [todo("a"), todo("b")]);
-    let tables = connection.discard_changes();
-    assert_eq!(names(&connection, tables.iter()), ["todos"]);
+    let changes = connection.discard_changes();
+    assert_eq!(names(&connection, changes.tables().iter()), ["todos"]);
     assert!(connection.take_changes().is_empty() && connection.discard_changes().is_empty());
 }
 
@@ -124,7 +124,7 @@ fn undo_itself_is_not_captured() {
     let connection = database();
     insert(&connection, [todo("a")]);
     let undo = connection.take_changes();
-    assert_eq!(names(&connection, connection.undo(&undo).unwrap().iter()), ["todos"]);
+    assert_eq!(names(&connection, connection.undo(&undo).unwrap().tables().iter()), ["todos"]);
     assert!(connection.take_changes().is_empty());
     insert(&connection, [todo("b")]);
     assert_eq!(changed(&connection), ["todos"], "capture goes on afterwards");

@@ -2,7 +2,7 @@
 //! functions of their arguments.
 
 use livestore_sqlite::{
-    ColumnDef, ColumnType, Connection, Generated, IndexDef, Row, Scope, Sql, SqliteError, TableDef,
+    ColumnDef, ColumnType, Connection, Generated, IndexDef, Row, Rows, Scope, Sql, SqliteError, TableDef,
     TableWrite, Value,
 };
 
@@ -13,7 +13,7 @@ fn database() -> (Connection, TableDef) {
     (database_of(vec![table.clone()]), table)
 }
 
-fn materialize(connection: &Connection, sql: &str) -> Result<Vec<Row>, SqliteError> {
+fn materialize(connection: &Connection, sql: &str) -> Result<Rows<Row>, SqliteError> {
     connection.write(Scope::Synced).read().query(&Sql::new(sql))
 }
 

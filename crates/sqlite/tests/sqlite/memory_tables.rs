@@ -90,7 +90,7 @@ fn watching_may_begin_inside_a_transaction() {
     assert!(failed.is_err());
     connection.system().execute_batch("COMMIT").unwrap();
     assert_eq!(read(&connection, &Cursor::select()).to_vec(), [cursor("a", 1)]);
-    assert_eq!(names(&connection, connection.discard_changes().iter()), ["cursors"]);
+    assert_eq!(names(&connection, connection.discard_changes().tables().iter()), ["cursors"]);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_savepoint_that_fails_takes_back_only_its_own_changes_of_memory_tables() {
     outcome.unwrap();
     assert_eq!(read(&connection, &Cursor::select()).to_vec(), [cursor("a", 1), cursor("d", 1)]);
     let changed = connection.discard_changes();
-    assert_eq!(names(&connection, changed.iter()), ["cursors"], "no toast is left");
+    assert_eq!(names(&connection, changed.tables().iter()), ["cursors"], "no toast is left");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn changes_of_memory_tables_are_reported_by_name() {
     let changed = |write: Result<(), SqliteError>| {
         write.unwrap();
         let changed = connection.discard_changes();
-        names(&connection, changed.iter()).concat()
+        names(&connection, changed.tables().iter()).concat()
     };
     let update = Toast::update().set(Toast::id, 3).filter(Toast::id.eq(1));
     assert_eq!(changed(write_as(&connection, Scope::Memory, update)), "a_toasts");
@@ -333,10 +333,10 @@ fn one_commit_of_every_kind_is_taken_apart_kind_by_kind() {
         .unwrap();
     assert_eq!(names(&connection, synced.tables().iter()), ["todos"]);
     assert_eq!(names(&connection, client.tables().iter()), ["drafts"]);
-    assert_eq!(names(&connection, memory.iter()), ["cursors"]);
+    assert_eq!(names(&connection, memory.tables().iter()), ["cursors"]);
 
     let undone = connection.undo(&Preimages::join([synced, client])).unwrap();
-    assert_eq!(names(&connection, undone.iter()), ["drafts", "todos"]);
+    assert_eq!(names(&connection, undone.tables().iter()), ["drafts", "todos"]);
     let cursors = [cursor("a", 1), cursor("before", 2)];
     assert_eq!(read(&connection, &Cursor::select()).to_vec(), cursors, "no undo reaches memory");
     write_as(&connection, Scope::Memory, Cursor::delete().filter(Cursor::id.eq("a"))).unwrap();
@@ -356,7 +356,7 @@ fn undo_data_holds_nothing_of_memory_tables_whenever_it_is_taken() {
     assert_eq!(names(&connection, mixed.tables().iter()), all);
     let decoded = connection.decode_undo(&mixed.encode()).unwrap();
     assert_eq!(names(&connection, decoded.tables().iter()), ["drafts", "todos"]);
-    assert_eq!(names(&connection, connection.undo(&mixed).unwrap().iter()), ["drafts", "todos"]);
+    assert_eq!(names(&connection, connection.undo(&mixed).unwrap().tables().iter()), ["drafts", "todos"]);
     assert_eq!(read(&connection, &Cursor::select().count()), 2);
 }
 

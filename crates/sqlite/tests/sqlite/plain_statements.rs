@@ -72,7 +72,7 @@ fn a_selection_without_columns_reads_all_of_all_tables() {
     let query = select(r#"{"from": {"table": "counters"}, "offset": 2}"#).unwrap();
     let names: Vec<_> = query.columns().iter().filter_map(|c| c.name.as_deref()).collect();
     assert_eq!(names, ["id", "name", "count"]);
-    let row = read(&connection, &query).remove(0);
+    let row = read(&connection, &query)[0].clone();
     assert_eq!(row.values(), [3.into(), "c".into(), 30.into()]);
 }
 

@@ -212,7 +212,7 @@ fn a_raw_query_with_too_few_or_too_many_values_fails() {
 #[test]
 fn a_raw_row_refuses_columns_and_types_that_it_does_not_have() {
     let connection = four_todos();
-    let row = raw(&connection, "SELECT id, due FROM todos WHERE id = 'c'").unwrap().remove(0);
+    let row = raw(&connection, "SELECT id, due FROM todos WHERE id = 'c'").unwrap()[0].clone();
     let missing = row.get::<String>("text").unwrap_err();
     assert_eq!((&*missing.column, &*missing.found), ("text", "only the columns id, due"));
     let wrong = row.get::<i64>("id").unwrap_err();
@@ -226,7 +226,7 @@ fn a_raw_row_refuses_columns_and_types_that_it_does_not_have() {
 #[test]
 fn integers_out_of_the_range_of_their_type_are_decode_errors() {
     let connection = database();
-    let row = raw(&connection, "SELECT 300 AS a, -1 AS b, 2 AS c").unwrap().remove(0);
+    let row = raw(&connection, "SELECT 300 AS a, -1 AS b, 2 AS c").unwrap()[0].clone();
     assert!(row.get::<u8>("a").is_err() && row.get::<u32>("b").is_err());
     assert!(row.get::<bool>("c").is_err(), "a boolean is 0 or 1");
     assert_eq!(row.get::<i16>("a"), Ok(300));

@@ -74,7 +74,7 @@ fn tables_of_every_scope_are_read() {
     assert_eq!(tables(&connection, &Sql::new(counted)), ["drafts", "a_toasts"]);
     insert(&connection, [draft("a", "text")]);
     insert(&connection, [cursor("a", 1)]);
-    let changed: Vec<_> = connection.discard_changes().iter().collect();
+    let changed: Vec<_> = connection.discard_changes().tables().iter().collect();
     let read = connection.read().tables_read(&Sql::new(sql)).unwrap();
     assert!(changed.iter().all(|table| read.contains(table)), "the same indexes");
 }

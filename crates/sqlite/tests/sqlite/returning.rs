@@ -126,7 +126,7 @@ fn a_write_that_fails_leaves_no_trace() {
     let overflowing = Counter::update().set(Counter::name, None).returning(Counter::count.abs());
     assert!(run(&connection, overflowing).unwrap_err().to_string().contains("overflow"));
     assert_eq!(dump(&connection), before);
-    assert_eq!(names(&connection, connection.discard_changes().iter()), [""; 0]);
+    assert_eq!(names(&connection, connection.discard_changes().tables().iter()), [""; 0]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use livestore_sqlite::{
-    Column, ColumnDef, ColumnType, Connection, DecodeError, Row, RowRef, Scope, Sql, SqliteError,
+    Column, ColumnDef, ColumnType, Connection, DecodeError, Row, Rows, RowRef, Scope, Sql, SqliteError,
     StateRead, Table, TableAccess, TableDef, TableError, TableSql, TableWrite, Value, ValueError,
     Write,
 };
@@ -31,7 +31,7 @@ fn one_row_each() -> Connection {
     connection
 }
 
-fn query(view: StateRead<'_>, sql: &str) -> Result<Vec<Row>, SqliteError> {
+fn query(view: StateRead<'_>, sql: &str) -> Result<Rows<Row>, SqliteError> {
     view.query(&Sql::new(sql))
 }
 

@@ -1,7 +1,7 @@
 //! Tables to play with, and short words for what tests do all the time.
 
 use livestore_sqlite::{
-    ColumnDef, ColumnType, Connection, Expr, Json, Query, Row, Scope, Select, Sql, SqliteError,
+    ColumnDef, ColumnType, Connection, Expr, Json, Query, Row, Rows, Scope, Select, Sql, SqliteError,
     Table, TableDef, Value, Write,
 };
 use proptest::prelude::ProptestConfig;
@@ -232,7 +232,7 @@ pub(crate) fn read<Q: Query>(connection: &Connection, query: &Q) -> Q::Output {
     connection.read().query(query).unwrap()
 }
 
-pub(crate) fn raw(connection: &Connection, sql: &str) -> Result<Vec<Row>, SqliteError> {
+pub(crate) fn raw(connection: &Connection, sql: &str) -> Result<Rows<Row>, SqliteError> {
     connection.read().query(&Sql::new(sql))
 }
 

@@ -192,7 +192,7 @@ proptest! {
         }
         let joined = Preimages::join(undo);
         let tables = connection.transaction(|| connection.undo(&joined)).unwrap();
-        prop_assert_eq!(tables, joined.tables());
+        prop_assert_eq!(tables.tables(), &joined.tables());
         prop_assert_eq!(dump(&connection), before.0);
         prop_assert_eq!(connection.state_hash().unwrap(), before.1);
         prop_assert!(connection.take_changes().is_empty());

@@ -1,0 +1,40 @@
+//! What lets a query be live.
+
+use crate::ast;
+use crate::watch::View;
+use crate::{Query, TableDef, ValueError};
+
+/// A query whose result can be followed.
+///
+/// For a query of one's own an empty implementation does: it is run again whenever a column that it
+/// reads has changed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be made live",
+    label = "expected a query whose rows can be compared",
+    note = "derive `PartialEq` for the type of its rows"
+)]
+pub trait Watch: Query<Output: PartialEq> {
+    /// Tells whether two of them with equal text and equal values have equal results, so that one
+    /// serves all.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Returns the selection that it makes something of, whose conditions tell which rows concern it.
+    fn selection(&self) -> Option<&ast::Select> {
+        None
+    }
+
+    /// Makes a view that keeps the result up to date; none if it has to be run again.
+    fn view(
+        &self,
+        _tables: &[TableDef],
+    ) -> Result<Option<Box<dyn View<Self::Output>>>, ValueError> {
+        Ok(None)
+    }
+
+    /// Takes from an earlier result whatever did not change.
+    fn reuse(&self, _before: &Self::Output, now: Self::Output) -> Self::Output {
+        now
+    }
+}

@@ -1,0 +1,162 @@
+//! Guards: what can be told of a row's part in a query by looking at its columns.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::ops::Bound;
+
+use super::compare::{compare, normalized};
+use crate::{Collation, Value};
+
+/// Most conjunctions that a guard consists of.
+const MAX_ANY: usize = 32;
+
+/// A condition that a row has to fulfil to have any part in a query, as far as it is understood.
+///
+/// It holds where all tests of at least one of its conjunctions hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guard {
+    pub(crate) any: Vec<Vec<Test>>,
+    /// True if it is all that a row has to fulfil.
+    pub(crate) is_exact: bool,
+}
+
+/// A test of one column.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Test {
+    /// The column, by index among those that are written.
+    pub(crate) column: u16,
+    /// True if it holds where its condition does not, also where that is null.
+    pub(crate) not: bool,
+    pub(crate) condition: Condition,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Condition {
+    /// It is one of these, none of which is null, in normal form.
+    OneOf(Box<[Value]>),
+    IsNull,
+    /// It is a number other than zero.
+    IsTrue,
+    /// It is within these bounds, not null, and compared byte by byte.
+    Within(Bound<Value>, Bound<Value>),
+    /// Its text begins with this, which is in lower case; ASCII letters in either case.
+    BeginsWith(Box<str>),
+}
+
+impl Test {
+    pub(crate) fn holds(&self, row: &[Value]) -> bool {
+        let Some(value) = row.get(usize::from(self.column)) else { return true };
+        self.condition.holds(value) != self.not
+    }
+
+    /// Tells whether a column has to have a certain value.
+    pub(crate) fn is_one_value(&self, column: usize) -> bool {
+        let is_one = matches!(&self.condition, Condition::OneOf(values) if values.len() == 1);
+        usize::from(self.column) == column && !self.not && is_one
+    }
+}
+
+impl Condition {
+    fn holds(&self, value: &Value) -> bool {
+        match self {
+            Self::IsNull => *value == Value::Null,
+            Self::OneOf(values) => {
+                let value = lookup_form(value);
+                values.iter().any(|one| *one == *value)
+            }
+            Self::IsTrue => match value {
+                Value::Integer(number) => *number != 0,
+                Value::Real(number) => *number != 0.0,
+                _ => false,
+            },
+            Self::Within(low, high) => *value != Value::Null && is_within(value, low, high),
+            Self::BeginsWith(prefix) => match value {
+                Value::Text(text) => {
+                    let start = text.as_bytes().get(..prefix.len());
+                    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Returns the form in which a value is looked up.
+pub(crate) fn lookup_form(value: &Value) -> Cow<'_, Value> {
+    match value {
+        Value::Real(_) => Cow::Owned(normalized(value)),
+        other => Cow::Borrowed(other),
+    }
+}
+
+fn is_within(value: &Value, low: &Bound<Value>, high: &Bound<Value>) -> bool {
+    let order = |bound: &Value| compare(value, bound, Collation::Binary);
+    let above = match low {
+        Bound::Unbounded => true,
+        Bound::Included(low) => order(low) != Ordering::Less,
+        Bound::Excluded(low) => order(low) == Ordering::Greater,
+    };
+    above
+        && match high {
+            Bound::Unbounded => true,
+            Bound::Included(high) => order(high) != Ordering::Greater,
+            Bound::Excluded(high) => order(high) == Ordering::Less,
+        }
+}
+
+impl Guard {
+    /// Every row may have a part.
+    pub(crate) fn all() -> Self {
+        Self { any: vec![Vec::new()], is_exact: false }
+    }
+
+    /// What is said holds everywhere, or nowhere.
+    pub(crate) fn constant(holds: bool) -> Self {
+        Self { any: if holds { vec![Vec::new()] } else { Vec::new() }, is_exact: true }
+    }
+
+    pub(crate) fn test(column: u16, condition: Condition) -> Self {
+        Self { any: vec![vec![Test { column, not: false, condition }]], is_exact: true }
+    }
+
+    /// Tells whether a row may have a part; if it is exact, whether it has.
+    pub(crate) fn admits(&self, row: &[Value]) -> bool {
+        self.any.iter().any(|tests| tests.iter().all(|test| test.holds(row)))
+    }
+
+    pub(crate) fn or(mut self, other: Self) -> Self {
+        self.any.extend(other.any);
+        self.is_exact &= other.is_exact;
+        if self.any.len() > MAX_ANY {
+            return Self::all();
+        }
+        self
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        if self.any.len() * other.any.len() > MAX_ANY {
+            // One of the two is as much as can be said, the one with fewer alternatives.
+            let narrow = if self.any.len() <= other.any.len() { self } else { other };
+            return Self { is_exact: false, ..narrow };
+        }
+        let both = |left: &Vec<Test>| {
+            let left = left.clone();
+            other.any.iter().map(move |right| [&left[..], right].concat())
+        };
+        let any = self.any.iter().flat_map(both).collect();
+        Self { any, is_exact: self.is_exact && other.is_exact }
+    }
+
+    /// Holds where the other does not, if that is known exactly.
+    pub(crate) fn not(self) -> Self {
+        if !self.is_exact {
+            return Self::all();
+        }
+        let flipped = |test: Test| vec![Test { not: !test.not, ..test }];
+        let none = |tests: Vec<Test>| Self {
+            any: tests.into_iter().map(flipped).collect(),
+            is_exact: true,
+        };
+        self.any.into_iter().map(none).fold(Self::constant(true), Self::and)
+    }
+}

@@ -1,0 +1,380 @@
+//! A filtered and ordered list of rows of one table, or a part of it.
+//!
+//! Of each row it keeps what SQLite made of it: the values that order it, and the row as it was read.
+//! When a row has changed, SQLite is asked about that row alone, by its key: whether it belongs to the
+//! list, where, and as what. So conditions, expressions and affinities are SQLite's own, and only
+//! values are compared here.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::{News, View};
+use crate::ast::{Column, Comparison, Direction, Expr, Nulls, Select, SqlWriter};
+use crate::row::{DiffStep, List, RowRef, Rows, by_key};
+use crate::watch::{compare, has_sub_queries};
+use crate::{Collation, DecodeError, SqliteError, StateRead, TableDef, Value, ValueError};
+
+/// Rows that are kept behind those that are wanted, so that one that leaves is seldom missed.
+const SPARE: usize = 16;
+
+type Decode<R> = dyn Fn(RowRef<'_>) -> Result<R, DecodeError> + Send;
+
+/// How one key of an order compares.
+#[derive(Debug, Clone, Copy)]
+struct By {
+    is_descending: bool,
+    nulls_first: bool,
+    collation: Collation,
+}
+
+impl By {
+    fn compare(self, a: &Value, b: &Value) -> Ordering {
+        match (a, b) {
+            (Value::Null, Value::Null) => Ordering::Equal,
+            (Value::Null, _) if self.nulls_first => Ordering::Less,
+            (Value::Null, _) => Ordering::Greater,
+            (_, Value::Null) if self.nulls_first => Ordering::Greater,
+            (_, Value::Null) => Ordering::Less,
+            _ if self.is_descending => compare(b, a, self.collation),
+            _ => compare(a, b, self.collation),
+        }
+    }
+}
+
+/// What orders a row, and behind that its key; two of them are one row's if the keys are equal.
+#[derive(Debug)]
+struct Place {
+    values: Box<[Value]>,
+    key: usize,
+}
+
+impl Place {
+    fn key(&self) -> &[Value] {
+        &self.values[self.key..]
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Place {}
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+/// A place, found by its key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Known(Arc<Place>);
+
+impl Borrow<[Value]> for Known {
+    fn borrow(&self) -> &[Value] {
+        self.0.key()
+    }
+}
+
+pub(crate) struct ListView<R> {
+    /// The query for all rows, and that for one by its key.
+    all: (String, Vec<Value>),
+    one: (String, Vec<Value>),
+    /// Columns of a row that are read as `R`; those behind order it.
+    columns: usize,
+    order: Box<[By]>,
+    decode: Box<Decode<R>>,
+    same: fn(&R, &R) -> bool,
+    /// Rows that are left out first, and how many are wanted then.
+    offset: usize,
+    limit: Option<usize>,
+    /// All rows, or the first of them.
+    rows: List<Arc<R>>,
+    places: List<Arc<Place>>,
+    known: HashSet<Known>,
+    /// True if there are no more rows than those.
+    is_whole: bool,
+    /// The part that was handed out last, if there is a limit or an offset.
+    part: Vec<(Arc<Place>, Arc<R>)>,
+    handed_out: List<Arc<R>>,
+}
+
+impl<R: Send + Sync + 'static> ListView<R> {
+    /// Makes a view of a selection that spells out its columns; none if it is not of this kind.
+    pub(crate) fn new(
+        select: &Select,
+        tables: &[TableDef],
+        decode: impl Fn(RowRef<'_>) -> Result<R, DecodeError> + Send + 'static,
+        same: fn(&R, &R) -> bool,
+    ) -> Result<Option<Self>, ValueError> {
+        let Some(table) = tables.iter().find(|table| table.name() == select.from.table) else {
+            return Ok(None);
+        };
+        if !select.is_of_rows() || select.columns.is_empty() || has_sub_queries(select) {
+            return Ok(None);
+        }
+        let mut all = select.clone();
+        all.order.extend(select.ties(table.key_names()));
+        let Some(order) = all.order.iter().map(By::of).collect::<Option<Box<[By]>>>() else {
+            return Ok(None);
+        };
+        let of = select.from.name().clone();
+        let key = |name: &str| Expr::Column(Column::of(of.clone(), name.to_owned()));
+        all.columns.extend(all.order.iter().map(|order| order.expr.clone().into()));
+        all.columns.extend(table.key_names().map(|name| key(name).into()));
+        let mut one = Select { order: Vec::new(), limit: None, offset: 0, ..all.clone() };
+        for name in table.key_names() {
+            // Its value comes with each row.
+            let is_it = key(name).compare(Comparison::Equal, Expr::Value(Value::Integer(0)));
+            is_it.narrow(&mut one.filter);
+        }
+        let offset = select.offset as usize;
+        let limit = select.limit.map(|limit| limit as usize);
+        all.offset = 0;
+        all.limit = limit.and_then(|limit| u32::try_from(offset + limit + SPARE).ok());
+        let mut one = written(&one)?;
+        one.1.truncate(one.1.len() - table.key_names().count());
+        Ok(Some(Self {
+            all: written(&all)?,
+            one,
+            columns: select.columns.len(),
+            order,
+            decode: Box::new(decode),
+            same,
+            offset,
+            limit,
+            rows: List::default(),
+            places: List::default(),
+            known: HashSet::new(),
+            is_whole: false,
+            part: Vec::new(),
+            handed_out: List::default(),
+        }))
+    }
+
+    /// The rows that are kept, if not all of them.
+    fn wanted(&self) -> Option<usize> {
+        self.limit.map(|limit| self.offset + limit)
+    }
+
+    fn read(&self, row: RowRef<'_>, key: usize) -> Result<(Arc<Place>, R), SqliteError> {
+        let count = self.order.len() + key;
+        let values = (0..count).map(|index| row.value(self.columns + index)).collect();
+        Ok((Arc::new(Place { values, key: self.order.len() }), (self.decode)(row)?))
+    }
+
+    fn compare(&self, a: &Place, b: &Place) -> Ordering {
+        let pairs = a.values.iter().zip(&b.values).zip(&self.order);
+        let mut different = pairs.map(|((a, b), by)| by.compare(a, b));
+        different.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+
+    /// Returns where a row belongs, and how many are before it.
+    fn position(&self, place: &Place) -> usize {
+        self.places.partition_point(|other| self.compare(other, place) == Ordering::Less)
+    }
+
+    /// Runs the query for all rows; those that are known and equal stay the same objects.
+    fn read_all(&mut self, read: StateRead<'_>) -> Result<(), SqliteError> {
+        let old: HashMap<&[Value], &Arc<R>> =
+            self.places.iter().map(|place| place.key()).zip(self.rows.iter()).collect();
+        let mut found: Vec<(Arc<Place>, Arc<R>)> = Vec::new();
+        let (text, binds) = &self.all;
+        read.run(text, binds, |mut rows| {
+            let key = rows.column_count() - self.columns - self.order.len();
+            while let Some(row) = rows.next()? {
+                let (place, row) = self.read(row, key)?;
+                let known = old.get(place.key()).filter(|old| (self.same)(old, &row));
+                let row = known.map_or_else(|| Arc::new(row), |old| Arc::clone(old));
+                found.push((place, row));
+            }
+            Ok(())
+        })?;
+        let asked = self.wanted().map(|wanted| wanted + SPARE);
+        self.is_whole = asked.is_none_or(|asked| found.len() < asked);
+        self.known = found.iter().map(|(place, _)| Known(Arc::clone(place))).collect();
+        self.rows = found.iter().map(|(_, row)| Arc::clone(row)).collect();
+        self.places = found.into_iter().map(|(place, _)| place).collect();
+        Ok(())
+    }
+
+    /// Looks at one row again, and takes the steps that it takes to bring it in its place.
+    fn read_one(
+        &mut self,
+        read: StateRead<'_>,
+        key: &[Value],
+        steps: &mut Vec<DiffStep<R>>,
+    ) -> Result<(), SqliteError> {
+        let (text, binds) = &self.one;
+        let binds: Vec<Value> = binds.iter().chain(key).cloned().collect();
+        let now = read.run(text, &binds, |mut rows| {
+            rows.next()?.map(|row| self.read(row, key.len())).transpose()
+        })?;
+        let before = self.known.get(key).map(|Known(place)| Arc::clone(place));
+        let from = before.map(|place| (self.position(&place), place));
+        // Behind the last row that is kept may be others that are not.
+        let is_beyond = |place: &Place, view: &Self| {
+            let last = view.places.len().checked_sub(1).and_then(|last| view.places.get(last));
+            !view.is_whole && last.is_none_or(|last| view.compare(place, last) == Ordering::Greater)
+        };
+        match (from, now) {
+            (None, None) => {}
+            (Some((at, place)), None) => {
+                self.take_out(at, &place);
+                steps.push(DiffStep::Remove { at });
+            }
+            (None, Some((place, row))) => {
+                if is_beyond(&place, self) {
+                    return Ok(());
+                }
+                let (at, row) = (self.position(&place), Arc::new(row));
+                self.put_in(at, place, Arc::clone(&row));
+                steps.push(DiffStep::Insert { at, row });
+            }
+            (Some((from, before)), Some((place, row))) => {
+                if is_beyond(&place, self) {
+                    self.take_out(from, &before);
+                    steps.push(DiffStep::Remove { at: from });
+                    return Ok(());
+                }
+                // Without the row itself, if that stands before its new place.
+                let is_after = self.compare(&before, &place) == Ordering::Less;
+                let to = self.position(&place) - usize::from(is_after);
+                let old = self.rows.get(from).filter(|old| (self.same)(old, &row)).cloned();
+                let is_same = old.is_some();
+                let row = old.unwrap_or_else(|| Arc::new(row));
+                if from == to {
+                    self.known.replace(Known(Arc::clone(&place)));
+                    self.places.set(from, place);
+                    self.rows.set(from, Arc::clone(&row));
+                } else {
+                    self.take_out(from, &before);
+                    self.put_in(to, place, Arc::clone(&row));
+                    steps.push(DiffStep::Move { from, to });
+                }
+                if !is_same {
+                    steps.push(DiffStep::Update { at: to, row });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_out(&mut self, at: usize, place: &Arc<Place>) -> Arc<R> {
+        self.known.remove(place.key());
+        self.places.remove(at);
+        self.rows.remove(at)
+    }
+
+    fn put_in(&mut self, at: usize, place: Arc<Place>, row: Arc<R>) {
+        self.known.insert(Known(Arc::clone(&place)));
+        self.places.insert(at, place);
+        self.rows.insert(at, row);
+    }
+
+    /// Leaves out rows at the end that are too many.
+    fn trim(&mut self) {
+        let Some(wanted) = self.wanted() else { return };
+        while self.rows.len() > wanted + 2 * SPARE {
+            let last = self.rows.len() - 1;
+            if let Some(place) = self.places.get(last).cloned() {
+                self.take_out(last, &place);
+            }
+            self.is_whole = false;
+        }
+    }
+
+    /// Hands out the part that is wanted.
+    fn part(&mut self) -> Rows<R> {
+        let skip = self.offset.min(self.rows.len());
+        let take = self.limit.unwrap_or(usize::MAX);
+        let places = self.places.iter().skip(skip).take(take).cloned();
+        let part: Vec<_> = places.zip(self.rows.iter().skip(skip).cloned()).collect();
+        let before = self.handed_out.clone();
+        let steps = by_key(&self.part, &part);
+        if !steps.is_empty() {
+            self.handed_out = part.iter().map(|(_, row)| Arc::clone(row)).collect();
+        }
+        self.part = part;
+        Rows::from_steps(before, steps, self.handed_out.clone())
+    }
+
+    fn is_part(&self) -> bool {
+        self.limit.is_some() || self.offset > 0
+    }
+
+    fn pairs(&self) -> Vec<(Arc<Place>, Arc<R>)> {
+        self.places.iter().cloned().zip(self.rows.iter().cloned()).collect()
+    }
+
+    fn refresh_all(&mut self, read: StateRead<'_>) -> Result<Rows<R>, SqliteError> {
+        if self.is_part() {
+            self.read_all(read)?;
+            return Ok(self.part());
+        }
+        let before = self.rows.clone();
+        let old = self.pairs();
+        self.read_all(read)?;
+        if old.is_empty() {
+            return Ok(Rows::new(self.rows.clone()));
+        }
+        let steps = by_key(&old, &self.pairs());
+        if steps.is_empty() {
+            self.rows = before.clone();
+        }
+        Ok(Rows::from_steps(before, steps, self.rows.clone()))
+    }
+}
+
+impl<R: Send + Sync + 'static> View<Rows<R>> for ListView<R> {
+    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<Rows<R>, SqliteError> {
+        let changes = match news {
+            // From a quarter of the rows on, reading all of them takes less time.
+            News::Rows(changes) if changes.len() <= SPARE + self.rows.len() / 4 => changes,
+            _ => return self.refresh_all(read),
+        };
+        let before = self.rows.clone();
+        let mut steps = Vec::new();
+        let mut seen = HashSet::new();
+        for change in &changes {
+            if changes.len() == 1 || seen.insert(&change.key) {
+                self.read_one(read, &change.key, &mut steps)?;
+            }
+        }
+        if !self.is_part() {
+            return Ok(Rows::from_steps(before, steps, self.rows.clone()));
+        }
+        if !self.is_whole && self.wanted().is_some_and(|wanted| self.rows.len() < wanted) {
+            self.read_all(read)?;
+        }
+        self.trim();
+        Ok(self.part())
+    }
+}
+
+impl By {
+    fn of(order: &crate::ast::Order) -> Option<Self> {
+        let (expr, inner) = match &order.expr {
+            Expr::Collate { expr, collation } => (&**expr, Some(*collation)),
+            expr => (expr, None),
+        };
+        // Within an expression it may or may not reach the outside.
+        let mut has_collation = false;
+        expr.visit(&mut |expr| has_collation |= matches!(expr, Expr::Collate { .. }));
+        let is_descending = order.direction == Direction::Descending;
+        let nulls_first = order.nulls.map_or(!is_descending, |nulls| nulls == Nulls::First);
+        let collation = order.collation.or(inner).unwrap_or(Collation::Binary);
+        (!has_collation).then_some(Self { is_descending, nulls_first, collation })
+    }
+}
+
+fn written(select: &Select) -> Result<(String, Vec<Value>), ValueError> {
+    let mut writer = SqlWriter::new("");
+    writer.select(select)?;
+    Ok(writer.finish())
+}

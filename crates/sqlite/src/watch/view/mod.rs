@@ -1,0 +1,56 @@
+//! Results that are kept up to date row by row, without running their query again.
+
+mod count;
+mod list;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::{RowChange, SqliteError, StateRead};
+
+pub(crate) use count::CountView;
+pub(crate) use list::ListView;
+
+/// What happened to the rows that a view looks at since it was last brought up to date.
+#[derive(Debug)]
+pub enum News {
+    /// Anything may have happened.
+    Anything,
+    /// These rows changed, in this order.
+    Rows(Vec<Arc<RowChange>>),
+}
+
+/// A result that is kept up to date.
+pub trait View<T>: Send {
+    /// Brings it up to date and returns it.
+    ///
+    /// # Errors
+    ///
+    /// After an error, the next call must be with [`News::Anything`].
+    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<T, SqliteError>;
+}
+
+impl<T, V: View<T> + ?Sized> View<T> for Box<V> {
+    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<T, SqliteError> {
+        (**self).refresh(read, news)
+    }
+}
+
+/// A view that makes something else of another's result.
+pub(crate) struct Mapped<T, V, F> {
+    view: V,
+    map: F,
+    between: PhantomData<fn() -> T>,
+}
+
+impl<T, V, F> Mapped<T, V, F> {
+    pub(crate) fn new(view: V, map: F) -> Self {
+        Self { view, map, between: PhantomData }
+    }
+}
+
+impl<T, U, V: View<T>, F: Fn(T) -> U + Send> View<U> for Mapped<T, V, F> {
+    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<U, SqliteError> {
+        self.view.refresh(read, news).map(&self.map)
+    }
+}
