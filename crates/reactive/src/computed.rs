@@ -3,7 +3,7 @@
 //! The handle only reads; when the closure runs is decided by `pull`.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::context::Read;
 use crate::context::sealed::Readable;
@@ -12,7 +12,7 @@ use crate::node::Value;
 
 /// A value derived from others.
 ///
-/// Clones are handles to the same computed; it is gone when the last is dropped. While nobody
+/// Clones are handles to the same computed; it is gone when the last is dropped and nobody reads it. While nobody
 /// reads it, a change upstream costs it no more than a flag.
 #[derive(Clone, Debug)]
 pub struct Computed<T> {
@@ -47,8 +47,34 @@ impl<T: Value> Computed<T> {
     }
 }
 
+impl<T> Computed<T> {
+    /// Returns a reference that does not keep it alive.
+    pub fn downgrade(&self) -> WeakComputed<T> {
+        WeakComputed { handle: Arc::downgrade(&self.handle), value: PhantomData }
+    }
+}
+
+/// A reference to a [`Computed`] that does not keep it alive.
+#[derive(Clone, Debug)]
+pub struct WeakComputed<T> {
+    handle: Weak<Handle>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> WeakComputed<T> {
+    /// Returns the computed, if it is still alive.
+    pub fn upgrade(&self) -> Option<Computed<T>> {
+        Some(Computed { handle: self.handle.upgrade()?, value: PhantomData })
+    }
+
+    /// Tells whether it is gone.
+    pub fn is_gone(&self) -> bool {
+        self.handle.strong_count() == 0
+    }
+}
+
 impl<T: Value> Readable for Computed<T> {
-    fn handle(&self) -> &Handle {
+    fn handle(&self) -> &Arc<Handle> {
         &self.handle
     }
 }

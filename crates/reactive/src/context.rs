@@ -6,16 +6,20 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 
 use crate::graph::Graph;
+use crate::handle::Handle;
 use crate::node::{Edge, NodeId, Seen, downcast};
 use crate::source::Source;
 
 pub(crate) mod sealed {
+    use std::sync::Arc;
+
     use crate::handle::Handle;
 
     pub trait Readable {
-        fn handle(&self) -> &Handle;
+        fn handle(&self) -> &Arc<Handle>;
     }
 }
 
@@ -27,15 +31,19 @@ pub trait Read: sealed::Readable {
 
 /// Given to the closure of a computed or an effect to read with.
 ///
-/// What is read through it becomes a dependency until the next run.
+/// What is read through it becomes a dependency until the next run, and lives as long.
 pub struct Context<'g> {
     graph: &'g Graph,
     reads: RefCell<Reads>,
 }
 
+/// Up to so many edges, looking at each takes no longer than looking one up.
+const FEW: usize = 16;
+
 #[derive(Default)]
 struct Reads {
     edges: Vec<Edge>,
+    /// What they lead to, once they are no longer few.
     ids: HashSet<NodeId>,
 }
 
@@ -55,12 +63,12 @@ impl<'g> Context<'g> {
         match self.graph.pull(handle.id) {
             Ok(seen) => {
                 let value = seen.value.clone().expect("what is readable has a value");
-                self.add(handle.id, seen);
+                self.add(handle, seen);
                 downcast::<R::Value>(&value).clone()
             }
             Err((seen, panic)) => {
                 // A failure is depended on as well: a change upstream may mend it.
-                self.add(handle.id, seen);
+                self.add(handle, seen);
                 resume_unwind(panic)
             }
         }
@@ -74,16 +82,25 @@ impl<'g> Context<'g> {
     ///
     /// If `source` is of another graph.
     pub fn track(&self, source: &Source) {
-        let id = source.id_in(self.graph);
-        let seen = self.graph.lock().node(id).now.clone();
-        self.add(id, seen);
+        let handle = source.handle_in(self.graph);
+        let seen = self.graph.lock().node(handle.id).now.clone();
+        self.add(handle, seen);
     }
 
     /// Keeps the first read of each source: if a later one differs, the run has to be repeated.
-    fn add(&self, source: NodeId, seen: Seen) {
+    fn add(&self, source: &Arc<Handle>, seen: Seen) {
         let mut reads = self.reads.borrow_mut();
-        if reads.ids.insert(source) {
-            reads.edges.push(Edge { source, seen });
+        let Reads { edges, ids } = &mut *reads;
+        let is_new = if edges.len() < FEW {
+            edges.iter().all(|edge| edge.source.id != source.id)
+        } else {
+            if ids.is_empty() {
+                ids.extend(edges.iter().map(|edge| edge.source.id));
+            }
+            ids.insert(source.id)
+        };
+        if is_new {
+            edges.push(Edge { source: Arc::clone(source), seen });
         }
     }
 

@@ -20,7 +20,8 @@ use crate::state::State;
 
 /// A reactive graph.
 ///
-/// Clones are handles to the same graph. Nodes live as long as their own handles do.
+/// Clones are handles to the same graph. A node lives as long as a handle to it, or another node that
+/// reads it.
 #[derive(Clone, Default)]
 pub struct Graph {
     state: Arc<Mutex<State>>,
@@ -125,12 +126,12 @@ impl Graph {
         then: impl FnOnce(),
     ) {
         running::assert_may_write();
-        let ids: Vec<NodeId> = sources.into_iter().map(|source| source.id_in(self)).collect();
+        let ids: Vec<NodeId> = sources.into_iter().map(|source| source.handle_in(self).id).collect();
         let mut state = self.lock();
+        state.echo |= running::is_inside() && !ids.is_empty();
         for id in ids {
             state.node_mut(id).now.version += 1;
             state.mark_dependents(id);
-            state.echo |= running::is_inside();
         }
         drop(state);
         then();

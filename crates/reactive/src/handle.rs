@@ -8,7 +8,6 @@ use std::fmt;
 
 use crate::graph::Graph;
 use crate::node::{Node, NodeId};
-use crate::state::Removed;
 
 pub struct Handle {
     pub(crate) id: NodeId,
@@ -32,20 +31,20 @@ impl fmt::Debug for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         let removed = self.graph.lock().remove(self.id);
-        bury(removed);
+        removed.into_iter().for_each(bury);
     }
 }
 
 thread_local! {
     /// What is still to be dropped, while this thread is dropping a node.
-    static GRAVE: RefCell<Option<Vec<Removed>>> = const { RefCell::new(None) };
+    static GRAVE: RefCell<Option<Vec<Node>>> = const { RefCell::new(None) };
 }
 
 /// Drops a removed node without nesting.
 ///
-/// A closure owns the handles of what it reads, so dropping the end of a long chain frees the
+/// A closure and its edges own the handles of what it reads, so dropping the end of a long chain frees the
 /// whole chain; done naively, that would overflow the stack.
-fn bury(removed: Removed) {
+fn bury(removed: Node) {
     let mut removed = Some(removed);
     let outermost = GRAVE.try_with(|grave| {
         let mut grave = grave.borrow_mut();

@@ -88,7 +88,7 @@ mod signal;
 mod source;
 mod state;
 
-pub use computed::Computed;
+pub use computed::{Computed, WeakComputed};
 pub use context::{Context, Read};
 pub use effect::Effect;
 pub use graph::Graph;

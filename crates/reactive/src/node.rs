@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::context::Context;
+use crate::handle::Handle;
 
 /// What a signal or a computed can hold.
 ///
@@ -64,8 +65,9 @@ pub(crate) struct Seen {
 /// The version of what was read but not stored; no stored value has it.
 pub(crate) const UNSTORED: u64 = 0;
 
+/// A dependency; it keeps what was read alive.
 pub(crate) struct Edge {
-    pub(crate) source: NodeId,
+    pub(crate) source: Arc<Handle>,
     pub(crate) seen: Seen,
 }
 

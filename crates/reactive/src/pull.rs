@@ -141,10 +141,10 @@ impl Graph {
         // The edges before `at` were fine when looked at, but other threads may have been busy.
         let edges = node.reads.iter().enumerate();
         for (index, edge) in edges.clone().skip(*at).chain(edges.take(*at)) {
-            let Some(source) = state.nodes.get(&edge.source) else { continue };
+            let source = state.node(edge.source.id);
             if source.status != Status::Clean {
                 *at = index;
-                return Step::Settle(edge.source);
+                return Step::Settle(edge.source.id);
             }
             let Seen { version, value } = &source.now;
             if *version == edge.seen.version {
@@ -153,7 +153,7 @@ impl Graph {
             // After a single change the values differ; after several they may be equal again.
             return match (&edge.seen.value, value) {
                 (Some(old), Some(new)) if *version > edge.seen.version + 1 => Step::Compare {
-                    source: edge.source,
+                    source: edge.source.id,
                     same: source.same,
                     old: old.clone(),
                     new: new.clone(),

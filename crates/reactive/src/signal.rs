@@ -12,7 +12,8 @@ use crate::node::{Erased, Value, downcast};
 
 /// A value that is set from outside.
 ///
-/// Clones are handles to the same signal; it is gone when the last is dropped.
+/// Clones are handles to the same signal; it is gone when the last is dropped
+/// and nobody reads it.
 #[derive(Clone, Debug)]
 pub struct Signal<T> {
     handle: Arc<Handle>,
@@ -62,7 +63,7 @@ impl<T: Value> Signal<T> {
 }
 
 impl<T: Value> Readable for Signal<T> {
-    fn handle(&self) -> &Handle {
+    fn handle(&self) -> &Arc<Handle> {
         &self.handle
     }
 }

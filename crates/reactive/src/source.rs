@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use crate::graph::Graph;
 use crate::handle::Handle;
-use crate::node::NodeId;
 
 /// Something outside the graph, such as a table.
 ///
 /// A closure that reads that thing says so with [`Context::track`](crate::Context::track). Clones
-/// are handles to the same source; it is gone when the last is dropped.
+/// are handles to the same source; it is gone when the last is dropped and nobody reads it.
 #[derive(Clone, Debug)]
 pub struct Source {
     handle: Arc<Handle>,
@@ -33,8 +32,8 @@ impl Source {
         self.handle.graph.mark_changed([self]);
     }
 
-    pub(crate) fn id_in(&self, graph: &Graph) -> NodeId {
+    pub(crate) fn handle_in(&self, graph: &Graph) -> &Arc<Handle> {
         assert!(self.handle.graph.is(graph), "the source belongs to another graph");
-        self.handle.id
+        &self.handle
     }
 }

@@ -28,12 +28,6 @@ pub(crate) struct State {
     pub(crate) on_unsettled: Option<Arc<Hook>>,
 }
 
-/// A node taken out of the table, and the edges that led to it.
-pub(crate) struct Removed {
-    _node: Option<Node>,
-    _edges: Vec<Edge>,
-}
-
 impl State {
     /// The node of a handle that is alive.
     pub(crate) fn node(&self, id: NodeId) -> &Node {
@@ -71,69 +65,45 @@ impl State {
     }
 
     /// Whether all that was read is still as it was read.
-    ///
-    /// What is gone since cannot change any more.
     pub(crate) fn is_current(&self, reads: &[Edge]) -> bool {
         reads.iter().all(|edge| {
-            self.nodes.get(&edge.source).is_none_or(|source| {
-                source.status == Status::Clean && source.now.version == edge.seen.version
-            })
+            let source = self.node(edge.source.id);
+            source.status == Status::Clean && source.now.version == edge.seen.version
         })
     }
 
     /// Replaces the edges of a node by those of its latest run.
-    pub(crate) fn install(&mut self, id: NodeId, mut reads: Vec<Edge>) -> Vec<Edge> {
+    pub(crate) fn install(&mut self, id: NodeId, reads: Vec<Edge>) -> Vec<Edge> {
         let old = std::mem::take(&mut self.node_mut(id).reads);
         // Mostly a run reads what the one before it read.
-        if old.iter().map(|edge| edge.source).eq(reads.iter().map(|edge| edge.source)) {
-            self.node_mut(id).reads = reads;
-            return old;
-        }
-        for edge in &old {
-            if let Some(source) = self.nodes.get_mut(&edge.source) {
-                source.dependents.remove(&id);
+        if !old.iter().map(|edge| edge.source.id).eq(reads.iter().map(|edge| edge.source.id)) {
+            for edge in &old {
+                self.node_mut(edge.source.id).dependents.remove(&id);
+            }
+            for edge in &reads {
+                self.node_mut(edge.source.id).dependents.insert(id);
             }
         }
-        // What is gone since it was read goes back with the old edges, to be dropped there.
-        let mut garbage: Vec<Edge> =
-            reads.extract_if(.., |edge| !self.nodes.contains_key(&edge.source)).collect();
-        for edge in &reads {
-            self.node_mut(edge.source).dependents.insert(id);
-        }
         self.node_mut(id).reads = reads;
-        garbage.extend(old);
-        garbage
+        old
     }
 
     /// Notes that what a node read has a new version of an equal value.
     pub(crate) fn accept(&mut self, id: NodeId, source: NodeId, seen: Seen) -> Option<Seen> {
         let reads = &mut self.nodes.get_mut(&id)?.reads;
-        let edge = reads.iter_mut().find(|edge| edge.source == source)?;
+        let edge = reads.iter_mut().find(|edge| edge.source.id == source)?;
         Some(std::mem::replace(&mut edge.seen, seen))
     }
 
-    /// Takes a node out, with its edges in both directions.
-    pub(crate) fn remove(&mut self, id: NodeId) -> Removed {
-        let Some(node) = self.nodes.remove(&id) else {
-            return Removed { _node: None, _edges: Vec::new() };
-        };
+    /// Takes out a node that nobody reads, with its edges.
+    pub(crate) fn remove(&mut self, id: NodeId) -> Option<Node> {
+        let node = self.nodes.remove(&id)?;
         self.pending.remove(&id);
         for edge in &node.reads {
-            if let Some(source) = self.nodes.get_mut(&edge.source) {
+            if let Some(source) = self.nodes.get_mut(&edge.source.id) {
                 source.dependents.remove(&id);
             }
         }
-        let mut edges = Vec::new();
-        for dependent in &node.dependents {
-            let dependent = self.node_mut(*dependent);
-            let at = dependent.reads.iter().position(|edge| edge.source == id);
-            let edge = dependent.reads.remove(at.expect("edges are kept at both ends"));
-            // The edge can no longer tell that its source changed, so its dependent has to.
-            if node.status != Status::Clean || node.now.version != edge.seen.version {
-                dependent.status = Status::Dirty;
-            }
-            edges.push(edge);
-        }
-        Removed { _node: Some(node), _edges: edges }
+        Some(node)
     }
 }

@@ -37,7 +37,7 @@ fn a_closure_keeps_alive_what_it_reads() {
 }
 
 #[test]
-fn a_source_dropped_while_read_takes_its_edge_along() {
+fn what_is_read_lives_until_it_is_read_no_more() {
     let graph = Graph::new();
     let (signal, other) = (graph.signal(1), graph.signal(0));
     let mut temporary = Some(graph.signal(5));
@@ -52,8 +52,9 @@ fn a_source_dropped_while_read_takes_its_edge_along() {
     assert_eq!((sum.get(), graph.edge_count()), (5, 2));
     temporary.take().unwrap().set(6);
     slot.set(None); // the last handle
-    assert_eq!(graph.edge_count(), 1);
+    assert_eq!((graph.node_count(), graph.edge_count()), (4, 2));
     assert_eq!(sum.get(), 0, "a change that came before the drop is not forgotten");
+    assert_eq!((graph.node_count(), graph.edge_count()), (3, 1));
     drop((signal, other, slot, sum));
     assert_eq!(graph.node_count(), 0);
 }
@@ -69,7 +70,7 @@ impl PartialEq for Handle {
 }
 
 #[test]
-fn nodes_made_and_dropped_inside_a_run_leave_nothing() {
+fn a_node_that_is_made_inside_a_run_is_followed_until_the_next() {
     let graph = Graph::new();
     let signal = graph.signal(1);
     let computed = graph.computed({
@@ -80,8 +81,13 @@ fn nodes_made_and_dropped_inside_a_run_leave_nothing() {
             cx.get(&inner) + cx.get(&inner)
         }
     });
-    assert_eq!(computed.get(), 4);
-    assert_eq!((graph.node_count(), graph.edge_count()), (2, 0));
+    for (value, twice) in [(1, 4), (2, 8), (3, 12)] {
+        signal.set(value);
+        assert_eq!(computed.get(), twice);
+        assert_eq!((graph.node_count(), graph.edge_count()), (3, 2));
+    }
+    drop((computed, signal));
+    assert_eq!(graph.node_count(), 0);
 }
 
 #[test]
