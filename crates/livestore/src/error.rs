@@ -237,6 +237,9 @@ pub enum QueryError {
         /// The document's name.
         name: String,
     },
+    /// The closure of a definition has read a live value of another store.
+    #[error("a live value of another store was read; read a definition of it instead")]
+    OtherStore,
     /// The file of the session that leads is not what it should be.
     #[error("the store's file has no meta row")]
     LeaderFile,

@@ -53,23 +53,28 @@ pub use error::{CommitError, OpenError, QueryError, ReceiptError, Unavailable};
 pub use event::{Event, EventDef, EventKind};
 pub use eventlog::{Events, LoggedEvent};
 pub use group::{GroupBuilder, IntoGroup, NewEvent};
-pub use live::{LiveQuery, Subscription};
+pub use live::{
+    Explanation, IntoLive, Live, LiveContext, LiveDef, LiveQuery, LiveStream, Precision,
+    QueryRefresh, Read, Refresh, RefreshCause, RefreshOutcome, SignalDef, Subscription,
+    TableExplanation, computed, query_db, query_with, signal,
+};
 pub use livestore_core::{
     BackendId, CanonicalJson, ClientId, EventId, EventName, GlobalSeqNum, GroupId, JsonError,
     SeqNum, SessionId, StoreId, protocol,
 };
 pub use livestore_derive::{ClientDocument, Command, Event, FromRow, Table};
-pub use livestore_reactive::{Computed, Context, Signal};
+pub use livestore_reactive::Signal;
 pub use livestore_sqlite::{
     Action, Assignment, Case, Collation, Column, ColumnDef, ColumnDescription, ColumnType,
     ColumnValue, Condition, ConflictColumns, Contains, Correlated, Count, DateTime, DateTimeError,
-    DateTimeMillis, DecodeError, Delete, Durability, DynSelect, Expr, First, FirstOr, FirstOrError,
+    DateTimeMillis, DecodeError, Delete, Diff, DiffStep, Durability, DynSelect, Expr, First, FirstOr, FirstOrError,
     Fits, ForeignKey, ForeignKeyDescription, ForeignKeyProblem, FromRow, FtsDef, FtsDescription,
     Generated, GeneratedDescription, InScopeOf, IndexDef, IndexDescription, Insert, IntoOrder,
     Join, Json, Literal, Matches, Number, OnConflict, Operand, Order, Outputs, Query, QueryAs,
     ResultColumn, Returning, Row, RowColumns, RowCursor, RowQuery, RowRef, Rows, RunWrite, Scope,
     Select, Slot, Source, Sources, Sql, SqliteError, StateHash, StatementError, Table, TableAccess,
-    TableDef, TableDescription, TableError, TableSql, TableWrite, Update, Value, ValueError, Write,
+    TableDef, TableDescription, TableError, TableSql, TableWrite, Update, Value, ValueError, Watch,
+    Write,
     alias, ast, case, count_rows, excluded, jiff, query_as, value,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
@@ -121,9 +126,9 @@ pub fn new_id() -> String {
 pub mod prelude {
     pub use crate::{
         Command, CommandContext, CommitReceipt, DeadLetterReason, Event, ExecuteError, Fate,
-        FileAdapter, FromRow, HandlerError, Json, LiveQuery, MaterializeError, MemoryAdapter,
-        OnRebase, Query, RebaseContext, Rows, Schema, Sql, Store, Subscription, Table, count_rows,
-        excluded, new_id, query_as,
+        FileAdapter, FromRow, HandlerError, Json, Live, LiveDef, LiveQuery, MaterializeError, MemoryAdapter,
+        OnRebase, Query, RebaseContext, Rows, Schema, Signal, SignalDef, Sql, Store, Subscription, Table, computed,
+        count_rows, excluded, new_id, query_as, query_db, query_with, signal,
     };
 }
 

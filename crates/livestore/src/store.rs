@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use livestore_core::{BackendId, ClientId, ConfirmedGroup, GroupId, SessionId, StoreId};
-use livestore_reactive::{Computed, Context, Signal, Source};
+use livestore_reactive::Source;
 use livestore_sqlite::{Durability, Query, SqliteError, StateHash};
 use serde::Serialize;
 use tokio::io::DuplexStream;
@@ -23,7 +23,7 @@ use crate::document::{ClientDocument, Document, DocumentDef};
 use crate::driver::Driver;
 use crate::eventlog::{Events, LoggedEvent};
 use crate::group::{GroupBuilder, IntoGroup};
-use crate::live::LiveQuery;
+use crate::live::{Instance, LiveQuery, Refresh};
 use crate::options::{StoreOptions, Topology};
 use crate::receipt::CommitReceipt;
 use crate::replica::{
@@ -275,28 +275,10 @@ impl Store {
         self.0.inner.query(&query)
     }
 
-    /// Makes a query live: its value follows the state.
-    ///
-    /// It runs again when a table that it reads has changed, and its subscribers are called when
-    /// its result has. The query runs when it is first asked for.
-    pub fn query_db<Q: Query>(&self, query: Q) -> LiveQuery<Q::Output>
-    where
-        Q::Output: PartialEq,
-    {
-        self.0.inner.live_query(query)
-    }
-
-    /// Makes a value that is set by the app; live values can depend on it.
-    pub fn signal<T: Clone + PartialEq + Send + Sync + 'static>(&self, initial: T) -> Signal<T> {
-        self.0.inner.graph.signal(initial)
-    }
-
-    /// Makes a value that is derived from live queries, signals and other derived values.
-    pub fn computed<T: Clone + PartialEq + Send + Sync + 'static>(
-        &self,
-        derive: impl Fn(&Context<'_>) -> T + Send + Sync + 'static,
-    ) -> Computed<T> {
-        self.0.inner.graph.computed(derive)
+    /// Returns what the last changes meant for the live queries, up to a hundred, the oldest first:
+    /// which were considered, which were run, whose results changed, and how long it took.
+    pub fn explain_refresh(&self) -> Vec<Refresh> {
+        self.0.inner.live().refreshes()
     }
 
     /// Walks over the log from its beginning: confirmed events, then pending ones.
@@ -316,7 +298,7 @@ impl Store {
 
     /// Makes the sync status live: subscribers are called whenever something of it changes.
     pub fn live_sync_status(&self) -> LiveQuery<SyncStatus> {
-        self.live(self.0.inner.status.clone(), |inner| Ok(inner.read(Replica::status)?))
+        self.follow(self.0.inner.status.clone(), |inner| Ok(inner.read(Replica::status)?))
     }
 
     /// Returns what is not as it should be and hinders nobody, such as a deprecated event that was
@@ -329,7 +311,7 @@ impl Store {
 
     /// Makes the warnings live, for a developer's tool that shows them.
     pub fn live_warnings(&self) -> LiveQuery<Vec<Warning>> {
-        self.live(self.0.inner.warned.clone(), |inner| {
+        self.follow(self.0.inner.warned.clone(), |inner| {
             Ok(inner.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone())
         })
     }
@@ -341,23 +323,22 @@ impl Store {
 
     /// Makes the dead letters live, for a user interface that shows what did not make it.
     pub fn live_dead_letters(&self) -> LiveQuery<Vec<DeadLetter>> {
-        self.live(
+        self.follow(
             self.0.inner.dead_letters.clone(),
             |inner| Ok(inner.read(Replica::dead_letters)??),
         )
     }
 
-    fn live<T: Clone + PartialEq + Send + Sync + 'static>(
+    fn follow<T: Clone + PartialEq + Send + Sync + 'static>(
         &self,
         source: Source,
         read: impl Fn(&Inner) -> Result<T, QueryError> + Send + Sync + 'static,
     ) -> LiveQuery<T> {
-        let inner = Arc::downgrade(&self.0.inner);
-        let computed = self.0.inner.graph.computed(move |context| {
-            context.track(&source);
-            read(&*upgrade(&inner)?)
-        });
-        LiveQuery::new(self.0.inner.graph.clone(), computed)
+        LiveQuery::new(&self.0.inner, Instance::of_store(&self.0.inner, source, read))
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0.inner
     }
 
     /// Commits the events of a dead letter again, as a new group, or executes its command again, and

@@ -14,7 +14,7 @@ use crate::node::Value;
 ///
 /// Clones are handles to the same computed; it is gone when the last is dropped and nobody reads it. While nobody
 /// reads it, a change upstream costs it no more than a flag.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Computed<T> {
     handle: Arc<Handle>,
     value: PhantomData<fn() -> T>,
@@ -47,6 +47,18 @@ impl<T: Value> Computed<T> {
     }
 }
 
+impl<T> Clone for Computed<T> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle), value: PhantomData }
+    }
+}
+
+impl<T> Clone for WeakComputed<T> {
+    fn clone(&self) -> Self {
+        Self { handle: Weak::clone(&self.handle), value: PhantomData }
+    }
+}
+
 impl<T> Computed<T> {
     /// Returns a reference that does not keep it alive.
     pub fn downgrade(&self) -> WeakComputed<T> {
@@ -55,7 +67,7 @@ impl<T> Computed<T> {
 }
 
 /// A reference to a [`Computed`] that does not keep it alive.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct WeakComputed<T> {
     handle: Weak<Handle>,
     value: PhantomData<fn() -> T>,

@@ -363,8 +363,9 @@ impl StateRead<'_> {
         self.run(&text, &binds, read)
     }
 
-    /// Runs a statement of which the text was compiled before.
-    pub(crate) fn run<R>(
+    /// Runs a query by its text and hands its rows to a closure, which steps through them as far as it
+    /// likes.
+    pub fn run<R>(
         self,
         text: &str,
         binds: &[Value],

@@ -1,6 +1,7 @@
 //! What a query reads: tables, and which of their columns.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::authorizer::ReadNames;
 use crate::{Connection, FtsDef, RowChange, TableDef};
@@ -20,7 +21,7 @@ pub enum Columns {
     /// All of them.
     All,
     /// These, by index among those that are written, in their order.
-    These(Box<[u16]>),
+    These(Arc<[u16]>),
 }
 
 impl Columns {

@@ -90,14 +90,15 @@ fn run(command: &Command) -> Result<(), Box<dyn Error>> {
         }
         Command::Follow { place } => {
             let store = place.open()?;
-            let commits = store.query_db(Commit::select().count());
-            let files = store.query_db(File::select().filter(File::deleted.eq(false)).count());
-            let both = store.computed(move |cx| (commits.get_in(cx), files.get_in(cx)));
+            let commits = query_db(Commit::select().count());
+            let files = query_db(File::select().filter(File::deleted.eq(false)).count());
+            let both =
+                store.live(computed(move |cx| Ok((cx.get(&commits)?, cx.get(&files)?))));
             let mut last = None;
             loop {
                 let now = both.get();
                 if last.as_ref() != Some(&now) {
-                    if let (Ok(commits), Ok(files)) = &now {
+                    if let Ok((commits, files)) = &now {
                         println!("{commits} commits, {files} files");
                     }
                     last = Some(now);

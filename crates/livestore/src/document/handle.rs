@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use livestore_core::CanonicalJson;
-use livestore_sqlite::{Query, RowCursor, SqliteError, Value as SqlValue, ValueError};
+use livestore_sqlite::{Query, RowCursor, SqliteError, Value as SqlValue, ValueError, Watch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{DocumentDef, Set, What, value};
-use crate::live::LiveQuery;
+use crate::live::{LiveQuery, query_db};
 use crate::receipt::CommitReceipt;
 use crate::store::{Inner, upgrade};
 use crate::warning::{Warning, Warnings};
@@ -71,7 +71,8 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Document<T
     where
         T: PartialEq,
     {
-        Ok(self.known()?.live_query(self.query()))
+        let store = self.known()?;
+        Ok(LiveQuery::new(&store, query_db(self.query()).instance(&store)))
     }
 
     /// Sets the whole value.
@@ -221,6 +222,8 @@ impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Query for DocumentQuer
         Ok(self.read(stored_value(rows)?.as_deref()))
     }
 }
+
+impl<T: DeserializeOwned + Clone + PartialEq + Send + Sync + 'static> Watch for DocumentQuery<T> {}
 
 /// The value as it is stored.
 struct StoredQuery<T>(DocumentQuery<T>);

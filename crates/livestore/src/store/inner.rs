@@ -12,10 +12,9 @@ use livestore_reactive::{Graph, Source};
 use livestore_sqlite::{Durability, Query, SqliteError};
 use tokio::sync::{Notify, watch};
 
-use super::upgrade;
 use crate::clock::Clock;
 use crate::eventlog::LoggedEvent;
-use crate::live::LiveQuery;
+use crate::live::Engine;
 use crate::receipt::{Awaited, CommitReceipt};
 use crate::replica::{Committed, GroupState, Replica};
 use crate::session::LeaderFile;
@@ -35,8 +34,10 @@ pub(crate) struct Inner {
     /// Gone once the store is shut down.
     pub(super) replica: Mutex<Option<Replica>>,
     pub(super) graph: Graph,
-    /// One for each state table, in the schema's order.
-    pub(super) tables: Vec<Source>,
+    /// The live values.
+    pub(super) live: Engine,
+    /// Tells that the store was closed.
+    pub(super) closed: Source,
     /// What the status, the dead letters and the warnings are derived from.
     pub(super) status: Source,
     pub(super) dead_letters: Source,
@@ -89,7 +90,12 @@ impl Inner {
         if replica.poll_begun_anew() {
             wakers.extend(std::mem::take(&mut *self.waiters()).into_values());
         }
-        let changed = replica.poll_changes().unwrap_or_default();
+        let changes = replica.poll_changes();
+        let concerned = if changes.is_empty() {
+            Vec::new()
+        } else {
+            self.live.concerned(replica.connection(), changes, self.clock.now_ms())
+        };
         let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
         // Those of a leader on a thread of its session are for the session to hand out.
         let new = if self.is_hosted { Vec::new() } else { replica.poll_warnings() };
@@ -99,8 +105,8 @@ impl Inner {
         if replica.advances() != advances || status.is_some() {
             self.output.send_replace(());
         }
-        let tables = changed.iter().map(|table| &self.tables[table]);
-        let mut sources = tables.chain(letters).chain(status).chain(warned).peekable();
+        let queries = concerned.iter().filter_map(|info| info.source());
+        let mut sources = queries.chain(letters).chain(status).chain(warned).peekable();
         if sources.peek().is_none() {
             drop(replica);
         } else {
@@ -114,6 +120,23 @@ impl Inner {
             self.tell_of_unknown();
         }
         Ok(result)
+    }
+
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    pub(crate) fn live(&self) -> &Engine {
+        &self.live
+    }
+
+    /// Returns what tells that the store was closed.
+    pub(crate) fn closed(&self) -> &Source {
+        &self.closed
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.replica.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// Keeps warnings for those who ask; tells whether there are any.
@@ -293,33 +316,12 @@ impl Inner {
         Ok(self.read(|replica| replica.connection().read().query(query))??)
     }
 
-    /// Makes a query live.
-    pub(crate) fn live_query<Q: Query>(self: &Arc<Self>, query: Q) -> LiveQuery<Q::Output>
-    where
-        Q::Output: PartialEq,
-    {
-        let read = self.read(|replica| replica.connection().read().tables_read(&query));
-        let sources: Vec<Source> = match read {
-            Ok(Ok(tables)) => tables.into_iter().map(|i| self.tables[i].clone()).collect(),
-            // The query will tell what is wrong with it when it runs.
-            _ => Vec::new(),
-        };
-        let inner = Arc::downgrade(self);
-        let computed = self.graph.computed(move |context| {
-            // Watched before it is read: a commit in between then counts as a change.
-            for source in &sources {
-                context.track(source);
-            }
-            upgrade(&inner)?.query(&query)
-        });
-        LiveQuery::new(self.graph.clone(), computed)
-    }
-
     /// Drops the replica, which closes the file, and tells everyone who waits.
     pub(super) fn close(&self) {
         drop(self.replica.lock().unwrap_or_else(PoisonError::into_inner).take());
         let waiters = std::mem::take(&mut *self.waiters());
         waiters.into_values().for_each(Waker::wake);
+        self.closed.mark_changed();
     }
 }
 

@@ -15,6 +15,7 @@ use crate::adapter::Adapter;
 use crate::boot::{BootListeners, BootStatus};
 use crate::clock::{self, Clock};
 use crate::driver::{Driver, Machine};
+use crate::live::Engine;
 use crate::options::StoreOptions;
 use crate::replica::{RebuildProgress, Replica, ReplicaConfig};
 use crate::session::{Attending, Beginning, Opening};
@@ -194,7 +195,7 @@ impl Opener {
             tracing::error!(%unsettled, "subscribers keep committing in answer to each other");
         });
         let new_warnings = Arc::clone(replica.warnings());
-        let tables = self.schema.tables().iter().map(|_| graph.source()).collect();
+        let live = Engine::new(replica.connection().watched().clone());
         Arc::new(Inner {
             store_id: self.store_id.clone(),
             client_id: replica.client_id().clone(),
@@ -203,7 +204,8 @@ impl Opener {
             durability: self.options.durability,
             clock,
             replica: Mutex::new(Some(replica)),
-            tables,
+            live,
+            closed: graph.source(),
             status: graph.source(),
             dead_letters: graph.source(),
             warned: graph.source(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use livestore::prelude::*;
-use livestore::{QueryAs, RowCursor, SqliteError, Value, ValueError};
+use livestore::{QueryAs, RowCursor, SqliteError, Value, ValueError, Watch};
 use livestore_core::IdGenerator;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,8 @@ impl Search {
         self.1.load(Ordering::Relaxed)
     }
 }
+
+impl Watch for Search {}
 
 impl Query for Search {
     type Output = Vec<i64>;

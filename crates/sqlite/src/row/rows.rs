@@ -51,6 +51,16 @@ impl<T> Rows<T> {
         self.list.get(index)
     }
 
+    /// Returns the first row.
+    pub fn first(&self) -> Option<&Arc<T>> {
+        self.get(0)
+    }
+
+    /// Returns the last row.
+    pub fn last(&self) -> Option<&Arc<T>> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
     /// Walks over the rows in order.
     pub fn iter(&self) -> Iter<'_, Arc<T>> {
         self.list.iter()

@@ -172,6 +172,11 @@ impl TableDef {
         self.columns.iter().filter(|column| column.primary_key).map(ColumnDef::name)
     }
 
+    /// Returns the names of the columns that are written: all but those that are generated.
+    pub fn written_names(&self) -> impl Iterator<Item = &str> {
+        self.written().map(ColumnDef::name)
+    }
+
     /// Returns the columns that are written: all but those that are generated.
     pub(crate) fn written(&self) -> impl Iterator<Item = &ColumnDef> {
         self.columns.iter().filter(|column| column.generated.is_none())

@@ -49,6 +49,40 @@ impl Test {
         self.condition.holds(value) != self.not
     }
 
+    fn describe(&self, columns: &[&str]) -> String {
+        let column = columns.get(usize::from(self.column)).copied().unwrap_or("?");
+        let not = if self.not { "NOT " } else { "" };
+        match &self.condition {
+            Condition::OneOf(values) => match &values[..] {
+                [value] if self.not => format!("{column} IS NOT {}", literal(value)),
+                [value] => format!("{column} = {}", literal(value)),
+                values => format!("{column} {not}IN {}", in_brackets(values)),
+            },
+            Condition::IsNull => format!("{column} IS {not}NULL"),
+            Condition::IsTrue => format!("{column} IS {not}TRUE"),
+            Condition::Within(low, high) => {
+                let sides = [
+                    match low {
+                        Bound::Included(low) => Some(format!("{column} >= {}", literal(low))),
+                        Bound::Excluded(low) => Some(format!("{column} > {}", literal(low))),
+                        Bound::Unbounded => None,
+                    },
+                    match high {
+                        Bound::Included(high) => Some(format!("{column} <= {}", literal(high))),
+                        Bound::Excluded(high) => Some(format!("{column} < {}", literal(high))),
+                        Bound::Unbounded => None,
+                    },
+                ];
+                let sides: Vec<_> = sides.into_iter().flatten().collect();
+                let both = sides.join(" AND ");
+                if self.not { format!("({both}) IS NOT TRUE") } else { both }
+            }
+            Condition::BeginsWith(prefix) => {
+                format!("{column} {not}LIKE {}", literal(&format!("{prefix}%").into()))
+            }
+        }
+    }
+
     /// Tells whether a column has to have a certain value.
     pub(crate) fn is_one_value(&self, column: usize) -> bool {
         let is_one = matches!(&self.condition, Condition::OneOf(values) if values.len() == 1);
@@ -78,6 +112,36 @@ impl Condition {
                 _ => false,
             },
         }
+    }
+}
+
+/// Most values of a list that are written out.
+const MAX_WRITTEN: usize = 8;
+/// Longest text that is written out, in characters.
+const MAX_CHARACTERS: usize = 40;
+
+fn in_brackets(values: &[Value]) -> String {
+    let mut written: Vec<_> = values.iter().take(MAX_WRITTEN).map(literal).collect();
+    if values.len() > MAX_WRITTEN {
+        written.push(format!("… {} more", values.len() - MAX_WRITTEN));
+    }
+    format!("({})", written.join(", "))
+}
+
+/// Writes a value as SQL does, if it is short.
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".into(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => number.to_string(),
+        Value::Text(text) => {
+            let mut short: String = text.chars().take(MAX_CHARACTERS).collect();
+            if short.len() < text.len() {
+                short.push('…');
+            }
+            format!("'{}'", short.replace('\'', "''"))
+        }
+        Value::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
     }
 }
 
@@ -122,6 +186,19 @@ impl Guard {
     /// Tells whether a row may have a part; if it is exact, whether it has.
     pub(crate) fn admits(&self, row: &[Value]) -> bool {
         self.any.iter().any(|tests| tests.iter().all(|test| test.holds(row)))
+    }
+
+    /// Says in words what it admits, given the columns' names; nothing if it admits every row.
+    pub fn describe(&self, columns: &[&str]) -> Option<String> {
+        if self.any.iter().any(Vec::is_empty) {
+            return None;
+        }
+        let all = |tests: &Vec<Test>| {
+            let tests: Vec<_> = tests.iter().map(|test| test.describe(columns)).collect();
+            tests.join(" AND ")
+        };
+        let any: Vec<_> = self.any.iter().map(all).collect();
+        Some(if any.is_empty() { "never".into() } else { any.join(" OR ") })
     }
 
     pub(crate) fn or(mut self, other: Self) -> Self {

@@ -1,0 +1,231 @@
+//! What the live values of a store share: their instances, what concerns which, and the log.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use livestore_reactive::Signal;
+use livestore_sqlite::watch::{Id, Index, Interest};
+use livestore_sqlite::{Changes, Connection, SqliteError, TableRead, Watched};
+
+use super::definition::{Key, LiveValue, SignalDef};
+use super::instance::{Info, Instance, WeakInstance};
+use super::log::{Log, Refresh, RefreshOutcome};
+
+/// Texts of queries of which is known what they read.
+const MAX_TEXTS: usize = 256;
+
+type Erased = Box<dyn Any + Send + Sync>;
+
+#[derive(Default)]
+pub(crate) struct Engine {
+    watched: Watched,
+    watchers: Mutex<Watchers>,
+    instances: Mutex<HashMap<Key, Erased>>,
+    signals: Mutex<Signals>,
+    texts: Mutex<HashMap<Arc<str>, Vec<TableRead>>>,
+    log: Mutex<Log>,
+}
+
+#[derive(Default)]
+struct Watchers {
+    index: Index,
+    by_id: Vec<Option<Arc<Info>>>,
+    free: Vec<Id>,
+}
+
+/// Signals by the address of what they began with, which stays theirs as long as the definition.
+#[derive(Default)]
+struct Signals {
+    by_address: HashMap<usize, (Weak<dyn Any + Send + Sync>, Erased)>,
+    /// How many there may be before those are looked for that nobody has any more.
+    limit: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No user's code runs under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    pub(crate) fn new(watched: Watched) -> Self {
+        Self { watched, ..Self::default() }
+    }
+
+    /// Finds the instance that a definition shares.
+    pub(super) fn find<T: LiveValue>(&self, key: &Key) -> Option<Instance<T>> {
+        let instances = lock(&self.instances);
+        instances.get(key)?.downcast_ref::<WeakInstance<T>>()?.upgrade()
+    }
+
+    /// Lets others share an instance; returns that of another thread which was quicker.
+    pub(super) fn enter<T: LiveValue>(&self, key: &Key, new: Instance<T>) -> Instance<T> {
+        let mut instances = lock(&self.instances);
+        let found = instances.get(key).and_then(|old| old.downcast_ref::<WeakInstance<T>>());
+        if let Some(found) = found.and_then(WeakInstance::upgrade) {
+            drop(instances);
+            return found;
+        }
+        let old = instances.insert(key.clone(), Box::new(new.downgrade()));
+        drop(instances);
+        drop(old);
+        new
+    }
+
+    /// Forgets an instance that is gone, unless another has taken its place.
+    pub(super) fn leave<T: LiveValue>(&self, key: &Key) {
+        let mut instances = lock(&self.instances);
+        let is_gone = |old: &Erased| {
+            old.downcast_ref::<WeakInstance<T>>().is_some_and(WeakInstance::is_gone)
+        };
+        if instances.get(key).is_some_and(is_gone) {
+            instances.remove(key);
+        }
+    }
+
+    /// Returns the signal of a definition.
+    pub(super) fn signal<T: LiveValue>(
+        &self,
+        def: &SignalDef<T>,
+        make: impl FnOnce(T) -> Signal<T>,
+    ) -> Signal<T> {
+        let address = Arc::as_ptr(&def.0).cast::<()>() as usize;
+        let mut signals = lock(&self.signals);
+        let found = signals.by_address.get(&address);
+        // An address can be given out again, but not while the definition is alive.
+        let found = found.filter(|(alive, _)| alive.strong_count() > 0);
+        if let Some(signal) = found.and_then(|(_, signal)| signal.downcast_ref::<Signal<T>>()) {
+            return signal.clone();
+        }
+        let signal = make(T::clone(&def.0));
+        let alive: Arc<dyn Any + Send + Sync> = def.0.clone();
+        let entry = (Arc::downgrade(&alive), Box::new(signal.clone()) as Erased);
+        let mut gone: Vec<_> = signals.by_address.insert(address, entry).into_iter().collect();
+        if signals.by_address.len() > signals.limit {
+            let dead = signals.by_address.extract_if(|_, (alive, _)| alive.strong_count() == 0);
+            gone.extend(dead.map(|(_, entry)| entry));
+            signals.limit = 2 * signals.by_address.len() + 16;
+        }
+        drop(signals);
+        drop(gone);
+        signal
+    }
+
+    /// Returns a text, which all queries that have it share.
+    pub(super) fn text(&self, text: &str) -> Arc<str> {
+        let known = lock(&self.texts);
+        known.get_key_value(text).map_or_else(|| text.into(), |(text, _)| Arc::clone(text))
+    }
+
+    /// Returns what a query reads.
+    pub(super) fn reads(
+        &self,
+        connection: &Connection,
+        text: &Arc<str>,
+    ) -> Result<Vec<TableRead>, SqliteError> {
+        if let Some(reads) = lock(&self.texts).get(text) {
+            return Ok(reads.clone());
+        }
+        let reads = connection.read().reads(text)?;
+        let mut texts = lock(&self.texts);
+        if texts.len() >= MAX_TEXTS {
+            texts.clear();
+        }
+        texts.insert(Arc::clone(text), reads.clone());
+        Ok(reads)
+    }
+
+    /// Watches what concerns a query.
+    pub(super) fn watch(&self, info: &Arc<Info>, interests: &[Arc<Interest>]) -> Id {
+        let mut watchers = lock(&self.watchers);
+        let id = watchers.free.pop().unwrap_or(watchers.by_id.len() as Id);
+        if watchers.by_id.len() <= id as usize {
+            watchers.by_id.push(None);
+        }
+        watchers.by_id[id as usize] = Some(Arc::clone(info));
+        for interest in interests {
+            self.watched.add(interest.table);
+            watchers.index.insert(id, Arc::clone(interest));
+        }
+        id
+    }
+
+    pub(super) fn unwatch(&self, id: Id, info: &Info) {
+        let plan = info.query().and_then(|query| query.plan.get());
+        let mut watchers = lock(&self.watchers);
+        for interest in plan.into_iter().flat_map(|plan| &plan.interests) {
+            self.watched.remove(interest.table);
+            watchers.index.remove(id, interest.table);
+        }
+        let gone = watchers.by_id[id as usize].take();
+        watchers.free.push(id);
+        drop(watchers);
+        drop(gone);
+    }
+
+    /// Tells queries of the changes that concern them; returns those that have to be marked.
+    ///
+    /// Nobody may change the state between these changes and this.
+    pub(crate) fn concerned(
+        &self,
+        connection: &Connection,
+        changes: Changes,
+        now_ms: u64,
+    ) -> Vec<Arc<Info>> {
+        let mut watchers = lock(&self.watchers);
+        if changes.is_empty() || watchers.by_id.len() == watchers.free.len() {
+            return Vec::new();
+        }
+        let tables = changes.tables().clone();
+        let (rows, whole) = connection.changed_rows(changes).unwrap_or_else(|error| {
+            tracing::warn!(%error, "which rows changed could not be read; all are taken to have");
+            (Vec::new(), tables)
+        });
+        let Watchers { index, by_id, .. } = &mut *watchers;
+        let (mut considered, mut marked) = (0, Vec::new());
+        let mut counts: Vec<(usize, Option<usize>)> =
+            whole.iter().map(|table| (table, None)).collect();
+        for table in whole.iter() {
+            index.interested_in(table, |id| {
+                considered += 1;
+                if let Some(info) = &by_id[id as usize]
+                    && info.query().is_some_and(|query| query.tell(None))
+                {
+                    marked.push(Arc::clone(info));
+                }
+            });
+        }
+        for change in rows.into_iter().map(Arc::new) {
+            match counts.iter_mut().find(|(table, _)| *table == change.table) {
+                Some((_, Some(rows))) => *rows += 1,
+                Some((_, None)) => {}
+                None => counts.push((change.table, Some(1))),
+            }
+            considered += index.concerned(&change, |id| {
+                if let Some(info) = &by_id[id as usize]
+                    && info.query().is_some_and(|query| query.tell(Some(&change)))
+                {
+                    marked.push(Arc::clone(info));
+                }
+            });
+        }
+        drop(watchers);
+        if !counts.is_empty() {
+            let name = |table: usize| connection.tables()[table].name().to_owned();
+            let causes = counts.into_iter().map(|(table, rows)| (name(table), rows)).collect();
+            lock(&self.log).begin(now_ms, causes, considered, marked.len());
+        }
+        marked
+    }
+
+    /// Notes that a query was brought up to date.
+    pub(super) fn ran(&self, info: &Info, outcome: RefreshOutcome, changed: bool, took: Duration) {
+        lock(&self.log).ran(|| info.name(), outcome, changed, took);
+    }
+
+    /// Returns what happened last, the oldest first.
+    pub(crate) fn refreshes(&self) -> Vec<Refresh> {
+        lock(&self.log).refreshes()
+    }
+}
