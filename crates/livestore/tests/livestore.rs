@@ -52,6 +52,8 @@ mod links;
 mod listing;
 #[path = "livestore/live_queries.rs"]
 mod live_queries;
+#[path = "livestore/live_truth.rs"]
+mod live_truth;
 #[path = "livestore/oracle.rs"]
 mod oracle;
 #[path = "livestore/processes.rs"]

@@ -133,7 +133,30 @@ const DETERMINISTIC: &[&str] = &[
 
 /// The columns that statements read, by table, in lower case; nothing in place of the columns if it may
 /// be any of them.
-pub(crate) type ReadNames = BTreeMap<String, Option<BTreeSet<String>>>;
+#[derive(Debug, Default)]
+pub(crate) struct ReadNames(pub(crate) BTreeMap<String, Option<BTreeSet<String>>>);
+
+impl ReadNames {
+    /// Notes what SQLite asks about: of a table that is read without any of its columns, such as by
+    /// `count(*)`, it names a column without a name.
+    fn note(&mut self, table: &str, column: &str) {
+        let columns = self.0.entry(table.to_ascii_lowercase());
+        let columns = columns.or_insert_with(|| Some(BTreeSet::new()));
+        if column.is_empty() {
+            *columns = None;
+        } else if let Some(columns) = columns {
+            columns.insert(column.to_ascii_lowercase());
+        }
+    }
+
+    /// Notes the columns of an index that a statement goes through; those without a name are
+    /// expressions.
+    pub(crate) fn note_index(&mut self, table: &str, columns: Vec<Option<String>>) {
+        for column in columns {
+            self.note(table, column.as_deref().unwrap_or_default());
+        }
+    }
+}
 
 #[derive(Debug)]
 struct State {
@@ -244,7 +267,7 @@ impl Authorizer {
 
     /// Runs a closure that prepares statements, and returns what they read.
     pub(crate) fn recording_reads<R>(&self, prepare: impl FnOnce() -> R) -> (R, ReadNames) {
-        self.lock().reads = Some(ReadNames::new());
+        self.lock().reads = Some(ReadNames::default());
         let result = prepare();
         (result, self.lock().reads.take().unwrap_or_default())
     }
@@ -282,7 +305,7 @@ impl State {
         if let (AuthAction::Read { table_name, column_name }, Some(reads)) =
             (context.action, &mut self.reads)
         {
-            note_read(reads, table_name, column_name);
+            reads.note(table_name, column_name);
         }
         let denied = match self.mode {
             Mode::System => None,
@@ -409,17 +432,6 @@ impl State {
     /// Returns the scope of the state table of a name.
     fn scope_of(&self, table: &str) -> Option<Scope> {
         self.tables.get(&table.to_ascii_lowercase()).copied()
-    }
-}
-
-/// Notes what SQLite asks about: of a table that is read without any of its columns, such as by
-/// `count(*)`, it names a column without a name.
-fn note_read(reads: &mut ReadNames, table: &str, column: &str) {
-    let columns = reads.entry(table.to_ascii_lowercase()).or_insert_with(|| Some(BTreeSet::new()));
-    if column.is_empty() {
-        *columns = None;
-    } else if let Some(columns) = columns {
-        columns.insert(column.to_ascii_lowercase());
     }
 }
 

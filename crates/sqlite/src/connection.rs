@@ -387,15 +387,23 @@ impl StateRead<'_> {
     }
 
     /// Returns what a query reads, by its text.
+    ///
+    /// That includes the columns of indexes which it goes through, since what it does not order comes in
+    /// theirs.
     pub fn reads(self, text: &str) -> Result<Vec<TableRead>, SqliteError> {
         let Self { connection, mode, .. } = self;
         let text = pure_dates(mode, text);
-        let (prepared, names) = connection.authorizer.recording_reads(|| {
+        let (prepared, mut names) = connection.authorizer.recording_reads(|| {
             connection.authorizer.with_mode(mode, || {
-                connection.authorize_opened_tables(&connection.raw.prepare(&text)?, &text)
+                let statement = connection.raw.prepare(&text)?;
+                connection.authorize_opened_tables(&statement, &text)?;
+                if statement.is_explain() == 0 { connection.opened_indexes(&text) } else { Ok(Vec::new()) }
             })
         });
-        prepared.map_err(|error| connection.authorizer.explain(mode, error, &text))?;
+        let explain = |error| connection.authorizer.explain(mode, error, &text);
+        for (table, columns) in prepared.map_err(explain)? {
+            names.note_index(&table, columns);
+        }
         Ok(connection.state_tables_read(&names))
     }
 

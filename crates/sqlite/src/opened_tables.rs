@@ -50,12 +50,42 @@ impl Connection {
         Ok(opened)
     }
 
+    /// Returns the indexes that a statement opens, each as its table's name and the names of its
+    /// columns, where they have one.
+    pub(crate) fn opened_indexes(&self, sql: &str) -> Result<Vec<(String, Vec<Option<String>>)>> {
+        let opened = self.opened_btrees(sql)?;
+        self.authorizer().with_mode(Mode::System, || {
+            let databases = self.databases()?;
+            let mut indexes = Vec::new();
+            for (index, root) in opened {
+                let database = databases.get(&index).ok_or(Error::QueryReturnedNoRows)?;
+                let sql = format!(
+                    "SELECT tbl_name, name FROM {database}.sqlite_schema \
+                     WHERE rootpage = ? AND type = 'index'"
+                );
+                let mut found = self.raw().prepare_cached(&sql)?;
+                let found = found.query_row([root], |row| Ok((row.get(0)?, row.get(1)?)));
+                let Some((table, name)): Option<(String, String)> = found.optional()? else {
+                    continue;
+                };
+                let sql = format!("SELECT name FROM pragma_index_info(?, '{database}')");
+                let mut columns = self.raw().prepare_cached(&sql)?;
+                let columns = columns.query_map([name], |row| row.get(0))?;
+                indexes.push((table, columns.collect::<Result<_>>()?));
+            }
+            Ok(indexes)
+        })
+    }
+
+    /// Returns the names of the databases, by their indexes.
+    fn databases(&self) -> Result<HashMap<i64, String>> {
+        let mut list = self.raw().prepare_cached("PRAGMA database_list")?;
+        list.query_map([], |row| Ok((row.get("seq")?, row.get("name")?)))?.collect()
+    }
+
     /// Returns the databases and names of the tables that these root pages belong to.
     fn tables_of(&self, opened: BTreeSet<(i64, i64)>) -> Result<Vec<(String, String)>> {
-        let mut list = self.raw().prepare_cached("PRAGMA database_list")?;
-        let databases: HashMap<i64, String> = list
-            .query_map([], |row| Ok((row.get("seq")?, row.get("name")?)))?
-            .collect::<Result<_>>()?;
+        let databases = self.databases()?;
         let table = |(index, root): (i64, i64)| {
             let database = databases.get(&index).ok_or(Error::QueryReturnedNoRows)?;
             let sql = format!("SELECT tbl_name FROM {database}.sqlite_schema WHERE rootpage = ?");

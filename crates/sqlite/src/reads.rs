@@ -54,8 +54,8 @@ impl Connection {
     pub(crate) fn state_tables_read(&self, names: &ReadNames) -> Vec<TableRead> {
         let read = |(index, table): (usize, &TableDef)| {
             // Whoever searches an index reads its table.
-            let is_searched = |index: &FtsDef| names.contains_key(&index.name().to_ascii_lowercase());
-            let own = names.get(&table.name().to_ascii_lowercase());
+            let is_searched = |index: &FtsDef| names.0.contains_key(&index.name().to_ascii_lowercase());
+            let own = names.0.get(&table.name().to_ascii_lowercase());
             let columns = match own {
                 _ if table.full_texts().iter().any(is_searched) => Columns::All,
                 Some(Some(columns)) => Columns::of(table, columns),

@@ -165,7 +165,7 @@ impl<Q: Watch> Compiled<Q> {
         let kind = TypeId::of::<Q>();
         let statement =
             query.compile().map(|(text, binds)| Arc::new(QueryKey { text, binds, kind }));
-        let key = statement.as_ref().ok().filter(|_| query.is_shared()).cloned();
+        let key = statement.as_ref().ok().filter(|_| query.is_plain()).cloned();
         Self { query, statement, key }
     }
 }

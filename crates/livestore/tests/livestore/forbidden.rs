@@ -126,9 +126,9 @@ fn a_materializer_that_reads_a_table_out_of_its_event_s_scope() {
              (in: {sql})"
         )
     };
-    let drafts = r#"SELECT "id" FROM "drafts""#;
+    let drafts = r#"SELECT "id" FROM "drafts" ORDER BY "drafts"."id""#;
     assert_forbidden(read_draft, Synced {}, &read("drafts", "client", drafts));
-    let selection = r#"SELECT "id" FROM "selection""#;
+    let selection = r#"SELECT "id" FROM "selection" ORDER BY "selection"."id""#;
     assert_forbidden(read_selection, Synced {}, &read("selection", "memory", selection));
     let sub_query =
         r#"DELETE FROM "todos" WHERE "todos"."id" IN (SELECT "drafts"."id" FROM "drafts")"#;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Query, Watch};
+use super::{Count, Query, RowQuery, Watch};
 use crate::ast::{self, Checker, SqlWriter, StatementError};
 use crate::row::{Row, RowCursor, RowRef, Rows};
 use crate::watch::{ListView, View, is_of_one_row};
@@ -62,6 +62,11 @@ impl DynSelect {
         Ok(Self(Arc::new(Checked { sql, binds, columns, select })))
     }
 
+    /// Counts the rows instead of reading them.
+    pub fn count(self) -> Count<Self> {
+        Count::new(self)
+    }
+
     /// Returns the columns of the result.
     pub fn columns(&self) -> &[ResultColumn] {
         &self.0.columns
@@ -78,17 +83,26 @@ impl Query for DynSelect {
     fn collect(&self, rows: RowCursor<'_>) -> Result<Rows<Row>, SqliteError> {
         rows.into_rows()
     }
-}
 
-impl Watch for DynSelect {
-    fn is_shared(&self) -> bool {
+    fn is_plain(&self) -> bool {
         true
     }
 
     fn selection(&self) -> Option<&ast::Select> {
         Some(&self.0.select)
     }
+}
 
+impl RowQuery for DynSelect {
+    type Row = Row;
+
+    fn collect_first(&self, mut rows: RowCursor<'_>) -> Result<Option<Row>, SqliteError> {
+        let names = rows.column_names();
+        Ok(rows.next()?.map(|row| row.to_row(&names)))
+    }
+}
+
+impl Watch for DynSelect {
     fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<Rows<Row>>>>, ValueError> {
         if is_of_one_row(&self.0.select, tables) {
             return Ok(None);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Query, RowQuery, Select, Sources, Watch};
+use super::{Query, RowQuery, Watch};
 use crate::row::{RowCursor, Rows};
 use crate::watch::{CountView, Mapped, View, exact_guard};
 use crate::{SqliteError, TableDef, Value, ValueError, ast};
@@ -29,17 +29,17 @@ impl<Q: RowQuery> Query for Count<Q> {
         let count: Option<i64> = rows.next()?.map(|row| row.get(0, "count(*)")).transpose()?;
         Ok(count.unwrap_or(0).unsigned_abs())
     }
-}
 
-impl<S: Sources, R: PartialEq + Send + Sync + 'static> Watch for Count<Select<S, R>> {
-    fn is_shared(&self) -> bool {
-        true
+    fn is_plain(&self) -> bool {
+        self.0.is_plain()
     }
 
     fn selection(&self) -> Option<&ast::Select> {
         self.0.selection()
     }
+}
 
+impl<Q: RowQuery> Watch for Count<Q> {
     fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<u64>>>, ValueError> {
         let guard = self.0.selection().and_then(|select| exact_guard(select, tables));
         let Some(guard) = guard else { return Ok(None) };
@@ -68,17 +68,17 @@ impl<Q: RowQuery> Query for First<Q> {
     fn collect(&self, rows: RowCursor<'_>) -> Result<Self::Output, SqliteError> {
         Ok(self.0.collect_first(rows)?.map(Arc::new))
     }
-}
 
-impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for First<Q> {
-    fn is_shared(&self) -> bool {
-        self.0.is_shared()
+    fn is_plain(&self) -> bool {
+        self.0.is_plain()
     }
 
     fn selection(&self) -> Option<&ast::Select> {
         self.0.selection()
     }
+}
 
+impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for First<Q> {
     fn view(
         &self,
         tables: &[TableDef],
@@ -115,17 +115,17 @@ impl<Q: RowQuery> Query for FirstOrError<Q> {
         let row = self.0.collect_first(rows)?;
         row.map(Arc::new).ok_or_else(|| SqliteError::NoRow { sql: sql.into() })
     }
-}
 
-impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOrError<Q> {
-    fn is_shared(&self) -> bool {
-        self.0.is_shared()
+    fn is_plain(&self) -> bool {
+        self.0.is_plain()
     }
 
     fn selection(&self) -> Option<&ast::Select> {
         self.0.selection()
     }
+}
 
+impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOrError<Q> {
     fn reuse(&self, before: &Self::Output, now: Self::Output) -> Self::Output {
         if *before == now { Arc::clone(before) } else { now }
     }
@@ -161,13 +161,13 @@ impl<Q: RowQuery> Query for FirstOr<Q> {
         let row = self.query.collect_first(rows)?;
         Ok(row.map_or_else(|| Arc::clone(&self.fallback), Arc::new))
     }
-}
 
-impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOr<Q> {
     fn selection(&self) -> Option<&ast::Select> {
         self.query.selection()
     }
+}
 
+impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOr<Q> {
     fn view(
         &self,
         tables: &[TableDef],

@@ -9,7 +9,7 @@ mod source;
 mod watch;
 
 use crate::row::{RowCursor, Rows};
-use crate::{SqliteError, Value, ValueError};
+use crate::{SqliteError, Value, ValueError, ast};
 
 pub use dynamic::{DynSelect, ResultColumn};
 pub use first::{Count, First, FirstOr, FirstOrError};
@@ -34,6 +34,17 @@ pub trait Query: Clone + Send + Sync + 'static {
 
     /// Collects the rows of the running statement.
     fn collect(&self, rows: RowCursor<'_>) -> Result<Self::Output, SqliteError>;
+
+    /// Tells whether its type, its text and its values are all that there is to it, so that two which
+    /// are equal in these have equal results.
+    fn is_plain(&self) -> bool {
+        false
+    }
+
+    /// Returns the selection that it makes something of, whose conditions tell which rows it is about.
+    fn selection(&self) -> Option<&ast::Select> {
+        None
+    }
 }
 
 /// A query for rows of one type.

@@ -47,13 +47,13 @@ impl Query for Sql {
     fn collect(&self, rows: RowCursor<'_>) -> Result<Rows<Row>, SqliteError> {
         rows.into_rows()
     }
+
+    fn is_plain(&self) -> bool {
+        true
+    }
 }
 
 impl Watch for Sql {
-    fn is_shared(&self) -> bool {
-        true
-    }
-
     fn reuse(&self, before: &Rows<Row>, now: Rows<Row>) -> Rows<Row> {
         now.reusing(before)
     }
@@ -122,13 +122,13 @@ impl<T: FromRow + Send + Sync + 'static> Query for QueryAs<T> {
         }
         Ok(out.into_iter().collect())
     }
+
+    fn is_plain(&self) -> bool {
+        true
+    }
 }
 
 impl<T: FromRow + PartialEq + Send + Sync + 'static> Watch for QueryAs<T> {
-    fn is_shared(&self) -> bool {
-        true
-    }
-
     fn reuse(&self, before: &Rows<T>, now: Rows<T>) -> Rows<T> {
         now.reusing(before)
     }

@@ -216,6 +216,14 @@ impl<S: Sources, R: Send + Sync + 'static> Query for Select<S, R> {
         }
         Ok(out.into_iter().collect())
     }
+
+    fn is_plain(&self) -> bool {
+        true
+    }
+
+    fn selection(&self) -> Option<&ast::Select> {
+        Some(&self.ast)
+    }
 }
 
 impl<S: Sources, R: PartialEq + Send + Sync + 'static> Select<S, R> {
@@ -230,14 +238,6 @@ impl<S: Sources, R: PartialEq + Send + Sync + 'static> Select<S, R> {
 }
 
 impl<S: Sources, R: PartialEq + Send + Sync + 'static> Watch for Select<S, R> {
-    fn is_shared(&self) -> bool {
-        true
-    }
-
-    fn selection(&self) -> Option<&ast::Select> {
-        Some(&self.ast)
-    }
-
     fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<Rows<R>>>>, ValueError> {
         Ok(self.list_view(tables)?.map(|view| Box::new(view) as Box<dyn View<Rows<R>>>))
     }

@@ -1,6 +1,5 @@
 //! What lets a query be live.
 
-use crate::ast;
 use crate::watch::View;
 use crate::{Query, TableDef, ValueError};
 
@@ -14,17 +13,6 @@ use crate::{Query, TableDef, ValueError};
     note = "derive `PartialEq` for the type of its rows"
 )]
 pub trait Watch: Query<Output: PartialEq> {
-    /// Tells whether two of them with equal text and equal values have equal results, so that one
-    /// serves all.
-    fn is_shared(&self) -> bool {
-        false
-    }
-
-    /// Returns the selection that it makes something of, whose conditions tell which rows concern it.
-    fn selection(&self) -> Option<&ast::Select> {
-        None
-    }
-
     /// Makes a view that keeps the result up to date; none if it has to be run again.
     fn view(
         &self,

@@ -1,0 +1,376 @@
+//! The truth of live queries: whatever the schema, the query and what happens, a live value is what
+//! the same query finds that is run afresh.
+
+#[path = "live_truth/grammar.rs"]
+mod grammar;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use livestore::ast::Statement;
+use livestore::prelude::*;
+use livestore::{
+    DynSelect, MaterializeError, QueryError, Row, TableDef, Write,
+};
+use livestore_core::IdGenerator;
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{Served, fact, foreign_group};
+use crate::properties::cases;
+use grammar::{Asked, Shape, query, shape, tables, writes};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How soon after a change by another thread its followers have been told.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
+
+/// Writes to synced tables.
+#[derive(Event, Serialize, Deserialize, Clone, Debug)]
+#[event(name = "v1.Wrote")]
+struct Wrote(Vec<Statement>);
+
+/// Writes to the table in memory.
+#[derive(Event, Serialize, Deserialize, Clone, Debug)]
+#[event(name = "Noted", client_only)]
+struct Noted(Vec<Statement>);
+
+fn schema(tables: &[TableDef]) -> Schema {
+    let known: Arc<[TableDef]> = tables.into();
+    let checked = move |statements: Vec<Statement>| {
+        let write = |statement: Statement| Write::checked(&statement, &known);
+        statements.into_iter().map(write).collect::<Result<Vec<_>, _>>()
+    };
+    let noted = checked.clone();
+    let builder = tables.iter().cloned().fold(Schema::builder(), |b, table| b.table_def(table));
+    builder
+        .event(move |event: Wrote, _| checked(event.0).map_err(MaterializeError::failed))
+        .event(move |event: Noted, _| noted(event.0).map_err(MaterializeError::failed))
+        .build()
+        .expect("the schema is valid")
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Somebody asks for a query, and maybe follows it.
+    Ask { query: Asked, follows: bool },
+    /// Somebody has seen enough.
+    Leave(prop::sample::Index),
+    /// A group of events is committed here; what its tables refuse changes nothing.
+    Commit(Vec<(bool, Vec<Statement>)>),
+    /// A group of somebody else comes in, before what is pending here.
+    Elsewhere(Vec<Statement>),
+    SetDown(bool),
+}
+
+fn step(shape: &Shape) -> BoxedStrategy<Step> {
+    let event = {
+        let shape = shape.clone();
+        prop::bool::weighted(0.25).prop_flat_map(move |in_memory| {
+            writes(&shape, in_memory).prop_map(move |writes| (in_memory, writes))
+        })
+    };
+    prop_oneof![
+        3 => (query(shape), prop::bool::weighted(0.7))
+            .prop_map(|(query, follows)| Step::Ask { query, follows }),
+        1 => any::<prop::sample::Index>().prop_map(Step::Leave),
+        6 => prop::collection::vec(event, 1..3).prop_map(Step::Commit),
+        1 => writes(shape, false).prop_map(Step::Elsewhere),
+        1 => any::<bool>().prop_map(Step::SetDown),
+    ]
+    .boxed()
+}
+
+/// What a query finds, of whichever type it is.
+#[derive(Debug, Clone, PartialEq)]
+enum Found {
+    Rows(Result<Vec<Row>, QueryError>),
+    Count(Result<u64, QueryError>),
+}
+
+fn found(rows: Result<Rows<Row>, QueryError>) -> Found {
+    Found::Rows(rows.map(|rows| rows.to_vec()))
+}
+
+/// A live query, and what its followers have.
+struct Followed {
+    asked: Asked,
+    now: Box<dyn Fn() -> Found>,
+    fresh: Box<dyn Fn(&Store) -> Found>,
+    /// The values that a follower was called with.
+    called: Option<Arc<Mutex<Vec<Found>>>>,
+    /// The list of somebody who takes steps only.
+    patched: Option<Arc<Mutex<Vec<Arc<Row>>>>>,
+    _subscriptions: Vec<Subscription>,
+}
+
+fn follow<T: Clone + PartialEq + Send + Sync + 'static>(
+    live: &LiveQuery<T>,
+    found: impl Fn(&T) -> Found + Send + 'static,
+) -> (Arc<Mutex<Vec<Found>>>, Subscription) {
+    let called: Arc<Mutex<Vec<Found>>> = Arc::default();
+    let calls = Arc::clone(&called);
+    let subscription = live.subscribe(move |value| calls.lock().unwrap().push(found(value)));
+    (called, subscription)
+}
+
+fn follow_rows(live: &LiveQuery<Rows<Row>>, asked: &Asked, follows: bool) -> Followed {
+    let (mut called, mut patched, mut subscriptions) = (None, None, Vec::new());
+    if follows {
+        let (calls, subscription) = follow(live, |rows| found(Ok(rows.clone())));
+        called = Some(calls);
+        subscriptions.push(subscription);
+        let list: Arc<Mutex<Vec<Arc<Row>>>> = Arc::default();
+        patched = Some(Arc::clone(&list));
+        subscriptions.push(live.subscribe_diff(move |diff| {
+            let mut list = list.lock().unwrap();
+            diff.steps.iter().for_each(|step| step.apply(&mut list));
+        }));
+    }
+    let now = live.clone();
+    Followed {
+        asked: asked.clone(),
+        now: Box::new(move || found(now.get())),
+        fresh: Box::new(|_| unreachable!("set by the caller")),
+        called,
+        patched,
+        _subscriptions: subscriptions,
+    }
+}
+
+fn ask(store: &Store, tables: &[TableDef], asked: Asked, follows: bool) -> Option<Followed> {
+    Some(match &asked {
+        Asked::Rows(select) => {
+            let query = DynSelect::new(select.clone(), tables).ok()?;
+            let live = store.query_db(query.clone());
+            let fresh = move |store: &Store| found(store.query(query.clone()));
+            Followed { fresh: Box::new(fresh), ..follow_rows(&live, &asked, follows) }
+        }
+        Asked::Text(text) => {
+            let text = *text;
+            let live = store.query_db(Sql::new(text));
+            let fresh = move |store: &Store| found(store.query(Sql::new(text)));
+            Followed { fresh: Box::new(fresh), ..follow_rows(&live, &asked, follows) }
+        }
+        Asked::Count(select) => {
+            let query = DynSelect::new(select.clone(), tables).ok()?.count();
+            let live = store.query_db(query.clone());
+            let count = |count: &u64| Found::Count(Ok(*count));
+            let (called, subscription) = follows.then(|| follow(&live, count)).unzip();
+            Followed {
+                asked,
+                now: Box::new(move || Found::Count(live.get())),
+                fresh: Box::new(move |store| Found::Count(store.query(query.clone()))),
+                called,
+                patched: None,
+                _subscriptions: subscription.into_iter().collect(),
+            }
+        }
+    })
+}
+
+impl Followed {
+    /// Compares the value, and what its followers have, with the query run afresh.
+    ///
+    /// `before` is what it was before something happened here, in one step. What another thread has
+    /// brought in may be told a moment later.
+    fn check(
+        &self,
+        store: &Store,
+        before: Option<&(Found, usize)>,
+        has_backend: bool,
+    ) -> Result<(), TestCaseError> {
+        let asked = &self.asked;
+        let fresh = (self.fresh)(store);
+        let is_error = matches!(&fresh, Found::Rows(Err(_)) | Found::Count(Err(_)));
+        prop_assert_eq!(&(self.now)(), &fresh, "the value of {:?}", asked);
+        if is_error {
+            return Ok(());
+        }
+        let start = Instant::now();
+        while has_backend && !self.has_been_told(&fresh) && start.elapsed() < TOLD_WITHIN {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        if let Some(called) = &self.called {
+            let called = called.lock().unwrap();
+            prop_assert_eq!(called.last(), Some(&fresh), "the last call for {:?}", asked);
+            if let Some((was, calls)) = before {
+                let more = usize::from(*was != fresh);
+                prop_assert_eq!(called.len() - calls, more, "calls for {:?}", asked);
+            }
+        }
+        if let (Some(patched), Found::Rows(Ok(rows))) = (&self.patched, &fresh) {
+            let patched: Vec<Row> = patched.lock().unwrap().iter().map(|row| (**row).clone()).collect();
+            prop_assert_eq!(&patched, rows, "the list that takes steps for {:?}", asked);
+        }
+        Ok(())
+    }
+
+    fn has_been_told(&self, fresh: &Found) -> bool {
+        let called = self.called.as_ref().map(|called| called.lock().unwrap());
+        let patched = self.patched.as_ref().map(|patched| patched.lock().unwrap());
+        let is_patched = |list: &Vec<Arc<Row>>| match fresh {
+            Found::Rows(Ok(rows)) => list.iter().map(|row| &**row).eq(rows),
+            _ => true,
+        };
+        called.is_none_or(|called| called.last() == Some(fresh))
+            && patched.is_none_or(|patched| is_patched(&patched))
+    }
+
+    fn calls(&self) -> usize {
+        self.called.as_ref().map_or(0, |called| called.lock().unwrap().len())
+    }
+}
+
+#[derive(Clone)]
+struct Case {
+    shape: Shape,
+    has_backend: bool,
+    /// Which of the queries that nobody follows are looked at after each step.
+    looks: Vec<bool>,
+    steps: Vec<Step>,
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shape, has_backend, looks, steps } = self;
+        write!(f, "{shape:?}, with a backend: {has_backend}")?;
+        let tables = tables(shape);
+        for (step, looks) in steps.iter().zip(looks) {
+            write!(f, "\n{} ", if *looks { "looks" } else { "-----" })?;
+            let (name, statements): (&str, Vec<&Statement>) = match step {
+                Step::Ask { query, follows } => {
+                    let follows = if *follows { "follow" } else { "ask" };
+                    write!(f, "{follows} {}", sql_of(query, &tables))?;
+                    continue;
+                }
+                Step::Leave(_) | Step::SetDown(_) => {
+                    write!(f, "{step:?}")?;
+                    continue;
+                }
+                Step::Commit(events) => {
+                    ("commit", events.iter().flat_map(|(_, statements)| statements).collect())
+                }
+                Step::Elsewhere(statements) => ("elsewhere", statements.iter().collect()),
+            };
+            f.write_str(name)?;
+            for statement in statements {
+                write!(f, " {:?};", Write::checked(statement, &tables))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sql_of(asked: &Asked, tables: &[TableDef]) -> String {
+    match asked {
+        Asked::Rows(select) | Asked::Count(select) => {
+            let select = DynSelect::new(select.clone(), tables);
+            format!("{:?}", select.map(|select| select.compile()))
+        }
+        Asked::Text(text) => (*text).into(),
+    }
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    (shape(), prop::bool::weighted(0.15)).prop_flat_map(|(shape, has_backend)| {
+        let steps = prop::collection::vec(step(&shape), 1..24);
+        let looks = prop::collection::vec(any::<bool>(), 24);
+        (steps, looks).prop_map(move |(steps, looks)| {
+            Case { shape: shape.clone(), has_backend, looks, steps }
+        })
+    })
+}
+
+fn wait_until_settled(store: &Store, served: &Served, is_down: bool) {
+    let start = Instant::now();
+    loop {
+        let status = store.sync_status().unwrap();
+        let is_settled = if is_down {
+            status.connection != livestore::ConnectionState::Connected
+        } else {
+            status.is_synced() && status.confirmed_head == served.lock().end().seq
+        };
+        if is_settled {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "it does not settle: {status:?}");
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+fn run(case: Case) -> Result<(), TestCaseError> {
+    let Case { shape, has_backend, looks, steps } = case;
+    let tables = tables(&shape);
+    let served = has_backend.then(Served::new);
+    let adapter = match &served {
+        Some(served) => MemoryAdapter::new().sync(served.clone()),
+        None => MemoryAdapter::new(),
+    };
+    let store = Store::open(schema(&tables), "test", adapter).unwrap();
+    let mut author = IdGenerator::new([1; 32]);
+    let (mut is_down, mut followed) = (false, Vec::<Followed>::new());
+    for (step, looks) in steps.into_iter().zip(looks) {
+        let before: Vec<_> =
+            followed.iter().map(|one| ((one.fresh)(&store), one.calls())).collect();
+        let is_here = matches!(step, Step::Commit(_));
+        match step {
+            Step::Ask { query, follows } => followed.extend(ask(&store, &tables, query, follows)),
+            Step::Leave(_) if followed.is_empty() => {}
+            Step::Leave(index) => drop(followed.swap_remove(index.index(followed.len()))),
+            Step::Commit(events) => {
+                // What the tables refuse changes nothing, which is looked at below.
+                let _ = store.commit_with(|group| {
+                    for (in_memory, statements) in events {
+                        if in_memory {
+                            group.commit(Noted(statements))?;
+                        } else {
+                            group.commit(Wrote(statements))?;
+                        }
+                    }
+                    Ok::<_, livestore::CommitError>(())
+                });
+            }
+            Step::Elsewhere(statements) => {
+                if let Some(served) = &served {
+                    served.elsewhere(foreign_group(&mut author, [fact(Wrote(statements))]));
+                }
+            }
+            Step::SetDown(down) => {
+                if let Some(served) = &served {
+                    is_down = down;
+                    served.set_down(down);
+                    store.retry_now().unwrap();
+                }
+            }
+        }
+        if let Some(served) = &served {
+            if !is_down {
+                store.retry_now().unwrap();
+            }
+            wait_until_settled(&store, served, is_down);
+        }
+        // With a backend, a step may be several changes, and one of them take back another.
+        let is_one_change = is_here && served.is_none();
+        for (index, one) in followed.iter().enumerate() {
+            if looks || one.called.is_some() {
+                let before = before.get(index).filter(|_| is_one_change);
+                one.check(&store, before, has_backend)?;
+            }
+        }
+    }
+    for one in &followed {
+        one.check(&store, None, has_backend)?;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_time: 20_000, ..cases(1_000) })]
+
+    #[test]
+    fn a_live_value_is_what_the_query_finds_that_is_run_afresh(case in case()) {
+        run(case)?;
+    }
+}
