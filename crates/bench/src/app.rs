@@ -70,3 +70,48 @@ pub fn schema_of_version(version: u64) -> Schema {
 pub fn todo() -> TodoCreated {
     TodoCreated { id: new_id(), text: TEXT.into() }
 }
+
+/// Puts an item somewhere.
+#[derive(Event, Debug, Serialize, Deserialize)]
+#[event(name = "v1.ItemMoved")]
+pub struct ItemMoved {
+    /// The key.
+    pub id: i64,
+    /// Where it is.
+    pub place: i64,
+}
+
+impl ItemMoved {
+    /// Puts an item where it belongs first.
+    pub fn first(id: i64) -> Self {
+        Self { id, place: id }
+    }
+}
+
+/// An item that has a place.
+#[derive(Table, Debug, Clone, PartialEq)]
+#[table(name = "items", index(columns = [place]))]
+pub struct Item {
+    /// The key.
+    #[column(primary_key)]
+    pub id: i64,
+    /// Where it is.
+    pub place: i64,
+    /// What it is.
+    pub text: String,
+}
+
+/// Returns a schema of items.
+///
+/// # Panics
+///
+/// If the schema were not valid.
+pub fn item_schema() -> Schema {
+    Schema::builder()
+        .table::<Item>()
+        .event(|ItemMoved { id, place }: ItemMoved, _| {
+            Item::insert(Item { id, place, text: TEXT.into() }).or_replace()
+        })
+        .build()
+        .expect("the schema is valid")
+}

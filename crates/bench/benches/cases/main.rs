@@ -9,6 +9,7 @@ use criterion::{Criterion, SamplingMode};
 use livestore_bench::report::Report;
 
 mod commits;
+mod live;
 mod queries;
 mod replica;
 mod sessions;
@@ -35,6 +36,11 @@ const CASES: &[(&str, Case)] = &[
     ("open_100k_events", state::open_100k_events),
     ("rss_100k_todos", state::memory_of_100k_todos),
     ("file_bytes_per_event", state::file_bytes_per_event),
+    ("live_point_1000", live::point_1000),
+    ("live_point_100000", live::point_100000),
+    ("live_range_1000", live::range_1000),
+    ("live_sorted_100k_update", live::sorted_100k_update),
+    ("live_subscribers_1000", live::subscribers_1000),
     ("cross_process_latency_p50", sessions::latency),
     ("cross_process_events_per_s", sessions::throughput),
     ("attach_100k_rows", sessions::attach),

@@ -191,14 +191,17 @@ impl<T> List<T> {
         }
     }
 
-    /// Compares element by element, but for what both share.
+    /// Compares element by element, but for what both share, up to where their nodes begin to hold
+    /// different elements.
     pub(crate) fn eq_by(&self, other: &Self, same: impl Fn(&T, &T) -> bool) -> bool {
         if self.len() != other.len() {
             return false;
         }
-        let mut pairs = vec![(&self.root, &other.root)];
+        // How many at the beginning are found equal, and what comes next, the last first.
+        let (mut equal, mut pairs) = (0, vec![(&self.root, &other.root)]);
         while let Some((left, right)) = pairs.pop() {
             if Arc::ptr_eq(left, right) {
+                equal += left.len();
                 continue;
             }
             match (&**left, &**right) {
@@ -206,19 +209,23 @@ impl<T> List<T> {
                     if !left.iter().zip(right).all(|(left, right)| same(left, right)) {
                         return false;
                     }
+                    equal += left.len();
                 }
-                (Node::Branch { children: left, .. }, Node::Branch { children: right, .. })
-                    if left.len() == right.len()
-                        && left.iter().zip(right).all(|(left, right)| left.len() == right.len()) =>
-                {
-                    // From the front, where lists of another order differ first.
-                    pairs.extend(left.iter().zip(right).rev());
+                (Node::Branch { children: left, .. }, Node::Branch { children: right, .. }) => {
+                    let both = left.iter().zip(right);
+                    let alike = both.clone().take_while(|(left, right)| left.len() == right.len());
+                    let alike = alike.count();
+                    if alike < left.len().max(right.len()) {
+                        // All behind those is compared without regard to nodes.
+                        pairs.clear();
+                    }
+                    pairs.extend(both.take(alike).rev());
                 }
-                // Parts of different shape; what is left is compared without regard to it.
-                _ => return self.iter().zip(other.iter()).all(|(left, right)| same(left, right)),
+                _ => break,
             }
         }
-        true
+        let rest = self.iter().skip(equal).zip(other.iter().skip(equal));
+        rest.into_iter().all(|(left, right)| same(left, right))
     }
 }
 
