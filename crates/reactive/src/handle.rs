@@ -17,7 +17,7 @@ pub struct Handle {
 impl Handle {
     pub(crate) fn new(graph: &Graph, node: Node) -> Self {
         let id = NodeId::next();
-        graph.lock().nodes.insert(id, node);
+        graph.lock().nodes.insert(id, Box::new(node));
         Self { id, graph: graph.clone() }
     }
 }
@@ -37,14 +37,14 @@ impl Drop for Handle {
 
 thread_local! {
     /// What is still to be dropped, while this thread is dropping a node.
-    static GRAVE: RefCell<Option<Vec<Node>>> = const { RefCell::new(None) };
+    static GRAVE: RefCell<Option<Vec<Box<Node>>>> = const { RefCell::new(None) };
 }
 
 /// Drops a removed node without nesting.
 ///
 /// A closure and its edges own the handles of what it reads, so dropping the end of a long chain frees the
 /// whole chain; done naively, that would overflow the stack.
-fn bury(removed: Node) {
+fn bury(removed: Box<Node>) {
     let mut removed = Some(removed);
     let outermost = GRAVE.try_with(|grave| {
         let mut grave = grave.borrow_mut();

@@ -4,7 +4,8 @@
 //! other nodes nor when to run anything.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +24,71 @@ pub(crate) type Erased = Arc<dyn Any + Send + Sync>;
 pub(crate) type Same = fn(&Erased, &Erased) -> bool;
 pub(crate) type Compute = dyn Fn(&Context<'_>) -> Erased + Send + Sync;
 pub(crate) type Run = dyn FnMut(&Context<'_>) + Send;
+
+/// Hashes ids, which nobody else chooses, by one multiplication.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // 2^64 divided by the golden ratio spreads neighbours over all bits.
+        self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+pub(crate) type ById<V> = HashMap<NodeId, V, BuildHasherDefault<IdHasher>>;
+
+/// The nodes that read a node: mostly one.
+#[derive(Debug, Default)]
+pub(crate) enum Dependents {
+    #[default]
+    None,
+    One(NodeId),
+    Many(Box<BTreeSet<NodeId>>),
+}
+
+impl Dependents {
+    pub(crate) fn insert(&mut self, id: NodeId) {
+        match self {
+            Self::None => *self = Self::One(id),
+            Self::One(one) if *one == id => {}
+            Self::One(one) => *self = Self::Many(Box::new(BTreeSet::from([*one, id]))),
+            Self::Many(many) => drop(many.insert(id)),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: NodeId) {
+        match self {
+            Self::One(one) if *one == id => *self = Self::None,
+            Self::None | Self::One(_) => {}
+            Self::Many(many) => {
+                many.remove(&id);
+                if many.is_empty() {
+                    *self = Self::None;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = NodeId> {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(one) => (Some(*one), None),
+            Self::Many(many) => (None, Some(many.iter().copied())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+}
 
 /// Unique in the process and ascending, so that ids also tell the creation order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,7 +144,7 @@ pub(crate) struct Node {
     pub(crate) same: Same,
     /// In reading order, each source once.
     pub(crate) reads: Vec<Edge>,
-    pub(crate) dependents: BTreeSet<NodeId>,
+    pub(crate) dependents: Dependents,
 }
 
 impl Node {
@@ -103,7 +169,7 @@ impl Node {
     }
 
     fn new(work: Work, status: Status, now: Seen, same: Same) -> Self {
-        let (reads, dependents) = (Vec::new(), BTreeSet::new());
+        let (reads, dependents) = (Vec::new(), Dependents::None);
         Self { work, status, now, same, reads, dependents }
     }
 }

@@ -6,17 +6,18 @@
 //! Two invariants carry the rest: the dependents of a node that is not clean are not clean, and
 //! an effect that is not clean is pending, in the round of a refresh, or running.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::node::{Edge, Node, NodeId, Seen, Status, Work};
+use crate::node::{ById, Edge, Node, NodeId, Seen, Status, Work};
 use crate::refresh::Unsettled;
 
 pub(crate) type Hook = dyn Fn(&Unsettled) + Send + Sync;
 
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) nodes: HashMap<NodeId, Node>,
+    /// Boxed, so that the table's free places take little.
+    pub(crate) nodes: ById<Box<Node>>,
     /// Effects to look at, in creation order.
     pub(crate) pending: BTreeSet<NodeId>,
     /// Batches open on any thread; no effect starts while there is one.
@@ -43,12 +44,9 @@ impl State {
         let (mut stack, mut next) = (Vec::new(), Some(changed));
         while let Some(id) = next.take().or_else(|| stack.pop()) {
             let Some(node) = self.nodes.get_mut(&id) else { continue };
-            if node.dependents.is_empty() {
-                continue;
-            }
             // Out of the node while the table is written to; no node depends on itself.
             let dependents = std::mem::take(&mut node.dependents);
-            for &id in &dependents {
+            for id in dependents.iter() {
                 let dependent = self.node_mut(id);
                 if dependent.status != Status::Clean {
                     continue; // and neither is what is downstream of it
@@ -73,12 +71,13 @@ impl State {
     }
 
     /// Replaces the edges of a node by those of its latest run.
-    pub(crate) fn install(&mut self, id: NodeId, reads: Vec<Edge>) -> Vec<Edge> {
+    pub(crate) fn install(&mut self, id: NodeId, mut reads: Vec<Edge>) -> Vec<Edge> {
+        reads.shrink_to_fit();
         let old = std::mem::take(&mut self.node_mut(id).reads);
         // Mostly a run reads what the one before it read.
         if !old.iter().map(|edge| edge.source.id).eq(reads.iter().map(|edge| edge.source.id)) {
             for edge in &old {
-                self.node_mut(edge.source.id).dependents.remove(&id);
+                self.node_mut(edge.source.id).dependents.remove(id);
             }
             for edge in &reads {
                 self.node_mut(edge.source.id).dependents.insert(id);
@@ -96,12 +95,12 @@ impl State {
     }
 
     /// Takes out a node that nobody reads, with its edges.
-    pub(crate) fn remove(&mut self, id: NodeId) -> Option<Node> {
+    pub(crate) fn remove(&mut self, id: NodeId) -> Option<Box<Node>> {
         let node = self.nodes.remove(&id)?;
         self.pending.remove(&id);
         for edge in &node.reads {
             if let Some(source) = self.nodes.get_mut(&edge.source.id) {
-                source.dependents.remove(&id);
+                source.dependents.remove(id);
             }
         }
         Some(node)

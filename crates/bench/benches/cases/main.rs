@@ -9,6 +9,7 @@ use criterion::{Criterion, SamplingMode};
 use livestore_bench::report::Report;
 
 mod commits;
+mod graph;
 mod live;
 mod queries;
 mod replica;
@@ -36,6 +37,12 @@ const CASES: &[(&str, Case)] = &[
     ("open_100k_events", state::open_100k_events),
     ("rss_100k_todos", state::memory_of_100k_todos),
     ("file_bytes_per_event", state::file_bytes_per_event),
+    ("graph_deep", graph::graph_deep),
+    ("graph_broad", graph::graph_broad),
+    ("graph_diamond", graph::graph_diamond),
+    ("graph_triangle", graph::graph_triangle),
+    ("graph_repeated", graph::graph_repeated),
+    ("graph_avoidable", graph::graph_avoidable),
     ("live_point_1000", live::point_1000),
     ("live_point_100000", live::point_100000),
     ("live_range_1000", live::range_1000),

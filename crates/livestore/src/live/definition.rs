@@ -32,8 +32,8 @@ pub(crate) enum Key {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct QueryKey {
-    pub(crate) text: String,
-    pub(crate) binds: Vec<Value>,
+    pub(crate) text: Box<str>,
+    pub(crate) binds: Box<[Value]>,
     pub(crate) kind: TypeId,
 }
 

@@ -163,8 +163,9 @@ pub(super) struct Compiled<Q> {
 impl<Q: Watch> Compiled<Q> {
     pub(super) fn new(query: Q) -> Self {
         let kind = TypeId::of::<Q>();
-        let statement =
-            query.compile().map(|(text, binds)| Arc::new(QueryKey { text, binds, kind }));
+        let statement = query.compile().map(|(text, binds)| {
+            Arc::new(QueryKey { text: text.into(), binds: binds.into(), kind })
+        });
         let key = statement.as_ref().ok().filter(|_| query.is_plain()).cloned();
         Self { query, statement, key }
     }
@@ -255,7 +256,7 @@ impl<T: LiveValue> Instance<T> {
         compiled: &Arc<Compiled<Q>>,
         def: &LiveDef<T>,
     ) -> Self {
-        let text = compiled.statement.as_ref().map_or("", |statement| &statement.text);
+        let text = compiled.statement.as_ref().map_or("", |statement| &*statement.text);
         let info = Info::new(
             def.given_label(),
             Kind::Query(QueryInfo {

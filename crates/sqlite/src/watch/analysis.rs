@@ -234,14 +234,10 @@ impl<'a> Analysis<'a> {
                 test(Condition::OneOf([normalized(&value)].into()))
             }
             Comparison::NotEqual => test(Condition::OneOf([normalized(&value)].into())).not(),
-            Comparison::Less => test(Condition::Within(Bound::Unbounded, Bound::Excluded(value))),
-            Comparison::AtMost => test(Condition::Within(Bound::Unbounded, Bound::Included(value))),
-            Comparison::Greater => {
-                test(Condition::Within(Bound::Excluded(value), Bound::Unbounded))
-            }
-            Comparison::AtLeast => {
-                test(Condition::Within(Bound::Included(value), Bound::Unbounded))
-            }
+            Comparison::Less => test(within(Bound::Unbounded, Bound::Excluded(value))),
+            Comparison::AtMost => test(within(Bound::Unbounded, Bound::Included(value))),
+            Comparison::Greater => test(within(Bound::Excluded(value), Bound::Unbounded)),
+            Comparison::AtLeast => test(within(Bound::Included(value), Bound::Unbounded)),
             Comparison::Like => match like_prefix(&value) {
                 Some((prefix, is_exact)) => Guard { is_exact, ..test(Condition::BeginsWith(prefix)) },
                 None => Guard::all(),
@@ -252,6 +248,10 @@ impl<'a> Analysis<'a> {
             },
         }
     }
+}
+
+fn within(low: Bound<Value>, high: Bound<Value>) -> Condition {
+    Condition::Within(Box::new((low, high)))
 }
 
 /// Splits what all has to hold.
@@ -315,7 +315,7 @@ fn glob_range(value: &Value) -> Option<Condition> {
         Some(format!("{}{next}", &prefix[..at]))
     });
     let high = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.into()));
-    Some(Condition::Within(Bound::Included(prefix.into()), high))
+    Some(within(Bound::Included(prefix.into()), high))
 }
 
 /// Tells whether a table stands in a sub-query of a selection.

@@ -38,7 +38,7 @@ pub(crate) enum Condition {
     /// It is a number other than zero.
     IsTrue,
     /// It is within these bounds, not null, and compared byte by byte.
-    Within(Bound<Value>, Bound<Value>),
+    Within(Box<(Bound<Value>, Bound<Value>)>),
     /// Its text begins with this, which is in lower case; ASCII letters in either case.
     BeginsWith(Box<str>),
 }
@@ -60,7 +60,8 @@ impl Test {
             },
             Condition::IsNull => format!("{column} IS {not}NULL"),
             Condition::IsTrue => format!("{column} IS {not}TRUE"),
-            Condition::Within(low, high) => {
+            Condition::Within(bounds) => {
+                let (low, high) = &**bounds;
                 let sides = [
                     match low {
                         Bound::Included(low) => Some(format!("{column} >= {}", literal(low))),
@@ -103,7 +104,7 @@ impl Condition {
                 Value::Real(number) => *number != 0.0,
                 _ => false,
             },
-            Self::Within(low, high) => *value != Value::Null && is_within(value, low, high),
+            Self::Within(bounds) => *value != Value::Null && is_within(value, &bounds.0, &bounds.1),
             Self::BeginsWith(prefix) => match value {
                 Value::Text(text) => {
                     let start = text.as_bytes().get(..prefix.len());

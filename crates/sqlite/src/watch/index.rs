@@ -51,12 +51,47 @@ pub struct Index {
 #[derive(Debug, Default)]
 struct TableIndex {
     interests: HashMap<Id, Entry>,
-    by_value: BTreeMap<u16, HashMap<Value, BTreeSet<Id>>>,
+    by_value: BTreeMap<u16, HashMap<Value, Ids>>,
     by_range: BTreeMap<u16, Intervals>,
     /// By the beginning of a text, in lower case.
     by_prefix: BTreeMap<u16, Intervals>,
     /// Those that cannot be looked up.
     others: BTreeSet<Id>,
+}
+
+/// Those who are interested in a value: mostly one.
+#[derive(Debug)]
+enum Ids {
+    One(Id),
+    Many(Box<BTreeSet<Id>>),
+}
+
+impl Ids {
+    fn insert(&mut self, id: Id) {
+        match self {
+            Self::One(one) if *one == id => {}
+            Self::One(one) => *self = Self::Many(Box::new(BTreeSet::from([*one, id]))),
+            Self::Many(many) => drop(many.insert(id)),
+        }
+    }
+
+    /// Removes one; tells whether nobody is left.
+    fn remove(&mut self, id: Id) -> bool {
+        match self {
+            Self::One(one) => *one == id,
+            Self::Many(many) => {
+                many.remove(&id);
+                many.is_empty()
+            }
+        }
+    }
+
+    fn for_each(&self, found: &mut impl FnMut(Id)) {
+        match self {
+            Self::One(one) => found(*one),
+            Self::Many(many) => many.iter().copied().for_each(found),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -89,7 +124,7 @@ impl<'a> Access<'a> {
             return access;
         }
         let by_range = plain().find_map(|test| match &test.condition {
-            Condition::Within(low, high) => Some((test.column, low, high)),
+            Condition::Within(bounds) => Some((test.column, &bounds.0, &bounds.1)),
             _ => None,
         });
         let by_prefix = plain().find_map(|test| match &test.condition {
@@ -126,7 +161,7 @@ impl TableIndex {
                 Access::Values(column, values) => {
                     let by_value = self.by_value.entry(column).or_default();
                     for value in values {
-                        by_value.entry(value.clone()).or_default().insert(id);
+                        by_value.entry(value.clone()).or_insert(Ids::One(id)).insert(id);
                     }
                 }
                 Access::Range(column, low, high) => {
@@ -150,11 +185,8 @@ impl TableIndex {
                 Access::Values(column, values) => {
                     let Some(by_value) = self.by_value.get_mut(&column) else { continue };
                     for value in values {
-                        if let Some(ids) = by_value.get_mut(value) {
-                            ids.remove(&id);
-                            if ids.is_empty() {
-                                by_value.remove(value);
-                            }
+                        if by_value.get_mut(value).is_some_and(|ids| ids.remove(id)) {
+                            by_value.remove(value);
                         }
                     }
                     if by_value.is_empty() {
@@ -179,7 +211,7 @@ impl TableIndex {
         for (column, by_value) in &self.by_value {
             let value = row.get(usize::from(*column)).map(lookup_form);
             let ids = value.and_then(|value| by_value.get(&*value));
-            ids.into_iter().flatten().for_each(|id| found(*id));
+            ids.into_iter().for_each(|ids| ids.for_each(&mut *found));
         }
         for (column, intervals) in &self.by_range {
             match row.get(usize::from(*column)) {
