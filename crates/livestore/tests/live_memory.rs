@@ -99,7 +99,7 @@ fn live_queries_take_little_memory_and_give_all_of_it_back() {
             drop(subscriptions);
         }
     };
-    cycle(2_000);
+    cycle(8_000);
 
     let before = allocated();
     let kept: Vec<Subscription> =

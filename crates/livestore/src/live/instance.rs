@@ -156,7 +156,7 @@ impl QueryInfo {
 pub(super) struct Compiled<Q> {
     query: Q,
     /// The text and the values; shared by all that are equal, if it is of that kind.
-    statement: Result<Arc<QueryKey>, ValueError>,
+    statement: Result<Arc<QueryKey>, Box<ValueError>>,
     pub(super) key: Option<Arc<QueryKey>>,
 }
 
@@ -166,6 +166,7 @@ impl<Q: Watch> Compiled<Q> {
         let statement = query.compile().map(|(text, binds)| {
             Arc::new(QueryKey { text: text.into(), binds: binds.into(), kind })
         });
+        let statement = statement.map_err(Box::new);
         let key = statement.as_ref().ok().filter(|_| query.is_plain()).cloned();
         Self { query, statement, key }
     }
@@ -317,7 +318,7 @@ impl<Q: Watch> QueryNode<Q> {
         let Some(info) = self.entered.info.query() else { return Err(SqliteError::NotCaptured) };
         let start = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let statement = self.compiled.statement.as_ref().map_err(Clone::clone)?;
+        let statement = self.compiled.statement.as_ref().map_err(|error| (**error).clone())?;
         if state.id.is_none() {
             self.watch(store, connection, info, &mut state)?;
             *info.pending() = Pending::Anything;

@@ -51,7 +51,8 @@ impl Connection {
         let interest = |TableRead { table, columns }| {
             let name = self.tables()[table].name();
             let at = guards.iter().position(|(guarded, _)| guarded == name);
-            let guard = at.map_or_else(Guard::all, |at| guards.swap_remove(at).1);
+            let mut guard = at.map_or_else(Guard::all, |at| guards.swap_remove(at).1);
+            guard.any.shrink_to_fit();
             Interest { table, columns, guard }
         };
         reads.into_iter().map(interest).collect()
