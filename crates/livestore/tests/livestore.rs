@@ -54,6 +54,8 @@ mod listing;
 mod live_queries;
 #[path = "livestore/live_truth.rs"]
 mod live_truth;
+#[path = "livestore/live_values.rs"]
+mod live_values;
 #[path = "livestore/oracle.rs"]
 mod oracle;
 #[path = "livestore/processes.rs"]

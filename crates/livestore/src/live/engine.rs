@@ -184,9 +184,9 @@ impl Engine {
         });
         let Watchers { index, by_id, .. } = &mut *watchers;
         let (mut considered, mut marked) = (0, Vec::new());
-        let mut counts: Vec<(usize, Option<usize>)> =
-            whole.iter().map(|table| (table, None)).collect();
+        let mut counts: Vec<(usize, Option<usize>)> = Vec::new();
         for table in whole.iter() {
+            let before = considered;
             index.interested_in(table, |id| {
                 considered += 1;
                 if let Some(info) = &by_id[id as usize]
@@ -195,6 +195,9 @@ impl Engine {
                     marked.push(Arc::clone(info));
                 }
             });
+            if considered > before {
+                counts.push((table, None));
+            }
         }
         for change in rows.into_iter().map(Arc::new) {
             match counts.iter_mut().find(|(table, _)| *table == change.table) {

@@ -1,0 +1,380 @@
+//! Definitions and instances of live values, how they are followed, and how precisely changes are told.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use livestore::prelude::*;
+use livestore::{
+    DiffStep, LiveStream, Precision, QueryError, RefreshOutcome, RowCursor, SqliteError, Value,
+    ValueError, Watch,
+};
+
+use crate::app::{Seat, SeatTaken, Todo, TodoCompleted, memory_store, todo};
+
+fn all() -> livestore::Select<Todo> {
+    Todo::select().order_by(Todo::id)
+}
+
+fn open() -> livestore::Count<livestore::Select<Todo>> {
+    Todo::select().filter(Todo::completed.eq(false)).count()
+}
+
+/// A query that counts how often it runs.
+#[derive(Debug, Clone)]
+struct Counted(Sql, Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(sql: Sql) -> (Self, Arc<AtomicUsize>) {
+        let runs = Arc::default();
+        (Self(sql, Arc::clone(&runs)), runs)
+    }
+}
+
+impl Query for Counted {
+    type Output = usize;
+
+    fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
+        self.0.compile()
+    }
+
+    fn collect(&self, rows: RowCursor<'_>) -> Result<usize, SqliteError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Ok(self.0.collect(rows)?.len())
+    }
+}
+
+impl Watch for Counted {}
+
+fn runs(counted: &AtomicUsize) -> usize {
+    counted.load(Ordering::Relaxed)
+}
+
+// Definitions
+
+#[test]
+fn equal_definitions_of_queries_share_an_instance_and_others_do_not() {
+    let store = memory_store();
+    let same = |a: &LiveQuery<u64>, b: &LiveQuery<u64>| {
+        let before = store.explain_refresh().len();
+        let _followed = (a.subscribe(|_| ()), b.subscribe(|_| ()));
+        store.commit(todo(&format!("{before} more"))).unwrap();
+        store.explain_refresh().last().unwrap().total == 1
+    };
+    assert!(same(&store.query_db(open()), &store.query_db(open())));
+    let all = Todo::select().count();
+    assert!(!same(&store.query_db(open()), &store.query_db(all)), "another text");
+    let counted = |sql: &str| Counted::new(Sql::new(sql)).0;
+    let (one, other) = (counted("SELECT * FROM todos"), counted("SELECT * FROM todos"));
+    assert_ne!(query_db(one.clone()), query_db(other), "a query of one's own may hold anything");
+    let def = query_db(one);
+    assert_eq!(def, def.clone());
+    let rows = query_db(Sql::new("SELECT id FROM todos"));
+    assert_eq!(rows, query_db(Sql::new("SELECT id FROM todos")));
+    let ids = query_db(query_as::<String>("SELECT id FROM todos"));
+    assert_ne!(format!("{rows:?}"), format!("{ids:?}"), "the same text, and other rows");
+    let defs: HashSet<_> = [query_db(open()), query_db(open())].into();
+    assert_eq!(defs.len(), 1);
+}
+
+#[test]
+fn closures_are_shared_by_clones_or_by_a_key_and_never_by_what_they_do() {
+    let runs_of = |defs: [LiveDef<u64>; 2]| {
+        let store = memory_store();
+        let followed = defs.map(|def| store.live(def).subscribe(|_| ()));
+        store.commit(todo("a")).unwrap();
+        drop(followed);
+        store
+    };
+    let counter = Arc::new(AtomicUsize::new(0));
+    let define = || {
+        let counter = Arc::clone(&counter);
+        let all = query_db(Todo::select().count());
+        computed(move |cx| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            cx.get(&all)
+        })
+    };
+    let runs_made = |defs| {
+        let before = runs(&counter);
+        drop(runs_of(defs));
+        runs(&counter) - before
+    };
+    let one = define();
+    assert_eq!(runs_made([one.clone(), one]), 2, "once at first, once for the change");
+    assert_eq!(runs_made([define(), define()]), 4);
+    assert_eq!(runs_made([define().key("all"), define().key("all")]), 2);
+    assert_eq!(runs_made([define().key("one"), define().key("other")]), 4);
+}
+
+#[test]
+fn a_definition_serves_many_stores_each_for_itself() {
+    let (first, second) = (memory_store(), memory_store());
+    let factor = signal(1);
+    let read = factor.clone();
+    let weighed = computed(move |cx| Ok(cx.get(&query_db(open()))? * cx.get(&read)?));
+    first.commit(todo("a")).unwrap();
+    first.signal(&factor).set(10);
+    second.commit([todo("a"), todo("b")]).unwrap();
+    let of = |store: &Store| store.live(&weighed).get().unwrap();
+    assert_eq!((of(&first), of(&second)), (10, 2));
+    drop(first);
+    assert_eq!(of(&second), 2);
+}
+
+#[test]
+fn a_signal_keeps_its_value_as_long_as_its_definition_lives() {
+    let store = memory_store();
+    let name = signal("nobody".to_owned());
+    store.signal(&name).set("ann".into());
+    assert_eq!(store.signal(&name.clone()).get(), "ann");
+    drop(name);
+    // Others may be given the same address; they begin with their own value.
+    for index in 0..100 {
+        let other = signal(index.to_string());
+        assert_eq!(store.signal(&other).get(), index.to_string());
+        store.signal(&other).set("changed".into());
+    }
+}
+
+#[test]
+fn a_query_can_be_chosen_by_signals_and_other_queries() {
+    let store = memory_store();
+    store.commit([todo("apple"), todo("avocado"), todo("bread")]).unwrap();
+    let search = signal("a".to_owned());
+    let read = search.clone();
+    let chosen = Arc::new(AtomicUsize::new(0));
+    let choices = Arc::clone(&chosen);
+    let found = query_with(move |cx| {
+        choices.fetch_add(1, Ordering::Relaxed);
+        let prefix = cx.get(&read)?.to_lowercase();
+        Ok(all().filter(Todo::id.like(format!("{prefix}%"))))
+    })
+    .label("found");
+    let seen: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
+    let (notes, live) = (Arc::clone(&seen), store.live(&found));
+    let _subscription = live.subscribe(move |rows| {
+        notes.lock().unwrap().push(rows.iter().map(|todo| todo.id.clone()).collect());
+    });
+    store.signal(&search).set("A".into());
+    assert_eq!(runs(&chosen), 2, "another choice");
+    store.signal(&search).set("b".into());
+    store.commit(todo("butter")).unwrap();
+    store.commit(todo("cheese")).unwrap();
+    assert_eq!(runs(&chosen), 3, "what was chosen stays while the rows change");
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [vec!["apple", "avocado"], vec!["bread"], vec!["bread", "butter"]],
+        "an equal choice and a row that is not found call nobody"
+    );
+    let explanation = live.explain().unwrap();
+    assert_eq!(explanation.name, "found");
+    assert!(explanation.to_string().contains("id LIKE 'b%'"), "{explanation}");
+}
+
+#[test]
+fn an_error_goes_through_what_is_computed_of_it() {
+    let store = memory_store();
+    let wrong = query_db(Sql::new("SELECT absent FROM todos"));
+    let length = store.live(computed(move |cx| Ok(cx.get(&wrong)?.len())));
+    assert!(length.get().unwrap_err().to_string().contains("no such column: absent"));
+    let other = memory_store().query_db(open());
+    let foreign = store.live(computed(move |cx| cx.get(&other)));
+    assert_eq!(foreign.get(), Err(QueryError::OtherStore));
+}
+
+#[test]
+fn nothing_is_left_of_live_values_that_nobody_has_any_more() {
+    let store = memory_store();
+    let (query, counted) = Counted::new(Sql::new("SELECT * FROM todos"));
+    let live = store.query_db(query);
+    let twice = {
+        let live = live.clone();
+        store.live(computed(move |cx| Ok(2 * cx.get(&live)?)))
+    };
+    let subscription = twice.subscribe(|_| ());
+    drop((live, twice));
+    store.commit(todo("a")).unwrap();
+    assert_eq!(runs(&counted), 2, "a subscriber keeps it");
+    drop(subscription);
+    let before = store.explain_refresh().len();
+    store.commit(todo("b")).unwrap();
+    assert_eq!(runs(&counted), 2);
+    assert_eq!(store.explain_refresh().len(), before, "nobody watches the table any more");
+}
+
+// Following
+
+#[test]
+fn an_unchanged_row_stays_the_same_object() {
+    let store = memory_store();
+    store.commit([todo("a"), todo("b"), todo("c")]).unwrap();
+    let raw = Sql::new("SELECT id, completed FROM todos ORDER BY id").rows_as::<(String, bool)>();
+    let (live, raw) = (store.query_db(all()), store.query_db(raw));
+    let (before, before_raw) = (live.get().unwrap(), raw.get().unwrap());
+    store.commit(TodoCompleted { id: "b".into() }).unwrap();
+    let (after, after_raw) = (live.get().unwrap(), raw.get().unwrap());
+    let same: Vec<bool> = before.iter().zip(&after).map(|(a, b)| Arc::ptr_eq(a, b)).collect();
+    assert_eq!(same, [true, false, true]);
+    let same_raw = before_raw.iter().zip(&after_raw).map(|(a, b)| Arc::ptr_eq(a, b));
+    assert_eq!(same_raw.collect::<Vec<_>>(), [true, false, true], "also where SQL runs again");
+    assert!(!before[1].completed && after[1].completed, "a snapshot that is held does not change");
+}
+
+fn describe(step: &DiffStep<Todo>) -> String {
+    match step {
+        DiffStep::Insert { at, row } => format!("insert {} at {at}", row.id),
+        DiffStep::Remove { at } => format!("remove {at}"),
+        DiffStep::Move { from, to } => format!("move {from} to {to}"),
+        DiffStep::Update { at, row } => format!("update {at}: {} {}", row.id, row.completed),
+    }
+}
+
+#[test]
+fn a_list_is_told_as_the_steps_by_which_it_changed() {
+    let store = memory_store();
+    store.commit([todo("b"), todo("d")]).unwrap();
+    let by_state = Todo::select().order_by(Todo::completed);
+    let told: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
+    let notes = Arc::clone(&told);
+    let _subscription = store.query_db(by_state).subscribe_diff(move |diff| {
+        notes.lock().unwrap().push(diff.steps.iter().map(describe).collect());
+    });
+    store.commit([todo("a"), todo("c")]).unwrap();
+    store.commit(TodoCompleted { id: "b".into() }).unwrap();
+    store.commit(TodoCompleted { id: "d".into() }).unwrap();
+    let told = told.lock().unwrap();
+    let expected: [&[&str]; 4] = [
+        &["insert b at 0", "insert d at 1"],
+        &["insert a at 0", "insert c at 2"],
+        &["move 1 to 3", "update 3: b true"],
+        &["move 2 to 3", "update 3: d true"],
+    ];
+    assert_eq!(*told, expected, "rows with equal states come in the order of their keys");
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_stream_gives_what_is_new_and_ends_with_the_store() {
+    use futures_core::Stream;
+    let store = memory_store();
+    let stream: LiveStream<u64> = store.query_db(open()).stream();
+    let mut stream = pin!(stream);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    let mut poll = || stream.as_mut().poll_next(&mut context);
+    assert_eq!(poll(), Poll::Ready(Some(Ok(0))));
+    assert_eq!(poll(), Poll::Pending);
+    store.commit(todo("a")).unwrap();
+    store.commit(todo("b")).unwrap();
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1, "once for all that it was not asked for");
+    assert_eq!(poll(), Poll::Ready(Some(Ok(2))), "values in between are passed over");
+    assert_eq!(poll(), Poll::Pending);
+    store.commit(TodoCompleted { id: "nobody".into() }).unwrap();
+    assert_eq!(poll(), Poll::Pending, "the same value is nothing new");
+    store.shutdown().unwrap();
+    assert_eq!(poll(), Poll::Ready(None));
+}
+
+#[test]
+fn a_thousand_subscribers_cost_one_evaluation() {
+    let store = memory_store();
+    let (query, counted) = Counted::new(Sql::new("SELECT * FROM todos"));
+    let live = store.query_db(query);
+    let called = Arc::new(AtomicUsize::new(0));
+    let subscribe = |_| {
+        let called = Arc::clone(&called);
+        live.subscribe(move |_| {
+            called.fetch_add(1, Ordering::Relaxed);
+        })
+    };
+    let _subscriptions: Vec<_> = (0..1_000).map(subscribe).collect();
+    store.commit(todo("a")).unwrap();
+    assert_eq!((runs(&counted), runs(&called)), (2, 2_000));
+}
+
+// Precision
+
+/// Explains a query as one line for each of its tables.
+fn explained<Q: Watch>(store: &Store, query: Q) -> Vec<String> {
+    let explanation = store.query_db(query).explain().unwrap();
+    let text = explanation.to_string();
+    text.lines().skip(1).map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn explain_says_what_concerns_a_query() {
+    let store = memory_store();
+    let todos = "or id, text, completed changes";
+    assert_eq!(
+        explained(&store, Todo::select().filter(Todo::id.eq("a")).first()),
+        [
+            "run again".to_owned(),
+            format!("if a row of todos is concerned where id = 'a': when it comes or goes, {todos}"),
+        ]
+    );
+    assert_eq!(
+        explained(&store, all().filter(Todo::completed.eq(true)).limit(10)),
+        [
+            "maintained row by row".to_owned(),
+            format!(
+                "if a row of todos is concerned where completed = 1: when it comes or goes, {todos}"
+            ),
+        ]
+    );
+    assert_eq!(
+        explained(&store, Sql::new("SELECT by FROM seats WHERE by > 'a'")),
+        ["run again", "if a row of seats is concerned: when it comes or goes, or by changes"]
+    );
+    assert_eq!(
+        explained(&store, Sql::new("SELECT count(*) FROM seats")),
+        ["run again", "if a row of seats is concerned"]
+    );
+    let joined = Seat::select()
+        .join::<Todo>(Todo::id.eq(Seat::by))
+        .filter(Seat::by.eq("ann"));
+    let explanation = store.query_db(joined).explain().unwrap();
+    let conditions: Vec<_> =
+        explanation.tables.iter().map(|table| table.condition.as_deref()).collect();
+    assert_eq!(conditions, [Some("by = 'ann'"), Some("id = 'ann'")], "by the column that is equal");
+    assert!(explanation.tables.iter().all(|table| table.precision == Precision::Predicate));
+    let never = all().filter(Todo::id.is_in(Vec::<String>::new()));
+    assert_eq!(store.query_db(never).explain().unwrap().tables[0].condition.as_deref(), Some("never"));
+}
+
+#[test]
+fn what_does_not_concern_a_query_does_not_run_it() {
+    let store = memory_store();
+    store.commit([todo("a"), todo("b")]).unwrap();
+    let (names, counted) = Counted::new(Sql::new("SELECT text FROM todos"));
+    let _followed = store.query_db(names).subscribe(|_| ());
+    let (point, other) = (store.query_db(point("a")), store.query_db(point("b")));
+    let _points = (point.subscribe(|_| ()), other.subscribe(|_| ()));
+    store.commit(TodoCompleted { id: "a".into() }).unwrap();
+    assert_eq!(runs(&counted), 1, "it does not read that column");
+    let refresh = store.explain_refresh().pop().unwrap();
+    assert_eq!((refresh.considered, refresh.concerned, refresh.total), (2, 1, 1));
+    assert!(refresh.queries[0].changed && refresh.queries[0].outcome == RefreshOutcome::Ran);
+    assert_eq!((&*refresh.causes[0].table, refresh.causes[0].rows), ("todos", Some(1)));
+    assert!(refresh.to_string().starts_with("1 row of todos: 2 considered, 1 concerned"));
+    // What is as it was is no change at all.
+    store.commit(TodoCompleted { id: "a".into() }).unwrap();
+    assert_eq!(store.explain_refresh().pop().unwrap(), refresh);
+    store.commit(SeatTaken { seat: 1, by: "ann".into() }).unwrap();
+    assert_eq!(store.explain_refresh().pop().unwrap(), refresh, "nobody watches the other table");
+}
+
+fn point(id: &str) -> livestore::First<livestore::Select<Todo>> {
+    Todo::select().filter(Todo::id.eq(id)).first()
+}
