@@ -209,6 +209,9 @@ impl<'a> Analysis<'a> {
                 _ => return Guard::all(),
             }
         }
+        if values.is_empty() {
+            return guard;
+        }
         Guard::test(at.column, Condition::OneOf(values.into())).or(guard)
     }
 
