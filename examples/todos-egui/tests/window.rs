@@ -86,7 +86,7 @@ fn what_happens_elsewhere_is_shown() {
 #[test]
 fn a_bound_value_asks_for_a_repaint_when_it_has_changed_and_only_then() {
     let store = store();
-    let mut frames = Harness::new(|_: &mut Ui| ());
+    let mut frames = Harness::new_ui(|_| ());
     let titles = Todo::select().columns(Todo::title);
     let titles = Bound::new(store.query_db(titles), &frames.ctx);
     frames.run();
