@@ -8,6 +8,8 @@ mod app;
 mod backend;
 #[path = "livestore/bad_input.rs"]
 mod bad_input;
+#[path = "livestore/bindings.rs"]
+mod bindings;
 #[path = "livestore/boot.rs"]
 mod boot;
 #[path = "livestore/commands.rs"]
