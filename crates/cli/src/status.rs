@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use livestore::inspect::{FileStatus, Inspector};
-use livestore::{ConnectionState, DeadLetter, OpenError, Quarantined, QueryError, SessionInfo};
+use livestore::{
+    ConnectionState, DeadLetter, OpenError, Quarantined, QueryError, Refresh, SessionInfo,
+};
 use serde::Serialize;
 
 use crate::output::{Outcome, json_line, stdout, utc};
@@ -26,6 +28,10 @@ pub(crate) struct Args {
     /// Print one JSON object a line for each store, with its dead letters and quarantined events
     #[arg(long)]
     json: bool,
+    /// Print what the last changes meant for the app's live queries as well: which were looked at, which
+    /// were run, and how long it took
+    #[arg(long)]
+    queries: bool,
 }
 
 #[derive(Serialize)]
@@ -50,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     let (mut out, mut is_first, mut code) = (stdout(), true, ExitCode::SUCCESS);
     for file in args.target.files()? {
         // One damaged store says nothing about the others.
-        let Found { status, app, letters, quarantined } = match read(&args.target, &file) {
+        let Found { status, app, letters, quarantined } = match read(&args.target, &file, args.queries) {
             Ok(found) => found,
             Err(error) => {
                 out.flush()?;
@@ -79,7 +85,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     Ok(code)
 }
 
-fn read(target: &Target, file: &Path) -> Outcome<Found> {
+fn read(target: &Target, file: &Path, queries: bool) -> Outcome<Found> {
     let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let store = target.open(file).map_err(|error| match &error {
         OpenError::Sqlite(error) => in_file(error),
@@ -88,7 +94,7 @@ fn read(target: &Target, file: &Path) -> Outcome<Found> {
     })?;
     let read = || -> Result<Found, QueryError> {
         let (status, letters) = (store.status()?, store.dead_letters()?);
-        let app = App::of(&store);
+        let app = App::of(&store, queries);
         Ok(Found { status, app, letters, quarantined: store.quarantined()? })
     };
     Ok(read().map_err(|error| in_file(&error))?)
@@ -103,15 +109,28 @@ enum App {
     /// It is open, and whoever has it does not answer.
     Silent { message: String },
     /// These sessions.
-    Open { connection: ConnectionState, sessions: Vec<SessionInfo> },
+    Open {
+        connection: ConnectionState,
+        sessions: Vec<SessionInfo>,
+        /// What the last changes meant for live queries, if that was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refreshes: Option<Vec<Refresh>>,
+    },
 }
 
 impl App {
-    fn of(store: &Inspector) -> Self {
-        match store.leader(PATIENCE) {
-            Ok(Some(leader)) => {
-                Self::Open { connection: leader.status.connection, sessions: leader.sessions }
-            }
+    fn of(store: &Inspector, queries: bool) -> Self {
+        let leader = if queries {
+            store.leader_with_queries(PATIENCE)
+        } else {
+            store.leader(PATIENCE)
+        };
+        match leader {
+            Ok(Some(leader)) => Self::Open {
+                connection: leader.status.connection,
+                sessions: leader.sessions,
+                refreshes: queries.then_some(leader.refreshes),
+            },
             Ok(None) => Self::None,
             Err(error) => Self::Silent { message: error.to_string() },
         }
@@ -121,7 +140,7 @@ impl App {
         match self {
             Self::None => "not open, or for one process alone".into(),
             Self::Silent { message } => message.clone(),
-            Self::Open { connection, sessions } => {
+            Self::Open { connection, sessions, .. } => {
                 let session = |session: &SessionInfo| {
                     let part = if session.leads { "leads" } else { "follows" };
                     format!("process {} {part}", session.process)
@@ -181,7 +200,23 @@ fn text(
     })?;
     list(out, "Quarantined", quarantined, |event| {
         format!("{} {}: {}", event.seq, event.name, event.reason)
-    })
+    })?;
+    match app {
+        App::Open { refreshes: Some(refreshes), .. } => queries(out, refreshes),
+        _ => Ok(()),
+    }
+}
+
+fn queries(out: &mut impl Write, refreshes: &[Refresh]) -> io::Result<()> {
+    if refreshes.is_empty() {
+        return writeln!(out, "Live queries: no change has concerned any so far");
+    }
+    writeln!(out, "Live queries, by the last changes:")?;
+    for refresh in refreshes {
+        let text = refresh.to_string().replace('\n', "\n  ");
+        writeln!(out, "  {} {text}", utc(refresh.at_ms))?;
+    }
+    Ok(())
 }
 
 fn list<T>(

@@ -7,7 +7,7 @@ use livestore_core::StoreId;
 
 use super::Inspector;
 use crate::session::{Order, SessionInfo, visit};
-use crate::{Divergence, HistoryAnswer, OpenError, SyncStatus};
+use crate::{Divergence, HistoryAnswer, OpenError, Refresh, SyncStatus};
 
 /// How the session stands that has a store open and lets others follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Leader {
     pub status: SyncStatus,
     /// It and those that follow it, the leader first.
     pub sessions: Vec<SessionInfo>,
+    /// What the last changes meant for its live queries, if that was asked for.
+    pub refreshes: Vec<Refresh>,
 }
 
 impl Inspector {
@@ -27,7 +29,13 @@ impl Inspector {
     ///
     /// [`OpenError::LeaderSilent`] if it does not answer for so long.
     pub fn leader(&self, patience: Duration) -> Result<Option<Leader>, OpenError> {
-        visit(&self.path, &self.meta.store_id, None, patience)
+        visit(&self.path, &self.meta.store_id, None, false, patience)
+    }
+
+    /// Asks as [`Self::leader`] does, and for the last refreshes of its live queries as well, up to 20:
+    /// those of the process that has the store open first.
+    pub fn leader_with_queries(&self, patience: Duration) -> Result<Option<Leader>, OpenError> {
+        visit(&self.path, &self.meta.store_id, None, true, patience)
     }
 }
 
@@ -40,5 +48,5 @@ pub(super) fn answer_through_leader(
     to: Divergence,
     patience: Duration,
 ) -> Result<Option<Leader>, OpenError> {
-    visit(path, store_id, Some(Order::NoteAnswer { answer, to }), patience)
+    visit(path, store_id, Some(Order::NoteAnswer { answer, to }), false, patience)
 }

@@ -11,7 +11,7 @@ use livestore_sqlite::{Changes, Connection, SqliteError, TableRead, Watched};
 
 use super::definition::{Key, LiveValue, SignalDef};
 use super::instance::{Info, Instance, WeakInstance};
-use super::log::{Log, Refresh, RefreshOutcome};
+use super::log::{Refresh, RefreshCause, RefreshLog, RefreshOutcome};
 
 /// Texts of queries of which is known what they read.
 const MAX_TEXTS: usize = 256;
@@ -25,7 +25,7 @@ pub(crate) struct Engine {
     instances: Mutex<HashMap<Key, Erased>>,
     signals: Mutex<Signals>,
     texts: Mutex<HashMap<Arc<str>, Vec<TableRead>>>,
-    log: Mutex<Log>,
+    log: Arc<RefreshLog>,
 }
 
 #[derive(Default)]
@@ -49,8 +49,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Engine {
-    pub(crate) fn new(watched: Watched) -> Self {
-        Self { watched, ..Self::default() }
+    pub(crate) fn new(watched: Watched, log: Arc<RefreshLog>) -> Self {
+        Self { watched, log, ..Self::default() }
     }
 
     /// Finds the instance that a definition shares.
@@ -215,20 +215,29 @@ impl Engine {
         }
         drop(watchers);
         if !counts.is_empty() {
-            let name = |table: usize| connection.tables()[table].name().to_owned();
-            let causes = counts.into_iter().map(|(table, rows)| (name(table), rows)).collect();
-            lock(&self.log).begin(now_ms, causes, considered, marked.len());
+            let cause = |(table, rows): (usize, _)| {
+                let table = connection.tables()[table].name().to_owned();
+                RefreshCause { table, rows }
+            };
+            self.log.begin(Refresh {
+                at_ms: now_ms,
+                causes: counts.into_iter().map(cause).collect(),
+                considered,
+                concerned: marked.len(),
+                queries: Vec::new(),
+                total: 0,
+            });
         }
         marked
     }
 
     /// Notes that a query was brought up to date.
     pub(super) fn ran(&self, info: &Info, outcome: RefreshOutcome, changed: bool, took: Duration) {
-        lock(&self.log).ran(|| info.name(), outcome, changed, took);
+        self.log.ran(|| info.name(), outcome, changed, took);
     }
 
     /// Returns what happened last, the oldest first.
     pub(crate) fn refreshes(&self) -> Vec<Refresh> {
-        lock(&self.log).refreshes()
+        self.log.last(usize::MAX)
     }
 }

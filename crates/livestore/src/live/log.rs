@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 const MAX_REFRESHES: usize = 100;
 /// Queries that are kept of one refresh.
 const MAX_QUERIES: usize = 50;
+/// Longest name of a query, in characters; of a longer one, that is the beginning.
+const MAX_NAME: usize = 200;
 
 /// What one change of the state meant for the live queries.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Refresh {
     /// When it was, in milliseconds since 1970.
@@ -32,7 +35,8 @@ pub struct Refresh {
 }
 
 /// A table that had changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RefreshCause {
     /// Its name.
@@ -42,7 +46,8 @@ pub struct RefreshCause {
 }
 
 /// A query that was brought up to date.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct QueryRefresh {
     /// Its label, or else its text.
@@ -51,7 +56,8 @@ pub struct QueryRefresh {
     pub outcome: RefreshOutcome,
     /// Whether its result changed.
     pub changed: bool,
-    /// How long it took.
+    /// How long it took; in JSON `tookNs`, in nanoseconds.
+    #[serde(rename = "tookNs", with = "nanoseconds")]
     pub took: Duration,
 }
 
@@ -94,7 +100,45 @@ impl fmt::Display for Refresh {
 }
 
 #[derive(Default)]
-pub(super) struct Log(VecDeque<Entry>);
+struct Log(VecDeque<Entry>);
+
+/// The log, for all who add to it and read it.
+#[derive(Default)]
+pub(crate) struct RefreshLog(Mutex<Log>);
+
+impl RefreshLog {
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        // What is written to it is written at once, so a panic elsewhere does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a refresh.
+    pub(super) fn begin(&self, refresh: Refresh) {
+        self.lock().begin(refresh);
+    }
+
+    /// Notes that a query was brought up to date.
+    pub(super) fn ran(
+        &self,
+        name: impl FnOnce() -> Arc<str>,
+        outcome: RefreshOutcome,
+        changed: bool,
+        took: Duration,
+    ) {
+        self.lock().ran(name, outcome, changed, took);
+    }
+
+    /// Returns the last refreshes, at most so many, the oldest first.
+    pub(crate) fn last(&self, count: usize) -> Vec<Refresh> {
+        self.lock().last(count)
+    }
+}
+
+impl fmt::Debug for RefreshLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RefreshLog")
+    }
+}
 
 /// A refresh, whose queries share their names with others.
 struct Entry {
@@ -103,24 +147,14 @@ struct Entry {
 }
 
 impl Log {
-    pub(super) fn begin(
-        &mut self,
-        at_ms: u64,
-        causes: Vec<(String, Option<usize>)>,
-        considered: usize,
-        concerned: usize,
-    ) {
+    fn begin(&mut self, refresh: Refresh) {
         if self.0.len() == MAX_REFRESHES {
             self.0.pop_front();
         }
-        let cause = |(table, rows)| RefreshCause { table, rows };
-        let causes = causes.into_iter().map(cause).collect();
-        let (queries, total) = (Vec::new(), 0);
-        let refresh = Refresh { at_ms, causes, considered, concerned, queries, total };
         self.0.push_back(Entry { refresh, queries: Vec::new() });
     }
 
-    pub(super) fn ran(
+    fn ran(
         &mut self,
         name: impl FnOnce() -> Arc<str>,
         outcome: RefreshOutcome,
@@ -135,16 +169,38 @@ impl Log {
         }
     }
 
-    pub(super) fn refreshes(&self) -> Vec<Refresh> {
+    fn last(&self, count: usize) -> Vec<Refresh> {
         let refresh = |Entry { refresh, queries }: &Entry| {
             let queries = queries.iter().map(|(query, outcome, changed, took)| QueryRefresh {
-                query: query.to_string(),
+                query: shortened(query),
                 outcome: *outcome,
                 changed: *changed,
                 took: *took,
             });
             Refresh { queries: queries.collect(), ..refresh.clone() }
         };
-        self.0.iter().map(refresh).collect()
+        self.0.iter().skip(self.0.len().saturating_sub(count)).map(refresh).collect()
+    }
+}
+
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
+/// Durations in nanoseconds.
+mod nanoseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_nanos)
     }
 }

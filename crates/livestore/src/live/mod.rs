@@ -27,6 +27,7 @@ pub use definition::{
 pub(crate) use engine::Engine;
 pub use explain::{Explanation, Precision, TableExplanation};
 pub(crate) use instance::Instance;
+pub(crate) use log::RefreshLog;
 pub use log::{QueryRefresh, Refresh, RefreshCause, RefreshOutcome};
 pub use stream::LiveStream;
 

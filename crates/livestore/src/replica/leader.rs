@@ -25,6 +25,9 @@ use crate::session::message::{
 };
 use crate::session::{Newer, Outline};
 
+/// Refreshes of live queries that visitors are told of.
+const TOLD_REFRESHES: usize = 20;
+
 /// Advances that are kept for sessions that have not taken them yet, in bytes.
 const KEPT_BYTES: usize = 16 << 20;
 
@@ -246,7 +249,7 @@ impl Replica {
 
     /// Returns what sessions are told of where this replica stands.
     pub(crate) fn leader_message_status(&self) -> LeaderStatus {
-        LeaderStatus { sync: self.status(), sessions: self.led_sessions() }
+        LeaderStatus { sync: self.status(), sessions: self.led_sessions(), refreshes: Vec::new() }
     }
 
     /// Tells whether a message is the first one of a session.
@@ -265,7 +268,7 @@ impl Replica {
         message: &[u8],
         now_ms: u64,
     ) -> Result<Option<Vec<u8>>, SessionError> {
-        let SessionMessage::Visit(Visit { versions, store_id, order }) =
+        let SessionMessage::Visit(Visit { versions, store_id, order, queries }) =
             SessionMessage::decode(message)?
         else {
             return Ok(None);
@@ -274,7 +277,11 @@ impl Replica {
         if let Some(order) = order {
             self.carry_out(&order, now_ms)?;
         }
-        Ok(Some(LeaderMessage::Visited(Box::new(self.leader_message_status())).encode()))
+        let mut status = self.leader_message_status();
+        if queries {
+            status.refreshes = self.refreshes.last(TOLD_REFRESHES);
+        }
+        Ok(Some(LeaderMessage::Visited(Box::new(status)).encode()))
     }
 
     fn check_link(&self, versions: &[u32], store_id: &StoreId) -> Result<(), SessionError> {

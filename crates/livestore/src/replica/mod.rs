@@ -47,6 +47,7 @@ pub(crate) use upstream::{Search, divergence, has_all_of};
 use crate::command::{NotExecuted, Run};
 use crate::event::EventKind;
 use crate::group::NewEvent;
+use crate::live::RefreshLog;
 use crate::session::message::{Advance, TailGroup};
 use crate::warning::Warnings;
 use crate::{
@@ -132,6 +133,8 @@ pub struct Replica {
     /// True if there are new ones since that was asked last.
     met_unknown: bool,
     warnings: Arc<Warnings>,
+    /// What changes meant for live queries, for those who visit.
+    refreshes: Arc<RefreshLog>,
     dead_letters_changed: bool,
 }
 
@@ -204,6 +207,7 @@ impl Replica {
             untold: None,
             met_unknown: false,
             warnings: Arc::default(),
+            refreshes: Arc::default(),
             dead_letters_changed: false,
         })
     }
@@ -554,6 +558,16 @@ impl Replica {
     /// Returns where warnings go, for those that others have.
     pub(crate) fn warnings(&self) -> &Arc<Warnings> {
         &self.warnings
+    }
+
+    /// Returns the log of what changes meant for live queries.
+    pub(crate) fn refreshes(&self) -> &Arc<RefreshLog> {
+        &self.refreshes
+    }
+
+    /// Tells those who visit of others' live queries from now on.
+    pub(crate) fn tell_of(&mut self, refreshes: Arc<RefreshLog>) {
+        self.refreshes = refreshes;
     }
 
     /// Tells warnings to others from now on, beginning with those that nobody was handed.

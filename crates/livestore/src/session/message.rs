@@ -11,6 +11,7 @@ use livestore_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::Refresh;
 use super::outline::{Newer, Outline};
 use crate::replica::pending::Origin;
 use crate::replica::{DeadLetter, Divergence, Fate, HistoryAnswer, SyncStatus};
@@ -49,6 +50,9 @@ pub(crate) struct Visit {
     /// What is to be done before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) order: Option<Order>,
+    /// True if the last refreshes of live queries are asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) queries: bool,
 }
 
 /// What a session can have its leader do.
@@ -174,6 +178,9 @@ pub struct SessionInfo {
 pub(crate) struct LeaderStatus {
     pub(crate) sync: SyncStatus,
     pub(crate) sessions: Vec<SessionInfo>,
+    /// The last refreshes of live queries, if a visitor has asked for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refreshes: Vec<Refresh>,
 }
 
 /// Where the leader stands as the rows that follow show it.

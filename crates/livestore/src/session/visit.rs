@@ -17,11 +17,13 @@ use super::wire::Wire;
 use crate::OpenError;
 use crate::inspect::Leader;
 
-/// Visits the leader of a store's file; none if nobody leads.
+/// Visits the leader of a store's file, and asks for the last refreshes of its live queries as well, if
+/// that is wanted; none if nobody leads.
 pub(crate) fn visit(
     file: &Path,
     store_id: &StoreId,
     order: Option<Order>,
+    queries: bool,
     patience: Duration,
 ) -> Result<Option<Leader>, OpenError> {
     let path = || file.display().to_string();
@@ -31,11 +33,12 @@ pub(crate) fn visit(
         versions: vec![LINK_VERSION],
         store_id: store_id.clone(),
         order,
+        queries,
     });
     let visited = async { timeout(patience, ask(file, &visit.encode())).await };
     match runtime.map_err(in_file)?.block_on(visited) {
-        Ok(Ok(Ok(LeaderStatus { sync: status, sessions }))) => {
-            Ok(Some(Leader { status, sessions }))
+        Ok(Ok(Ok(LeaderStatus { sync: status, sessions, refreshes }))) => {
+            Ok(Some(Leader { status, sessions, refreshes }))
         }
         Ok(Ok(Err(refused))) => Err(refused.into()),
         // Nobody is there, or has just left.

@@ -15,7 +15,7 @@ use crate::adapter::Adapter;
 use crate::boot::{BootListeners, BootStatus};
 use crate::clock::{self, Clock};
 use crate::driver::{Driver, Machine};
-use crate::live::Engine;
+use crate::live::{Engine, RefreshLog};
 use crate::options::StoreOptions;
 use crate::replica::{RebuildProgress, Replica, ReplicaConfig};
 use crate::session::{Attending, Beginning, Opening};
@@ -43,6 +43,8 @@ pub(super) struct Host {
     session_id: SessionId,
     /// Where its warnings go.
     warnings: Arc<Warnings>,
+    /// What changes mean for its live queries.
+    refreshes: Arc<RefreshLog>,
 }
 
 /// What every store is made of, whether it leads or follows.
@@ -90,6 +92,7 @@ impl Opener {
         })?;
         if let Some(host) = &self.host {
             replica.warn(Arc::clone(&host.warnings));
+            replica.tell_of(Arc::clone(&host.refreshes));
         }
         let wake = Arc::new(Notify::new());
         let inner = self.inner(Parts {
@@ -130,7 +133,12 @@ impl Opener {
         let config = self.config(client_id, session_id.clone(), random);
         let wake = Arc::new(Notify::new());
         let warnings = Arc::new(Warnings::default());
-        let host = Host { session_id: session_id.clone(), warnings: Arc::clone(&warnings) };
+        let refreshes = Arc::new(RefreshLog::default());
+        let host = Host {
+            session_id: session_id.clone(),
+            warnings: Arc::clone(&warnings),
+            refreshes: Arc::clone(&refreshes),
+        };
         let first = Self { host: Some(host), ..self.clone() };
         let (mut later, is_boot_over) = (first.clone(), BootListeners::default());
         // The opening that somebody listens to is over by then.
@@ -152,6 +160,7 @@ impl Opener {
         let Beginning { answer, rows } = beginning.recv().map_err(|_| gone())??;
         let mut replica = Replica::open_session(config, &answer, rows)?;
         replica.warn(warnings);
+        replica.tell_of(refreshes);
         let inner = self.inner(Parts {
             replica,
             session_id,
@@ -195,7 +204,7 @@ impl Opener {
             tracing::error!(%unsettled, "subscribers keep committing in answer to each other");
         });
         let new_warnings = Arc::clone(replica.warnings());
-        let live = Engine::new(replica.connection().watched().clone());
+        let live = Engine::new(replica.connection().watched().clone(), replica.refreshes().clone());
         Arc::new(Inner {
             store_id: self.store_id.clone(),
             client_id: replica.client_id().clone(),
