@@ -159,6 +159,33 @@ fn status_tells_who_has_a_store_open() {
 }
 
 #[test]
+fn status_tells_what_the_last_changes_meant_for_live_queries() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let output = text(&livestore(&["status", &path, "--queries"]).stdout);
+    assert!(!output.contains("Live queries"), "nobody has it open:\n{output}");
+    // Also of one that has opened it first, the queries are those of the session, and not of its leader.
+    let store = Store::open(schema(), "my-app", FileAdapter::new(folder.path())).unwrap();
+    let output = text(&livestore(&["status", &path, "--queries"]).stdout);
+    assert!(output.ends_with("Live queries: no change has concerned any so far\n"), "{output}");
+    let all = store.live(query_db(Todo::select().order_by(Todo::text)).label("all"));
+    let point = store.query_db(Todo::select().filter(Todo::id.eq("x")).first());
+    let _followed = (all.subscribe(|_| ()), point.subscribe(|_| ()));
+    store.commit(TodoCreated { id: "d".into(), text: "Bake".into() }).unwrap();
+    let output = text(&livestore(&["status", &path, "--queries"]).stdout);
+    let (_, shown) = output.split_once("Live queries, by the last changes:\n").unwrap();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[0].ends_with("1 row of todos: 1 considered, 1 concerned"), "{shown}");
+    assert!(lines[1].ends_with("maintained  changed    all"), "{shown}");
+    assert_eq!(lines.len(), 2, "{shown}");
+    let json = livestore(&["status", &path, "--queries", "--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let query = &json["app"]["refreshes"][0]["queries"][0];
+    assert_eq!((&query["query"], &query["outcome"]), (&"all".into(), &"maintained".into()));
+    assert!(query["tookNs"].as_u64().unwrap() > 0);
+}
+
+#[test]
 fn log_prints_a_table_or_json_lines() {
     let folder = tempfile::tempdir().unwrap();
     let folder = filled(folder.path());
