@@ -56,16 +56,17 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     let (mut out, mut is_first, mut code) = (stdout(), true, ExitCode::SUCCESS);
     for file in args.target.files()? {
         // One damaged store says nothing about the others.
-        let Found { status, app, letters, quarantined } = match read(&args.target, &file, args.queries) {
-            Ok(found) => found,
-            Err(error) => {
-                out.flush()?;
-                eprintln!("error: {error}");
-                eprintln!("  → livestore verify {} tells what is wrong", shell_word(&file));
-                code = ExitCode::FAILURE;
-                continue;
-            }
-        };
+        let Found { status, app, letters, quarantined } =
+            match read(&args.target, &file, args.queries) {
+                Ok(found) => found,
+                Err(error) => {
+                    out.flush()?;
+                    eprintln!("error: {error}");
+                    eprintln!("  → livestore verify {} tells what is wrong", shell_word(&file));
+                    code = ExitCode::FAILURE;
+                    continue;
+                }
+            };
         if args.json {
             let full = Full {
                 status: &status,
@@ -120,11 +121,8 @@ enum App {
 
 impl App {
     fn of(store: &Inspector, queries: bool) -> Self {
-        let leader = if queries {
-            store.leader_with_queries(PATIENCE)
-        } else {
-            store.leader(PATIENCE)
-        };
+        let leader =
+            if queries { store.leader_with_queries(PATIENCE) } else { store.leader(PATIENCE) };
         match leader {
             Ok(Some(leader)) => Self::Open {
                 connection: leader.status.connection,

@@ -67,15 +67,14 @@ pub use livestore_reactive::Signal;
 pub use livestore_sqlite::{
     Action, Assignment, Case, Collation, Column, ColumnDef, ColumnDescription, ColumnType,
     ColumnValue, Condition, ConflictColumns, Contains, Correlated, Count, DateTime, DateTimeError,
-    DateTimeMillis, DecodeError, Delete, Diff, DiffStep, Durability, DynSelect, Expr, First, FirstOr, FirstOrError,
-    Fits, ForeignKey, ForeignKeyDescription, ForeignKeyProblem, FromRow, FtsDef, FtsDescription,
-    Generated, GeneratedDescription, InScopeOf, IndexDef, IndexDescription, Insert, IntoOrder,
-    Join, Json, Literal, Matches, Number, OnConflict, Operand, Order, Outputs, Query, QueryAs,
-    ResultColumn, Returning, Row, RowColumns, RowCursor, RowQuery, RowRef, Rows, RunWrite, Scope,
-    Select, Slot, Source, Sources, Sql, SqliteError, StateHash, StatementError, Table, TableAccess,
-    TableDef, TableDescription, TableError, TableSql, TableWrite, Update, Value, ValueError, Watch,
-    Write,
-    alias, ast, case, count_rows, excluded, jiff, query_as, value,
+    DateTimeMillis, DecodeError, Delete, Diff, DiffStep, Durability, DynSelect, Expr, First,
+    FirstOr, FirstOrError, Fits, ForeignKey, ForeignKeyDescription, ForeignKeyProblem, FromRow,
+    FtsDef, FtsDescription, Generated, GeneratedDescription, InScopeOf, IndexDef, IndexDescription,
+    Insert, IntoOrder, Join, Json, Literal, Matches, Number, OnConflict, Operand, Order, Outputs,
+    Query, QueryAs, ResultColumn, Returning, Row, RowColumns, RowCursor, RowQuery, RowRef, Rows,
+    RunWrite, Scope, Select, Slot, Source, Sources, Sql, SqliteError, StateHash, StatementError,
+    Table, TableAccess, TableDef, TableDescription, TableError, TableSql, TableWrite, Update,
+    Value, ValueError, Watch, Write, alias, ast, case, count_rows, excluded, jiff, query_as, value,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
 pub use on_rebase::{OnRebase, RebaseContext};
@@ -126,9 +125,10 @@ pub fn new_id() -> String {
 pub mod prelude {
     pub use crate::{
         Command, CommandContext, CommitReceipt, DeadLetterReason, Event, ExecuteError, Fate,
-        FileAdapter, FromRow, HandlerError, Json, Live, LiveDef, LiveQuery, MaterializeError, MemoryAdapter,
-        OnRebase, Query, RebaseContext, Rows, Schema, Signal, SignalDef, Sql, Store, Subscription, Table, computed,
-        count_rows, excluded, new_id, query_as, query_db, query_with, signal,
+        FileAdapter, FromRow, HandlerError, Json, Live, LiveDef, LiveQuery, MaterializeError,
+        MemoryAdapter, OnRebase, Query, RebaseContext, Rows, Schema, Signal, SignalDef, Sql, Store,
+        Subscription, Table, computed, count_rows, excluded, new_id, query_as, query_db,
+        query_with, signal,
     };
 }
 

@@ -323,10 +323,9 @@ impl Store {
 
     /// Makes the dead letters live, for a user interface that shows what did not make it.
     pub fn live_dead_letters(&self) -> LiveQuery<Vec<DeadLetter>> {
-        self.follow(
-            self.0.inner.dead_letters.clone(),
-            |inner| Ok(inner.read(Replica::dead_letters)??),
-        )
+        self.follow(self.0.inner.dead_letters.clone(), |inner| {
+            Ok(inner.read(Replica::dead_letters)??)
+        })
     }
 
     fn follow<T: Clone + PartialEq + Send + Sync + 'static>(

@@ -126,7 +126,8 @@ impl Graph {
         then: impl FnOnce(),
     ) {
         running::assert_may_write();
-        let ids: Vec<NodeId> = sources.into_iter().map(|source| source.handle_in(self).id).collect();
+        let ids: Vec<NodeId> =
+            sources.into_iter().map(|source| source.handle_in(self).id).collect();
         let mut state = self.lock();
         state.echo |= running::is_inside() && !ids.is_empty();
         for id in ids {

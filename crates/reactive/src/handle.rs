@@ -31,20 +31,20 @@ impl fmt::Debug for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         let removed = self.graph.lock().remove(self.id);
-        removed.into_iter().for_each(bury);
+        removed.map(|node| *node).into_iter().for_each(bury);
     }
 }
 
 thread_local! {
     /// What is still to be dropped, while this thread is dropping a node.
-    static GRAVE: RefCell<Option<Vec<Box<Node>>>> = const { RefCell::new(None) };
+    static GRAVE: RefCell<Option<Vec<Node>>> = const { RefCell::new(None) };
 }
 
 /// Drops a removed node without nesting.
 ///
 /// A closure and its edges own the handles of what it reads, so dropping the end of a long chain frees the
 /// whole chain; done naively, that would overflow the stack.
-fn bury(removed: Box<Node>) {
+fn bury(removed: Node) {
     let mut removed = Some(removed);
     let outermost = GRAVE.try_with(|grave| {
         let mut grave = grave.borrow_mut();

@@ -54,7 +54,7 @@ pub(crate) enum Dependents {
     #[default]
     None,
     One(NodeId),
-    Many(Box<BTreeSet<NodeId>>),
+    Many(BTreeSet<NodeId>),
 }
 
 impl Dependents {
@@ -62,7 +62,7 @@ impl Dependents {
         match self {
             Self::None => *self = Self::One(id),
             Self::One(one) if *one == id => {}
-            Self::One(one) => *self = Self::Many(Box::new(BTreeSet::from([*one, id]))),
+            Self::One(one) => *self = Self::Many(BTreeSet::from([*one, id])),
             Self::Many(many) => drop(many.insert(id)),
         }
     }

@@ -252,7 +252,9 @@ impl Capture {
             let row = (number(1) == PRESENT).then(|| values(2));
             return journal.push(table, [argument(2)].into(), row);
         }
-        let Some(Shape { columns, key, is_on_disk }) = shapes.get(usize::from(table)) else { return };
+        let Some(Shape { columns, key, is_on_disk }) = shapes.get(usize::from(table)) else {
+            return;
+        };
         if !is_on_disk {
             journal.note_memory(table);
             if !self.watched.contains(table) {

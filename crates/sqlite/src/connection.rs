@@ -13,13 +13,13 @@ use rusqlite::{CachedStatement, OpenFlags, Params, Statement, StatementStatus, p
 use crate::authorizer::{Authorizer, Mode};
 use crate::capture::{Capture, JournalMark};
 use crate::kept::{self, Bind, Kept};
+use crate::reads::TableRead;
 use crate::row::{RowCursor, RowRef};
 use crate::steps::Steps;
-use crate::reads::TableRead;
 use crate::undo::{Preimages, UndoSql};
 use crate::{
-    Changes, DecodeError, Query, RunWrite, Scope, SqliteError, TableDef, Value,
-    Write, date_functions, sql,
+    Changes, DecodeError, Query, RunWrite, Scope, SqliteError, TableDef, Value, Write,
+    date_functions, sql,
 };
 
 /// Prepared statements that a connection keeps.
@@ -397,7 +397,11 @@ impl StateRead<'_> {
             connection.authorizer.with_mode(mode, || {
                 let statement = connection.raw.prepare(&text)?;
                 connection.authorize_opened_tables(&statement, &text)?;
-                if statement.is_explain() == 0 { connection.opened_indexes(&text) } else { Ok(Vec::new()) }
+                if statement.is_explain() == 0 {
+                    connection.opened_indexes(&text)
+                } else {
+                    Ok(Vec::new())
+                }
             })
         });
         let explain = |error| connection.authorizer.explain(mode, error, &text);

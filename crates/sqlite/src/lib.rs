@@ -83,8 +83,7 @@ pub use jiff;
 pub use kept::Bind;
 pub use query::{
     Contains, Correlated, Count, DynSelect, First, FirstOr, FirstOrError, InScopeOf, Join, Outputs,
-    Query, QueryAs, ResultColumn, RowQuery, Select, Slot, Source, Sources, Sql, Watch,
-    query_as,
+    Query, QueryAs, ResultColumn, RowQuery, Select, Slot, Source, Sources, Sql, Watch, query_as,
 };
 pub use reads::{Columns, TableRead};
 pub use row::{Diff, DiffStep, FromRow, Row, RowColumns, RowCursor, RowRef, Rows};

@@ -36,7 +36,8 @@ impl Columns {
     }
 
     fn of(table: &TableDef, names: &BTreeSet<String>) -> Self {
-        let written: Vec<_> = table.written().map(|column| column.name().to_ascii_lowercase()).collect();
+        let written: Vec<_> =
+            table.written().map(|column| column.name().to_ascii_lowercase()).collect();
         let place = |name: &String| Some(written.iter().position(|own| own == name)? as u16);
         let mut columns = Vec::with_capacity(names.len());
         for name in names {
@@ -54,7 +55,8 @@ impl Connection {
     pub(crate) fn state_tables_read(&self, names: &ReadNames) -> Vec<TableRead> {
         let read = |(index, table): (usize, &TableDef)| {
             // Whoever searches an index reads its table.
-            let is_searched = |index: &FtsDef| names.0.contains_key(&index.name().to_ascii_lowercase());
+            let is_searched =
+                |index: &FtsDef| names.0.contains_key(&index.name().to_ascii_lowercase());
             let own = names.0.get(&table.name().to_ascii_lowercase());
             let columns = match own {
                 _ if table.full_texts().iter().any(is_searched) => Columns::All,

@@ -6,7 +6,9 @@ use crate::authorizer::{Mode, OWN_PREFIX};
 use crate::changes::row_sql;
 use crate::enforcement::recounts;
 use crate::undo::UndoSql;
-use crate::{ChangedTables, Changes, Connection, FtsDef, Scope, SqliteError, TableDef, check_tables};
+use crate::{
+    ChangedTables, Changes, Connection, FtsDef, Scope, SqliteError, TableDef, check_tables,
+};
 
 impl Connection {
     /// Returns the state tables, in the order of [`TableDef::cmp_place`].

@@ -92,8 +92,7 @@ fn run(command: &Command) -> Result<(), Box<dyn Error>> {
             let store = place.open()?;
             let commits = query_db(Commit::select().count());
             let files = query_db(File::select().filter(File::deleted.eq(false)).count());
-            let both =
-                store.live(computed(move |cx| Ok((cx.get(&commits)?, cx.get(&files)?))));
+            let both = store.live(computed(move |cx| Ok((cx.get(&commits)?, cx.get(&files)?))));
             let mut last = None;
             loop {
                 let now = both.get();

@@ -66,8 +66,7 @@ impl App {
     fn header(&mut self, ui: &mut Ui) {
         ui.horizontal(|ui| {
             let shown = self.store.signal(&self.shown);
-            for (which, name) in
-                [(Shown::Open, "Open"), (Shown::Done, "Done"), (Shown::All, "All")]
+            for (which, name) in [(Shown::Open, "Open"), (Shown::Done, "Done"), (Shown::All, "All")]
             {
                 if ui.selectable_label(shown.get() == which, name).clicked() {
                     shown.set(which);

@@ -2,8 +2,8 @@
 
 #![allow(missing_docs)]
 
-use eframe::egui::accesskit::Role;
 use eframe::egui::Ui;
+use eframe::egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use livestore::prelude::*;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 use livestore_reactive::{Context, Signal};
 use livestore_sqlite::{Value, Watch};
 
-use super::instance::{Compiled, Instance};
 use super::LiveQuery;
+use super::instance::{Compiled, Instance};
 use crate::QueryError;
 use crate::store::{Inner, Store};
 
@@ -109,7 +109,10 @@ impl<T> Clone for LiveDef<T> {
 
 impl<T> fmt::Debug for LiveDef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveDef").field("key", &self.key).field("label", &self.label).finish()
+        f.debug_struct("LiveDef")
+            .field("key", &self.key)
+            .field("label", &self.label)
+            .finish_non_exhaustive()
     }
 }
 
@@ -345,4 +348,3 @@ impl Store {
         definition.instance(self.inner())
     }
 }
-

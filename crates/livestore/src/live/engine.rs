@@ -76,9 +76,8 @@ impl Engine {
     /// Forgets an instance that is gone, unless another has taken its place.
     pub(super) fn leave<T: LiveValue>(&self, key: &Key) {
         let mut instances = lock(&self.instances);
-        let is_gone = |old: &Erased| {
-            old.downcast_ref::<WeakInstance<T>>().is_some_and(WeakInstance::is_gone)
-        };
+        let is_gone =
+            |old: &Erased| old.downcast_ref::<WeakInstance<T>>().is_some_and(WeakInstance::is_gone);
         if instances.get(key).is_some_and(is_gone) {
             instances.remove(key);
         }

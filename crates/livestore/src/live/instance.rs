@@ -337,7 +337,8 @@ impl<Q: Watch> QueryNode<Q> {
             (Some(view), _) => (view.refresh(read, News::Anything), RefreshOutcome::Ran),
             (None, _) => {
                 let QueryKey { text, binds, .. } = &**statement;
-                let collect = |rows: livestore_sqlite::RowCursor<'_>| self.compiled.query.collect(rows);
+                let collect =
+                    |rows: livestore_sqlite::RowCursor<'_>| self.compiled.query.collect(rows);
                 (read.run(text, binds, collect), RefreshOutcome::Ran)
             }
         };

@@ -53,7 +53,9 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> LiveStream<T> {
         let closed = store.upgrade().map(|store| store.closed().clone());
         let mut last = None;
         let effect = live.graph.effect(move |context| {
-            closed.iter().for_each(|closed| context.track(closed));
+            if let Some(closed) = &closed {
+                context.track(closed);
+            }
             let value = context.get(&computed);
             let has_ended = store.upgrade().is_none_or(|store| store.is_closed());
             let is_new = last.as_ref() != Some(&value);

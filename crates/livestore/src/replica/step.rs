@@ -58,7 +58,7 @@ impl Next {
     pub(super) fn become_branch(&mut self, branch: Self) {
         let (advance, mut changed) = (self.advance.take(), std::mem::take(&mut self.changed));
         changed.extend(branch.changed);
-        *self = Self { advance, changed, ..branch };
+        *self = Self { changed, advance, ..branch };
     }
 
     /// Writes something of so many bytes down for the sessions, if there are any.

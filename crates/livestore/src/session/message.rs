@@ -11,8 +11,8 @@ use livestore_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Refresh;
 use super::outline::{Newer, Outline};
+use crate::Refresh;
 use crate::replica::pending::Origin;
 use crate::replica::{DeadLetter, Divergence, Fate, HistoryAnswer, SyncStatus};
 

@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 
 use livestore::ast::Statement;
 use livestore::prelude::*;
-use livestore::{
-    DynSelect, MaterializeError, QueryError, Row, TableDef, Write,
-};
+use livestore::{DynSelect, MaterializeError, QueryError, Row, SchemaBuilder, TableDef, Write};
 use livestore_core::IdGenerator;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -42,7 +40,7 @@ fn schema(tables: &[TableDef]) -> Schema {
         statements.into_iter().map(write).collect::<Result<Vec<_>, _>>()
     };
     let noted = checked.clone();
-    let builder = tables.iter().cloned().fold(Schema::builder(), |b, table| b.table_def(table));
+    let builder = tables.iter().cloned().fold(Schema::builder(), SchemaBuilder::table_def);
     builder
         .event(move |event: Wrote, _| checked(event.0).map_err(MaterializeError::failed))
         .event(move |event: Noted, _| noted(event.0).map_err(MaterializeError::failed))
@@ -54,7 +52,10 @@ fn schema(tables: &[TableDef]) -> Schema {
 #[derive(Debug, Clone)]
 enum Step {
     /// Somebody asks for a query, and maybe follows it.
-    Ask { query: Asked, follows: bool },
+    Ask {
+        query: Box<Asked>,
+        follows: bool,
+    },
     /// Somebody has seen enough.
     Leave(prop::sample::Index),
     /// A group of events is committed here; what its tables refuse changes nothing.
@@ -73,7 +74,7 @@ fn step(shape: &Shape) -> BoxedStrategy<Step> {
     };
     prop_oneof![
         3 => (query(shape), prop::bool::weighted(0.7))
-            .prop_map(|(query, follows)| Step::Ask { query, follows }),
+            .prop_map(|(query, follows)| Step::Ask { query: query.into(), follows }),
         1 => any::<prop::sample::Index>().prop_map(Step::Leave),
         6 => prop::collection::vec(event, 1..3).prop_map(Step::Commit),
         1 => writes(shape, false).prop_map(Step::Elsewhere),
@@ -201,7 +202,8 @@ impl Followed {
             }
         }
         if let (Some(patched), Found::Rows(Ok(rows))) = (&self.patched, &fresh) {
-            let patched: Vec<Row> = patched.lock().unwrap().iter().map(|row| (**row).clone()).collect();
+            let patched: Vec<Row> =
+                patched.lock().unwrap().iter().map(|row| (**row).clone()).collect();
             prop_assert_eq!(&patched, rows, "the list that takes steps for {:?}", asked);
         }
         Ok(())
@@ -277,8 +279,11 @@ fn case() -> impl Strategy<Value = Case> {
     (shape(), prop::bool::weighted(0.15)).prop_flat_map(|(shape, has_backend)| {
         let steps = prop::collection::vec(step(&shape), 1..24);
         let looks = prop::collection::vec(any::<bool>(), 24);
-        (steps, looks).prop_map(move |(steps, looks)| {
-            Case { shape: shape.clone(), has_backend, looks, steps }
+        (steps, looks).prop_map(move |(steps, looks)| Case {
+            shape: shape.clone(),
+            has_backend,
+            looks,
+            steps,
         })
     })
 }
@@ -316,7 +321,7 @@ fn run(case: Case) -> Result<(), TestCaseError> {
             followed.iter().map(|one| ((one.fresh)(&store), one.calls())).collect();
         let is_here = matches!(step, Step::Commit(_));
         match step {
-            Step::Ask { query, follows } => followed.extend(ask(&store, &tables, query, follows)),
+            Step::Ask { query, follows } => followed.extend(ask(&store, &tables, *query, follows)),
             Step::Leave(_) if followed.is_empty() => {}
             Step::Leave(index) => drop(followed.swap_remove(index.index(followed.len()))),
             Step::Commit(events) => {

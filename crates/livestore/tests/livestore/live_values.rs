@@ -321,7 +321,9 @@ fn explain_says_what_concerns_a_query() {
         explained(&store, Todo::select().filter(Todo::id.eq("a")).first()),
         [
             "run again".to_owned(),
-            format!("if a row of todos is concerned where id = 'a': when it comes or goes, {todos}"),
+            format!(
+                "if a row of todos is concerned where id = 'a': when it comes or goes, {todos}"
+            ),
         ]
     );
     assert_eq!(
@@ -341,16 +343,17 @@ fn explain_says_what_concerns_a_query() {
         explained(&store, Sql::new("SELECT count(*) FROM seats")),
         ["run again", "if a row of seats is concerned"]
     );
-    let joined = Seat::select()
-        .join::<Todo>(Todo::id.eq(Seat::by))
-        .filter(Seat::by.eq("ann"));
+    let joined = Seat::select().join::<Todo>(Todo::id.eq(Seat::by)).filter(Seat::by.eq("ann"));
     let explanation = store.query_db(joined).explain().unwrap();
     let conditions: Vec<_> =
         explanation.tables.iter().map(|table| table.condition.as_deref()).collect();
     assert_eq!(conditions, [Some("by = 'ann'"), Some("id = 'ann'")], "by the column that is equal");
     assert!(explanation.tables.iter().all(|table| table.precision == Precision::Predicate));
     let never = all().filter(Todo::id.is_in(Vec::<String>::new()));
-    assert_eq!(store.query_db(never).explain().unwrap().tables[0].condition.as_deref(), Some("never"));
+    assert_eq!(
+        store.query_db(never).explain().unwrap().tables[0].condition.as_deref(),
+        Some("never")
+    );
 }
 
 #[test]

@@ -255,7 +255,9 @@ impl Expr {
                 right.visit(visit);
             }
             Self::And(all) | Self::Or(all) | Self::Call { arguments: all, .. } => {
-                all.iter().for_each(|one| one.visit(visit));
+                for one in all {
+                    one.visit(visit);
+                }
             }
             Self::Not(one)
             | Self::IsNull(one)
@@ -265,10 +267,14 @@ impl Expr {
             | Self::InSelect { expr: one, .. } => one.visit(visit),
             Self::In { expr, list } => {
                 expr.visit(visit);
-                list.iter().for_each(|one| one.visit(visit));
+                for one in list {
+                    one.visit(visit);
+                }
             }
             Self::Between { expr, low, high } => {
-                [expr, low, high].into_iter().for_each(|one| one.visit(visit));
+                for one in [expr, low, high] {
+                    one.visit(visit);
+                }
             }
             Self::Contains { json, element } => {
                 json.visit(visit);

@@ -109,9 +109,8 @@ impl Watch for DynSelect {
         }
         // Behind them stand those that the view adds.
         let (count, names) = (self.0.columns.len(), OnceLock::new());
-        let decode = move |row: RowRef<'_>| {
-            Ok(row.to_row(names.get_or_init(|| row.column_names(count))))
-        };
+        let decode =
+            move |row: RowRef<'_>| Ok(row.to_row(names.get_or_init(|| row.column_names(count))));
         let view = ListView::new(&self.0.select, tables, decode, |a, b| a == b)?;
         Ok(view.map(|view| Box::new(view) as Box<dyn View<Rows<Row>>>))
     }

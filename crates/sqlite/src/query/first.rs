@@ -79,10 +79,7 @@ impl<Q: RowQuery> Query for First<Q> {
 }
 
 impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for First<Q> {
-    fn view(
-        &self,
-        tables: &[TableDef],
-    ) -> Result<Option<Box<dyn View<Self::Output>>>, ValueError> {
+    fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<Self::Output>>>, ValueError> {
         let first = |rows: Rows<Q::Row>| rows.get(0).cloned();
         Ok(self.0.view(tables)?.map(|view| Box::new(Mapped::new(view, first)) as _))
     }
@@ -168,10 +165,7 @@ impl<Q: RowQuery> Query for FirstOr<Q> {
 }
 
 impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOr<Q> {
-    fn view(
-        &self,
-        tables: &[TableDef],
-    ) -> Result<Option<Box<dyn View<Self::Output>>>, ValueError> {
+    fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<Self::Output>>>, ValueError> {
         let fallback = Arc::clone(&self.fallback);
         let first = move |rows: Rows<Q::Row>| rows.get(0).unwrap_or(&fallback).clone();
         Ok(self.query.view(tables)?.map(|view| Box::new(Mapped::new(view, first)) as _))

@@ -16,8 +16,8 @@ pub use first::{Count, First, FirstOr, FirstOrError};
 pub use outputs::Outputs;
 pub use raw::{QueryAs, Sql, query_as};
 pub use select::Select;
-pub use watch::Watch;
 pub use source::{Contains, Correlated, InScopeOf, Join, Slot, Source, Sources};
+pub use watch::Watch;
 
 /// Something that can be read from the state.
 #[diagnostic::on_unimplemented(

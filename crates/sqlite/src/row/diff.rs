@@ -108,7 +108,8 @@ pub(crate) fn by_key<K: Hash + Eq, T>(
     old: &[(K, Arc<T>)],
     new: &[(K, Arc<T>)],
 ) -> Vec<DiffStep<T>> {
-    let places: HashMap<&K, usize> = new.iter().enumerate().map(|(at, (key, _))| (key, at)).collect();
+    let places: HashMap<&K, usize> =
+        new.iter().enumerate().map(|(at, (key, _))| (key, at)).collect();
     let mut steps = Vec::new();
     // Where those that stay will be, in the order in which they are.
     let mut kept: Vec<usize> = Vec::with_capacity(old.len());
@@ -126,13 +127,17 @@ pub(crate) fn by_key<K: Hash + Eq, T>(
     }
     kept.reverse();
     let mut is_there = vec![false; new.len()];
-    kept.iter().for_each(|place| is_there[*place] = true);
+    for place in &kept {
+        is_there[*place] = true;
+    }
     let movers = not_in_longest_run(&kept);
     if movers.len().saturating_mul(kept.len()) <= MAX_MOVING {
         move_one_by_one(&mut kept, &movers, &mut steps);
     } else {
         let mut moving = vec![false; new.len()];
-        movers.iter().for_each(|place| moving[*place] = true);
+        for place in &movers {
+            moving[*place] = true;
+        }
         for (at, place) in kept.iter().enumerate().rev() {
             if moving[*place] {
                 steps.push(DiffStep::Remove { at });
@@ -243,7 +248,9 @@ mod tests {
 
     fn take(steps: &[DiffStep<(u8, u8)>], from: &[Arc<(u8, u8)>]) -> Vec<(u8, u8)> {
         let mut list = from.to_vec();
-        steps.iter().for_each(|step| step.apply(&mut list));
+        for step in steps {
+            step.apply(&mut list);
+        }
         list.iter().map(|row| **row).collect()
     }
 
@@ -270,13 +277,19 @@ mod tests {
 
     #[test]
     fn one_row_that_goes_far_is_one_move() {
-        let rows = |keys: &[u8]| -> Vec<_> { keys.iter().map(|key| (*key, Arc::new(()))).collect() };
+        let rows =
+            |keys: &[u8]| -> Vec<_> { keys.iter().map(|key| (*key, Arc::new(()))).collect() };
         let old = rows(&[1, 2, 3, 4, 5]);
-        for (new, from, to) in [([2, 3, 4, 5, 1], 0, 4), ([5, 1, 2, 3, 4], 4, 0), ([1, 3, 2, 4, 5], 1, 2)] {
-            let new: Vec<_> = new.iter().map(|key| {
-                let (_, row) = old.iter().find(|(old, _)| old == key).unwrap();
-                (*key, Arc::clone(row))
-            }).collect();
+        for (new, from, to) in
+            [([2, 3, 4, 5, 1], 0, 4), ([5, 1, 2, 3, 4], 4, 0), ([1, 3, 2, 4, 5], 1, 2)]
+        {
+            let new: Vec<_> = new
+                .iter()
+                .map(|key| {
+                    let (_, row) = old.iter().find(|(old, _)| old == key).unwrap();
+                    (*key, Arc::clone(row))
+                })
+                .collect();
             let steps = by_key(&old, &new);
             let [DiffStep::Move { from: left, to: came }] = steps[..] else { panic!("{steps:?}") };
             assert!((left, came) == (from, to) || (left, came) == (to, from), "{left} to {came}");

@@ -322,7 +322,13 @@ impl<'a, T> Run<'a, T> {
 
 impl<T> Clone for Iter<'_, T> {
     fn clone(&self) -> Self {
-        Self { list: self.list, front: self.front, back: self.back, start: self.start, end: self.end }
+        Self {
+            list: self.list,
+            front: self.front,
+            back: self.back,
+            start: self.start,
+            end: self.end,
+        }
     }
 }
 

@@ -38,9 +38,10 @@ struct At<'a> {
 /// Of tables that only sub-queries name, it says nothing. A table that stands there twice comes once.
 pub(crate) fn guards(select: &Select, tables: &[TableDef]) -> Vec<(String, Guard)> {
     let table = |source: &Source| tables.iter().find(|table| table.name() == source.table);
-    let joined = select.joins.iter().map(|join| {
-        (&join.source, (join.kind == JoinKind::Left).then_some(&join.on))
-    });
+    let joined = select
+        .joins
+        .iter()
+        .map(|join| (&join.source, (join.kind == JoinKind::Left).then_some(&join.on)));
     let sources = std::iter::once((&select.from, None)).chain(joined);
     let places: Option<Vec<Place<'_>>> = sources
         .map(|(source, left_on)| Some(Place { source, table: table(source)?, left_on }))
@@ -242,7 +243,9 @@ impl<'a> Analysis<'a> {
             Comparison::Greater => test(within(Bound::Excluded(value), Bound::Unbounded)),
             Comparison::AtLeast => test(within(Bound::Included(value), Bound::Unbounded)),
             Comparison::Like => match like_prefix(&value) {
-                Some((prefix, is_exact)) => Guard { is_exact, ..test(Condition::BeginsWith(prefix)) },
+                Some((prefix, is_exact)) => {
+                    Guard { is_exact, ..test(Condition::BeginsWith(prefix)) }
+                }
                 None => Guard::all(),
             },
             Comparison::Glob => match glob_range(&value) {
@@ -346,8 +349,9 @@ fn visit_sub_queries(select: &Select, visit: &mut dyn FnMut(&Select)) {
     let all = columns.chain(joins).chain(conditions).chain(&select.group_by).chain(order);
     for expr in all {
         expr.visit(&mut |expr| {
-            if let Expr::Exists(inner) | Expr::Scalar(inner) | Expr::InSelect { select: inner, .. } =
-                expr
+            if let Expr::Exists(inner)
+            | Expr::Scalar(inner)
+            | Expr::InSelect { select: inner, .. } = expr
             {
                 visit(inner);
                 visit_sub_queries(inner, visit);

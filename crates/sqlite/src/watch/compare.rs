@@ -73,7 +73,7 @@ fn compare_nocase(a: &[u8], b: &[u8]) -> Ordering {
 /// Gives equal values one form, which can be looked up.
 pub(crate) fn normalized(value: &Value) -> Value {
     match value {
-        Value::Real(real) if real.trunc() == *real && (-ABOVE_ALL..ABOVE_ALL).contains(real) => {
+        Value::Real(real) if real.fract() == 0.0 && (-ABOVE_ALL..ABOVE_ALL).contains(real) => {
             Value::Integer(*real as i64)
         }
         other => other.clone(),

@@ -97,7 +97,7 @@ impl Condition {
             Self::IsNull => *value == Value::Null,
             Self::OneOf(values) => {
                 let value = lookup_form(value);
-                values.iter().any(|one| *one == *value)
+                values.contains(&value)
             }
             Self::IsTrue => match value {
                 Value::Integer(number) => *number != 0,

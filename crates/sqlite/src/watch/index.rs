@@ -29,9 +29,8 @@ pub struct Interest {
 impl Interest {
     /// Tells whether a change may make a difference.
     fn is_met_by(&self, change: &RowChange) -> bool {
-        let admits = |row: &Option<Box<[Value]>>| {
-            row.as_ref().is_some_and(|row| self.guard.admits(row))
-        };
+        let admits =
+            |row: &Option<Box<[Value]>>| row.as_ref().is_some_and(|row| self.guard.admits(row));
         match (admits(&change.old), admits(&change.new)) {
             (false, false) => false,
             (true, true) => self.columns.are_changed_by(change),
@@ -63,14 +62,14 @@ struct TableIndex {
 #[derive(Debug)]
 enum Ids {
     One(Id),
-    Many(Box<BTreeSet<Id>>),
+    Many(BTreeSet<Id>),
 }
 
 impl Ids {
     fn insert(&mut self, id: Id) {
         match self {
             Self::One(one) if *one == id => {}
-            Self::One(one) => *self = Self::Many(Box::new(BTreeSet::from([*one, id]))),
+            Self::One(one) => *self = Self::Many(BTreeSet::from([*one, id])),
             Self::Many(many) => drop(many.insert(id)),
         }
     }
@@ -211,7 +210,9 @@ impl TableIndex {
         for (column, by_value) in &self.by_value {
             let value = row.get(usize::from(*column)).map(lookup_form);
             let ids = value.and_then(|value| by_value.get(&*value));
-            ids.into_iter().for_each(|ids| ids.for_each(&mut *found));
+            if let Some(ids) = ids {
+                ids.for_each(&mut *found);
+            }
         }
         for (column, intervals) in &self.by_range {
             match row.get(usize::from(*column)) {

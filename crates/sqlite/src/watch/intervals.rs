@@ -214,14 +214,15 @@ mod tests {
         }
     }
 
+    fn depth(tree: &Tree) -> usize {
+        tree.as_ref().map_or(0, |node| 1 + depth(&node.less).max(depth(&node.more)))
+    }
+
     #[test]
     fn many_intervals_make_no_deep_tree() {
         let mut tree = Intervals::default();
         for id in 0..50_000 {
             tree.insert(Bound::Included(i64::from(id).into()), Bound::Unbounded, id);
-        }
-        fn depth(tree: &Tree) -> usize {
-            tree.as_ref().map_or(0, |node| 1 + depth(&node.less).max(depth(&node.more)))
         }
         assert!(depth(&tree.0) < 100, "{}", depth(&tree.0));
     }

@@ -36,7 +36,8 @@ pub(crate) fn is_of_one_row(select: &Select, tables: &[TableDef]) -> bool {
     let Some(table) = tables.iter().find(|table| table.name() == select.from.table) else {
         return false;
     };
-    let guards = if select.joins.is_empty() { analysis::guards(select, tables) } else { Vec::new() };
+    let guards =
+        if select.joins.is_empty() { analysis::guards(select, tables) } else { Vec::new() };
     let is_given = |guard: &Guard, key: usize| match &guard.any[..] {
         [tests] => tests.iter().any(|test| test.is_one_value(key)),
         _ => false,

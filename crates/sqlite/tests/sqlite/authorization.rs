@@ -1,5 +1,6 @@
 use livestore_sqlite::{
-    Column, Connection, Row, Rows, Scope, Sql, SqliteError, StateRead, Table, TableWrite, Value, query_as,
+    Column, Connection, Row, Rows, Scope, Sql, SqliteError, StateRead, Table, TableWrite, Value,
+    query_as,
 };
 
 use super::support::{

@@ -2,8 +2,8 @@
 //! functions of their arguments.
 
 use livestore_sqlite::{
-    ColumnDef, ColumnType, Connection, Generated, IndexDef, Row, Rows, Scope, Sql, SqliteError, TableDef,
-    TableWrite, Value,
+    ColumnDef, ColumnType, Connection, Generated, IndexDef, Row, Rows, Scope, Sql, SqliteError,
+    TableDef, TableWrite, Value,
 };
 
 use super::support::{columns, database_of, table_of};

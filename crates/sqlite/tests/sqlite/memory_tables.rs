@@ -356,7 +356,10 @@ fn undo_data_holds_nothing_of_memory_tables_whenever_it_is_taken() {
     assert_eq!(names(&connection, mixed.tables().iter()), all);
     let decoded = connection.decode_undo(&mixed.encode()).unwrap();
     assert_eq!(names(&connection, decoded.tables().iter()), ["drafts", "todos"]);
-    assert_eq!(names(&connection, connection.undo(&mixed).unwrap().tables().iter()), ["drafts", "todos"]);
+    assert_eq!(
+        names(&connection, connection.undo(&mixed).unwrap().tables().iter()),
+        ["drafts", "todos"]
+    );
     assert_eq!(read(&connection, &Cursor::select().count()), 2);
 }
 

@@ -3,9 +3,9 @@
 use std::cell::Cell;
 
 use livestore_sqlite::{
-    Column, ColumnDef, ColumnType, Connection, DecodeError, Row, Rows, RowRef, Scope, Sql, SqliteError,
-    StateRead, Table, TableAccess, TableDef, TableError, TableSql, TableWrite, Value, ValueError,
-    Write,
+    Column, ColumnDef, ColumnType, Connection, DecodeError, Row, RowRef, Rows, Scope, Sql,
+    SqliteError, StateRead, Table, TableAccess, TableDef, TableError, TableSql, TableWrite, Value,
+    ValueError, Write,
 };
 
 use super::support::{

@@ -1,8 +1,8 @@
 //! Tables to play with, and short words for what tests do all the time.
 
 use livestore_sqlite::{
-    ColumnDef, ColumnType, Connection, Expr, Json, Query, Row, Rows, Scope, Select, Sql, SqliteError,
-    Table, TableDef, Value, Write,
+    ColumnDef, ColumnType, Connection, Expr, Json, Query, Row, Rows, Scope, Select, Sql,
+    SqliteError, Table, TableDef, Value, Write,
 };
 use proptest::prelude::ProptestConfig;
 

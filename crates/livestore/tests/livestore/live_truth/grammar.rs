@@ -3,8 +3,8 @@
 
 use livestore::ast::{
     Aggregate, AggregateFunction, Arithmetic, Collation, Column, Comparison, Conflict,
-    ConflictAction, Delete, Direction, Expr, Function, Insert, Join, JoinKind, Nulls, Order, Output,
-    Select, Set, Source, Statement, Update,
+    ConflictAction, Delete, Direction, Expr, Function, Insert, Join, JoinKind, Nulls, Order,
+    Output, Select, Set, Source, Statement, Update,
 };
 use livestore::{Action, ColumnDef, ColumnType, Generated, IndexDef, Scope, TableDef, Value};
 use proptest::prelude::*;
@@ -258,10 +258,8 @@ fn exists(shape: &Shape) -> BoxedStrategy<Expr> {
 
 fn order(shape: &Shape, tables: &[&'static str]) -> impl Strategy<Value = Order> + use<> {
     let plain = column(shape, tables).prop_map(|(column, _)| column);
-    let folded = column(shape, tables).prop_map(|(column, _)| Expr::Call {
-        function: Function::Lower,
-        arguments: vec![column],
-    });
+    let folded = column(shape, tables)
+        .prop_map(|(column, _)| Expr::Call { function: Function::Lower, arguments: vec![column] });
     let collated = (column(shape, tables), collation())
         .prop_map(|((column, _), collation)| Expr::Collate { expr: column.into(), collation });
     let expr = prop_oneof![6 => plain, 1 => folded, 1 => collated];
