@@ -16,6 +16,10 @@ const SOAK_ROUNDS: u32 = 200;
 const SOAK_STORMS: &str = "100";
 /// Cases of each property test in a soak; the suite takes proptest's 256.
 const SOAK_CASES: u32 = 2_000;
+/// Cases of the truth of live queries in a soak, and subscriptions that begin and end; the suite takes
+/// 1,000 and 20,000.
+const SOAK_LIVE_CASES: &str = "100000";
+const SOAK_LIVE_CYCLES: &str = "1000000";
 /// Seeds of the simulator in the suite, and in a soak.
 const SEEDS: u32 = 300;
 const SOAK_SEEDS: u32 = 20_000;
@@ -153,6 +157,15 @@ pub(crate) fn soak(args: &SoakArgs) -> Outcome {
             .args(crash)
             .args(["--", "processes", "--nocapture"])
             .env("LIVESTORE_ROUNDS", &rounds),
+    )?;
+    parts.run(
+        "live queries",
+        cargo().args(crash).args(["--", "live_truth"]).env("PROPTEST_CASES", SOAK_LIVE_CASES),
+    )?;
+    let memory = ["test", "--release", "--package", "livestore-rs", "--test", "live_memory"];
+    parts.run(
+        "their memory",
+        cargo().args(memory).args(["--", "--nocapture"]).env("LIVESTORE_CYCLES", SOAK_LIVE_CYCLES),
     )?;
     let both_ends = ["test", "--release", "--package", "livestore-cli", "--test", "cli"];
     parts.run(

@@ -145,6 +145,8 @@ mod guide {
     struct Materializers;
     #[doc = include_str!("../../../docs/guide/queries.md")]
     struct Queries;
+    #[doc = include_str!("../../../docs/guide/reactivity.md")]
+    struct Reactivity;
     #[doc = include_str!("../../../docs/guide/sessions.md")]
     struct Sessions;
     #[doc = include_str!("../../../docs/guide/tables.md")]

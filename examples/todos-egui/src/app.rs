@@ -40,10 +40,11 @@ impl App {
                 Shown::Done => all.filter(Todo::done.eq(true)),
             })
         });
+        let todos = todos.label("shown");
         let open = Todo::select().filter(Todo::done.eq(false)).count();
         Self {
             todos: Bound::new(store.live(todos), window),
-            open: Bound::new(store.query_db(open), window),
+            open: Bound::new(store.live(query_db(open).label("open")), window),
             status: Bound::new(store.live_sync_status(), window),
             shown,
             store,
@@ -55,12 +56,12 @@ impl App {
     /// Draws everything.
     pub fn ui(&mut self, ui: &mut Ui) {
         self.header(ui);
-        ui.separator();
-        self.list(ui);
         self.new_todo(ui);
         if let Some(error) = &self.error {
             ui.label(RichText::new(error).color(Color32::RED));
         }
+        ui.separator();
+        self.list(ui);
     }
 
     fn header(&mut self, ui: &mut Ui) {
@@ -84,7 +85,7 @@ impl App {
     fn list(&mut self, ui: &mut Ui) {
         let Some(todos) = self.read(|app| app.todos.get()) else { return };
         let height = ui.text_style_height(&egui::TextStyle::Body).max(ui.spacing().interact_size.y);
-        let area = egui::ScrollArea::vertical().auto_shrink([false, true]).max_height(400.0);
+        let area = egui::ScrollArea::vertical().auto_shrink(false);
         // Only the rows that can be seen are looked at, however many there are.
         area.show_rows(ui, height, todos.len(), |ui, range| {
             for todo in todos.iter().skip(range.start).take(range.len()) {
