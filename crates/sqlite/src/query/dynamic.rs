@@ -96,6 +96,17 @@ impl Query for DynSelect {
 impl RowQuery for DynSelect {
     type Row = Row;
 
+    fn compile_unordered(&self) -> Result<(String, Vec<Value>), ValueError> {
+        let select = &self.0.select;
+        if select.limit.is_some() || select.offset > 0 {
+            return self.compile();
+        }
+        let unordered = ast::Select { order: Vec::new(), ..select.clone() };
+        let mut writer = SqlWriter::new("");
+        writer.select(&unordered)?;
+        Ok(writer.finish())
+    }
+
     fn collect_first(&self, mut rows: RowCursor<'_>) -> Result<Option<Row>, SqliteError> {
         let names = rows.column_names();
         Ok(rows.next()?.map(|row| row.to_row(&names)))

@@ -21,7 +21,7 @@ impl<Q: RowQuery> Query for Count<Q> {
     type Output = u64;
 
     fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
-        let (selected, binds) = self.0.compile()?;
+        let (selected, binds) = self.0.compile_unordered()?;
         Ok((format!("SELECT count(*) FROM ({selected})"), binds))
     }
 

@@ -52,6 +52,11 @@ pub trait RowQuery: Query<Output = Rows<Self::Row>> {
     /// The type of its rows.
     type Row: Send + Sync + 'static;
 
+    /// Returns the text and values of a query for the same rows, in whatever order.
+    fn compile_unordered(&self) -> Result<(String, Vec<Value>), ValueError> {
+        self.compile()
+    }
+
     /// Reads the first row of the running statement, if there is one.
     fn collect_first(&self, rows: RowCursor<'_>) -> Result<Option<Self::Row>, SqliteError>;
 }

@@ -250,6 +250,21 @@ impl<S: Sources, R: PartialEq + Send + Sync + 'static> Watch for Select<S, R> {
 impl<S: Sources, R: Send + Sync + 'static> RowQuery for Select<S, R> {
     type Row = R;
 
+    fn compile_unordered(&self) -> Result<(String, Vec<Value>), ValueError> {
+        // The order says which rows come, if not all do.
+        if self.ast.limit.is_some() || self.ast.offset > 0 {
+            return self.compile();
+        }
+        let mut unordered = self.ast.clone();
+        unordered.order.clear();
+        let mut writer = SqlWriter::new(self.start.unwrap_or_default());
+        match self.start {
+            Some(_) => writer.after_from(&unordered, &[])?,
+            None => writer.select(&unordered)?,
+        }
+        Ok(writer.finish())
+    }
+
     fn collect_first(&self, mut rows: RowCursor<'_>) -> Result<Option<R>, SqliteError> {
         Ok(rows.next()?.map(self.decode).transpose()?)
     }

@@ -31,6 +31,12 @@ macro_rules! state_table {
         impl ::livestore_sqlite::Table for $name {
             const NAME: &'static str = $table;
             const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),+];
+            // The key comes first in all of them.
+            const KEY: &'static [&'static str] = {
+                use $crate::sqlite::support::is_key;
+                const KEYS: usize = 0 $($(+ is_key(stringify!($option)))*)+;
+                Self::COLUMNS.split_at(KEYS).0
+            };
 
             fn definition() -> Result<::livestore_sqlite::TableDef, ::livestore_sqlite::TableError> {
                 use ::livestore_sqlite::{ColumnDef, ColumnValue, TableDef};
@@ -70,6 +76,11 @@ macro_rules! state_table {
     };
 }
 pub(crate) use state_table;
+
+/// Counts an option of a column if it makes it part of the key.
+pub(crate) const fn is_key(option: &str) -> usize {
+    matches!(option.as_bytes(), b"primary_key" | b"auto_increment") as usize
+}
 
 state_table! {
     /// A table with a text key and a column of every type.
