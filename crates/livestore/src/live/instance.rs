@@ -269,8 +269,14 @@ impl<T: LiveValue> Instance<T> {
         );
         let node = QueryNode {
             entered: Entered::new(store, def, &info),
-            compiled: Arc::clone(compiled),
-            state: Mutex::new(State { id: None, view: None, last: None }),
+            statement: compiled.statement.clone(),
+            collector: compiled.query.collector(),
+            state: Mutex::new(State {
+                query: Some(Arc::clone(compiled)),
+                id: None,
+                view: None,
+                last: None,
+            }),
         };
         let computed = store.graph().computed(move |context| {
             // Watched before it is read: a commit in between then counts as a change.
@@ -301,15 +307,18 @@ impl<T> PartialEq for Chosen<T> {
 /// A query in a store.
 struct QueryNode<Q: Watch> {
     entered: Entered<Q::Output>,
-    compiled: Arc<Compiled<Q>>,
-    state: Mutex<State<Q::Output>>,
+    statement: Result<Arc<QueryKey>, Box<ValueError>>,
+    collector: Q,
+    state: Mutex<State<Q>>,
 }
 
-struct State<T> {
+struct State<Q: Watch> {
+    /// Until it is known what concerns it.
+    query: Option<Arc<Compiled<Q>>>,
     /// What changes know it by.
     id: Option<Id>,
-    view: Option<Box<dyn View<T>>>,
-    last: Option<T>,
+    view: Option<Box<dyn View<Q::Output>>>,
+    last: Option<Q::Output>,
 }
 
 impl<Q: Watch> QueryNode<Q> {
@@ -318,7 +327,7 @@ impl<Q: Watch> QueryNode<Q> {
         let Some(info) = self.entered.info.query() else { return Err(SqliteError::NotCaptured) };
         let start = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let statement = self.compiled.statement.as_ref().map_err(|error| (**error).clone())?;
+        let statement = self.statement.as_ref().map_err(|error| (**error).clone())?;
         if state.id.is_none() {
             self.watch(store, connection, info, &mut state)?;
             *info.pending() = Pending::Anything;
@@ -337,13 +346,12 @@ impl<Q: Watch> QueryNode<Q> {
             (Some(view), _) => (view.refresh(read, News::Anything), RefreshOutcome::Ran),
             (None, _) => {
                 let QueryKey { text, binds, .. } = &**statement;
-                let collect =
-                    |rows: livestore_sqlite::RowCursor<'_>| self.compiled.query.collect(rows);
+                let collect = |rows: livestore_sqlite::RowCursor<'_>| self.collector.collect(rows);
                 (read.run(text, binds, collect), RefreshOutcome::Ran)
             }
         };
         let now = match (now, &before) {
-            (Ok(now), Some(before)) => Ok(self.compiled.query.reuse(before, now)),
+            (Ok(now), Some(before)) => Ok(self.collector.reuse(before, now)),
             (now, _) => now,
         };
         let is_unchanged = matches!((&now, &before), (Ok(now), Some(before)) if now == before);
@@ -360,9 +368,10 @@ impl<Q: Watch> QueryNode<Q> {
         store: &Inner,
         connection: &Connection,
         info: &QueryInfo,
-        state: &mut State<Q::Output>,
+        state: &mut State<Q>,
     ) -> Result<(), SqliteError> {
-        let query = &self.compiled.query;
+        let Some(compiled) = &state.query else { return Ok(()) };
+        let query = &compiled.query;
         let reads = store.live().reads(connection, &info.text)?;
         state.view = query.view(connection.tables())?;
         let interests = connection.interests(reads, query.selection());
@@ -370,6 +379,7 @@ impl<Q: Watch> QueryNode<Q> {
         let plan = Plan { interests: interests.clone(), has_view: state.view.is_some() };
         let _ = info.plan.set(plan);
         state.id = Some(store.live().watch(&self.entered.info, &interests));
+        state.query = None;
         Ok(())
     }
 }

@@ -37,6 +37,10 @@ impl<Q: RowQuery> Query for Count<Q> {
     fn selection(&self) -> Option<&ast::Select> {
         self.0.selection()
     }
+
+    fn collector(&self) -> Self {
+        Self(self.0.collector())
+    }
 }
 
 impl<Q: RowQuery> Watch for Count<Q> {
@@ -75,6 +79,10 @@ impl<Q: RowQuery> Query for First<Q> {
 
     fn selection(&self) -> Option<&ast::Select> {
         self.0.selection()
+    }
+
+    fn collector(&self) -> Self {
+        Self(self.0.collector())
     }
 }
 
@@ -119,6 +127,10 @@ impl<Q: RowQuery> Query for FirstOrError<Q> {
 
     fn selection(&self) -> Option<&ast::Select> {
         self.0.selection()
+    }
+
+    fn collector(&self) -> Self {
+        Self(self.0.collector())
     }
 }
 

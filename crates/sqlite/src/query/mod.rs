@@ -45,6 +45,13 @@ pub trait Query: Clone + Send + Sync + 'static {
     fn selection(&self) -> Option<&ast::Select> {
         None
     }
+
+    /// Returns a copy that [`collect`](Self::collect)s as it does, and may have forgotten all else, for
+    /// those who keep many.
+    #[must_use]
+    fn collector(&self) -> Self {
+        self.clone()
+    }
 }
 
 /// A query for rows of one type.

@@ -1,6 +1,7 @@
 //! Typed selections.
 
 use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
 
 use super::source::source;
 use super::{
@@ -21,7 +22,8 @@ type Decode<R> = fn(RowRef<'_>) -> Result<R, DecodeError>;
 /// what else.
 #[derive(Debug)]
 pub struct Select<S: Sources, R = <S as Sources>::Row> {
-    ast: ast::Select,
+    /// Shared by clones.
+    ast: Arc<ast::Select>,
     /// The text up to the first table, if it is the table's constant one.
     start: Option<&'static str>,
     decode: Decode<R>,
@@ -31,13 +33,13 @@ pub struct Select<S: Sources, R = <S as Sources>::Row> {
 impl<S: Sources, R> Clone for Select<S, R> {
     fn clone(&self) -> Self {
         let Self { ast, start, decode, .. } = self;
-        Self { ast: ast.clone(), start: *start, decode: *decode, tables: PhantomData }
+        Self { ast: Arc::clone(ast), start: *start, decode: *decode, tables: PhantomData }
     }
 }
 
 impl<T: Table> Select<T> {
     pub(crate) fn of_table() -> Self {
-        let ast = ast::Select::new(source::<T>());
+        let ast = Arc::new(ast::Select::new(source::<T>()));
         Self { ast, start: Some(&T::sql().select), decode: T::from_row, tables: PhantomData }
     }
 }
@@ -67,8 +69,9 @@ impl<S: Sources> Select<S> {
     }
 
     fn with_join<Q: Sources>(mut self, join: ast::Join) -> Select<Q> {
-        self.ast.joins.push(join);
-        self.ast.columns = Q::columns();
+        let ast = Arc::make_mut(&mut self.ast);
+        ast.joins.push(join);
+        ast.columns = Q::columns();
         Select { ast: self.ast, start: None, decode: Q::read_row, tables: PhantomData }
     }
 }
@@ -78,35 +81,36 @@ impl<S: Sources, R> Select<S, R> {
     // With `Outputs::Row` in place of `V`, the compiler would report each column of another table once
     // more.
     pub fn columns<V: FromRow, I>(mut self, columns: impl Outputs<S, I, Row = V>) -> Select<S, V> {
-        self.ast.columns = columns.into_outputs().into_iter().map(Into::into).collect();
+        Arc::make_mut(&mut self.ast).columns =
+            columns.into_outputs().into_iter().map(Into::into).collect();
         Select { ast: self.ast, start: None, decode: V::from_row, tables: PhantomData }
     }
 
     /// Keeps the rows for which the condition holds; several filters all have to hold.
     #[must_use]
     pub fn filter<I>(mut self, condition: impl Condition<S, I>) -> Self {
-        condition.into_condition().into_ast().narrow(&mut self.ast.filter);
+        condition.into_condition().into_ast().narrow(&mut Arc::make_mut(&mut self.ast).filter);
         self
     }
 
     /// Makes one row of all that have the same values in these: one, or a tuple of two to eight.
     #[must_use]
     pub fn group_by<I>(mut self, keys: impl Outputs<S, I>) -> Self {
-        self.ast.group_by.extend(keys.into_outputs());
+        Arc::make_mut(&mut self.ast).group_by.extend(keys.into_outputs());
         self
     }
 
     /// Keeps the groups for which the condition holds; several all have to hold.
     #[must_use]
     pub fn having<I>(mut self, condition: impl Condition<S, I>) -> Self {
-        condition.into_condition().into_ast().narrow(&mut self.ast.having);
+        condition.into_condition().into_ast().narrow(&mut Arc::make_mut(&mut self.ast).having);
         self
     }
 
     /// Takes equal rows once.
     #[must_use]
     pub fn distinct(mut self) -> Self {
-        self.ast.distinct = true;
+        Arc::make_mut(&mut self.ast).distinct = true;
         self.spell_out();
         self
     }
@@ -114,28 +118,28 @@ impl<S: Sources, R> Select<S, R> {
     /// Orders by a key, after the orders given before.
     #[must_use]
     pub fn order_by<I>(mut self, order: impl IntoOrder<S, I>) -> Self {
-        self.ast.order.push(order.into_order().into_ast());
+        Arc::make_mut(&mut self.ast).order.push(order.into_order().into_ast());
         self
     }
 
     /// Takes at most this many rows.
     #[must_use]
     pub fn limit(mut self, rows: u32) -> Self {
-        self.ast.limit = Some(rows);
+        Arc::make_mut(&mut self.ast).limit = Some(rows);
         self
     }
 
     /// Leaves out this many rows first.
     #[must_use]
     pub fn offset(mut self, rows: u32) -> Self {
-        self.ast.offset = rows;
+        Arc::make_mut(&mut self.ast).offset = rows;
         self
     }
 
     /// Names the columns that the constant text names.
     fn spell_out(&mut self) {
         if self.start.take().is_some() {
-            self.ast.columns = S::columns();
+            Arc::make_mut(&mut self.ast).columns = S::columns();
         }
     }
 
@@ -165,7 +169,7 @@ impl<S: Sources, R> Select<S, R> {
     /// Returns the selection as plain data, which other languages understand.
     pub fn into_ast(mut self) -> ast::Select {
         self.spell_out();
-        self.ast
+        Arc::unwrap_or_clone(self.ast)
     }
 }
 
@@ -224,6 +228,12 @@ impl<S: Sources, R: Send + Sync + 'static> Query for Select<S, R> {
     fn selection(&self) -> Option<&ast::Select> {
         Some(&self.ast)
     }
+
+    fn collector(&self) -> Self {
+        static NOTHING: OnceLock<Arc<ast::Select>> = OnceLock::new();
+        let nothing = || Arc::new(ast::Select::new(ast::Source::table("")));
+        Self { ast: Arc::clone(NOTHING.get_or_init(nothing)), ..self.clone() }
+    }
 }
 
 impl<S: Sources, R: PartialEq + Send + Sync + 'static> Select<S, R> {
@@ -255,7 +265,7 @@ impl<S: Sources, R: Send + Sync + 'static> RowQuery for Select<S, R> {
         if self.ast.limit.is_some() || self.ast.offset > 0 {
             return self.compile();
         }
-        let mut unordered = self.ast.clone();
+        let mut unordered = ast::Select::clone(&self.ast);
         unordered.order.clear();
         let mut writer = SqlWriter::new(self.start.unwrap_or_default());
         match self.start {
