@@ -12,6 +12,7 @@ use livestore_sqlite::{Changes, Connection, SqliteError, TableRead, Watched};
 use super::definition::{Key, LiveValue, SignalDef};
 use super::instance::{Info, Instance, WeakInstance};
 use super::log::{Refresh, RefreshCause, RefreshLog, RefreshOutcome};
+use crate::clock;
 
 /// Texts of queries of which is known what they read.
 const MAX_TEXTS: usize = 256;
@@ -166,12 +167,7 @@ impl Engine {
     /// Tells queries of the changes that concern them; returns those that have to be marked.
     ///
     /// Nobody may change the state between these changes and this.
-    pub(crate) fn concerned(
-        &self,
-        connection: &Connection,
-        changes: Changes,
-        now_ms: u64,
-    ) -> Vec<Arc<Info>> {
+    pub(crate) fn concerned(&self, connection: &Connection, changes: Changes) -> Vec<Arc<Info>> {
         let mut watchers = lock(&self.watchers);
         if changes.is_empty() || watchers.by_id.len() == watchers.free.len() {
             return Vec::new();
@@ -219,7 +215,8 @@ impl Engine {
                 RefreshCause { table, rows }
             };
             self.log.begin(Refresh {
-                at_ms: now_ms,
+                // Not that of the commits, which may be counted.
+                at_ms: clock::now_ms(),
                 causes: counts.into_iter().map(cause).collect(),
                 considered,
                 concerned: marked.len(),

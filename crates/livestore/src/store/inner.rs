@@ -94,7 +94,7 @@ impl Inner {
         let concerned = if changes.is_empty() {
             Vec::new()
         } else {
-            self.live.concerned(replica.connection(), changes, self.clock.now_ms())
+            self.live.concerned(replica.connection(), changes)
         };
         let letters = replica.poll_dead_letters().then_some(&self.dead_letters);
         // Those of a leader on a thread of its session are for the session to hand out.

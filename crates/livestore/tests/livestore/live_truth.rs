@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use livestore::ast::Statement;
 use livestore::prelude::*;
-use livestore::{DynSelect, MaterializeError, QueryError, Row, SchemaBuilder, TableDef, Write};
+use livestore::{
+    DynSelect, HistoryAnswer, MaterializeError, QueryError, Row, SchemaBuilder, StoreOptions,
+    TableDef, Write,
+};
 use livestore_core::IdGenerator;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -63,6 +66,10 @@ enum Step {
     /// A group of somebody else comes in, before what is pending here.
     Elsewhere(Vec<Statement>),
     SetDown(bool),
+    /// The backend is backed up; or set back to that, which makes it another history, for which the
+    /// state is derived anew.
+    BackUp,
+    Restore,
 }
 
 fn step(shape: &Shape) -> BoxedStrategy<Step> {
@@ -79,6 +86,7 @@ fn step(shape: &Shape) -> BoxedStrategy<Step> {
         6 => prop::collection::vec(event, 1..3).prop_map(Step::Commit),
         1 => writes(shape, false).prop_map(Step::Elsewhere),
         1 => any::<bool>().prop_map(Step::SetDown),
+        1 => any::<bool>().prop_map(|restores| if restores { Step::Restore } else { Step::BackUp }),
     ]
     .boxed()
 }
@@ -247,7 +255,7 @@ impl fmt::Debug for Case {
                     write!(f, "{follows} {}", sql_of(query, &tables))?;
                     continue;
                 }
-                Step::Leave(_) | Step::SetDown(_) => {
+                Step::Leave(_) | Step::SetDown(_) | Step::BackUp | Step::Restore => {
                     write!(f, "{step:?}")?;
                     continue;
                 }
@@ -313,7 +321,9 @@ fn run(case: Case) -> Result<(), TestCaseError> {
         Some(served) => MemoryAdapter::new().sync(served.clone()),
         None => MemoryAdapter::new(),
     };
-    let store = Store::open(schema(&tables), "test", adapter).unwrap();
+    let options = StoreOptions::new().on_history_diverged(HistoryAnswer::RebasePending);
+    let store = Store::open_with(schema(&tables), "test", adapter, options).unwrap();
+    let mut backup = served.as_ref().map(|served| served.lock().clone());
     let mut author = IdGenerator::new([1; 32]);
     let (mut is_down, mut followed) = (false, Vec::<Followed>::new());
     for (step, looks) in steps.into_iter().zip(looks) {
@@ -347,6 +357,18 @@ fn run(case: Case) -> Result<(), TestCaseError> {
                     is_down = down;
                     served.set_down(down);
                     store.retry_now().unwrap();
+                }
+            }
+            Step::BackUp => backup = served.as_ref().map(|served| served.lock().clone()),
+            Step::Restore => {
+                if let (Some(served), Some(backup)) = (&served, &backup) {
+                    served.set_down(true);
+                    wait_until_settled(&store, served, true);
+                    *served.lock() = backup.clone();
+                    // Somebody else was quicker than we are.
+                    let writes = Wrote(Vec::new());
+                    served.elsewhere(foreign_group(&mut author, [fact(writes)]));
+                    served.set_down(is_down);
                 }
             }
         }
