@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use livestore::ast::Statement;
 use livestore::prelude::*;
 use livestore::{
-    DynSelect, HistoryAnswer, MaterializeError, QueryError, Row, SchemaBuilder, StoreOptions,
-    TableDef, Write,
+    ConnectionState, DynSelect, HistoryAnswer, MaterializeError, QueryError, Row, SchemaBuilder,
+    StoreOptions, TableDef, Write,
 };
 use livestore_core::IdGenerator;
 use proptest::prelude::*;
@@ -301,7 +301,7 @@ fn wait_until_settled(store: &Store, served: &Served, is_down: bool) {
     loop {
         let status = store.sync_status().unwrap();
         let is_settled = if is_down {
-            status.connection != livestore::ConnectionState::Connected
+            status.connection != ConnectionState::Connected
         } else {
             status.is_synced() && status.confirmed_head == served.lock().end().seq
         };
@@ -309,6 +309,9 @@ fn wait_until_settled(store: &Store, served: &Served, is_down: bool) {
             return;
         }
         assert!(start.elapsed() < PATIENCE, "it does not settle: {status:?}");
+        if !is_down && status.connection == ConnectionState::Offline {
+            store.retry_now().unwrap();
+        }
         std::thread::sleep(Duration::from_micros(100));
     }
 }
@@ -373,9 +376,6 @@ fn run(case: Case) -> Result<(), TestCaseError> {
             }
         }
         if let Some(served) = &served {
-            if !is_down {
-                store.retry_now().unwrap();
-            }
             wait_until_settled(&store, served, is_down);
         }
         // With a backend, a step may be several changes, and one of them take back another.
