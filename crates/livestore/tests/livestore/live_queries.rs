@@ -336,6 +336,29 @@ fn a_subscriber_sees_a_page_as_one_change() {
 }
 
 #[test]
+fn a_subscriber_sees_a_long_pull_by_slices_and_not_by_events() {
+    const GROUPS: usize = 400;
+    const EACH: usize = 50;
+    let served = Served::new();
+    let mut author = IdGenerator::new([1; 32]);
+    for group in 0..GROUPS {
+        let facts = (0..EACH).map(|index| fact(todo(&format!("{group:03} {index:02}"))));
+        served.elsewhere(foreign_group(&mut author, facts.collect::<Vec<_>>()));
+    }
+    served.set_down(true);
+    let store = synced_store(&served);
+    let (seen, _subscription) = Seen::by(&store.query_db(all_todos()), Rows::len);
+    let (counts, _other) = Seen::by(&store.query_db(Todo::select().count()), |count| *count);
+    served.set_down(false);
+    store.retry_now().unwrap();
+    seen.wait_for(&(GROUPS * EACH));
+    counts.wait_for(&((GROUPS * EACH) as u64));
+    let calls = seen.lock().len();
+    assert!(calls <= GROUPS, "{calls} calls for {GROUPS} groups of {EACH} events");
+    assert!(seen.lock().is_sorted());
+}
+
+#[test]
 fn a_subscriber_sees_a_rebase_as_one_change_and_never_misses_its_own_writes() {
     let served = Served::new();
     served.set_down(true);
