@@ -219,6 +219,9 @@ pub enum Unavailable {
     /// A materializer, or another function of the schema, called it, which would wait for itself.
     #[error("a function of the schema must not call the store; use its context's `query`")]
     InMaterializer,
+    /// The closure of a computed value, or one that chooses a query, wanted to change it.
+    #[error("a computed value must not change the store")]
+    InComputed,
 }
 
 /// Why a query gave no result.
@@ -246,6 +249,17 @@ pub enum QueryError {
     /// The store cannot be used now.
     #[error(transparent)]
     Store(#[from] Unavailable),
+}
+
+impl QueryError {
+    /// Tells whether the same query may succeed later although nothing that it reads has changed.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => !error.is_deterministic(),
+            Self::Store(Unavailable::InMaterializer | Unavailable::InComputed) => true,
+            _ => false,
+        }
+    }
 }
 
 impl From<SqliteError> for QueryError {

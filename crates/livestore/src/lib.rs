@@ -54,9 +54,9 @@ pub use event::{Event, EventDef, EventKind};
 pub use eventlog::{Events, LoggedEvent};
 pub use group::{GroupBuilder, IntoGroup, NewEvent};
 pub use live::{
-    Explanation, IntoLive, Live, LiveContext, LiveDef, LiveQuery, LiveStream, Precision,
-    QueryRefresh, Read, Refresh, RefreshCause, RefreshOutcome, SignalDef, Subscription,
-    TableExplanation, computed, query_db, query_with, signal,
+    Explanation, IntoLive, Live, LiveContext, LiveDef, LiveQuery, LiveRead, LiveStream, Precision,
+    QueryRefresh, Refresh, RefreshCause, RefreshOutcome, SignalDef, Subscription, TableExplanation,
+    computed, query_db, query_with, signal,
 };
 pub use livestore_core::{
     BackendId, CanonicalJson, ClientId, EventId, EventName, GlobalSeqNum, GroupId, JsonError,
@@ -64,6 +64,7 @@ pub use livestore_core::{
 };
 pub use livestore_derive::{ClientDocument, Command, Event, FromRow, Table};
 pub use livestore_reactive::Signal;
+pub use livestore_sqlite::watch::{News, Refreshed, View};
 pub use livestore_sqlite::{
     Action, Assignment, Case, Collation, Column, ColumnDef, ColumnDescription, ColumnType,
     ColumnValue, Condition, ConflictColumns, Contains, Correlated, Count, DateTime, DateTimeError,

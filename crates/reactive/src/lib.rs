@@ -94,6 +94,6 @@ pub use effect::Effect;
 pub use graph::Graph;
 pub use node::Value;
 pub use refresh::{MAX_ROUNDS, Unsettled};
-pub use running::MAX_DEPTH;
+pub use running::{MAX_DEPTH, is_computing};
 pub use signal::Signal;
 pub use source::Source;

@@ -150,9 +150,11 @@ impl Graph {
             if *version == edge.seen.version {
                 continue;
             }
-            // After a single change the values differ; after several they may be equal again.
+            // After a single change the values differ; after several they may be equal again, and so
+            // may one that was read and not stored.
+            let is_next = *version == edge.seen.version + 1 && edge.seen.version != UNSTORED;
             return match (&edge.seen.value, value) {
-                (Some(old), Some(new)) if *version > edge.seen.version + 1 => Step::Compare {
+                (Some(old), Some(new)) if !is_next => Step::Compare {
                     source: edge.source.id,
                     same: source.same,
                     old: old.clone(),

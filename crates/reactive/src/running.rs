@@ -54,10 +54,14 @@ pub(crate) fn assert_may_compute(id: NodeId) {
     );
 }
 
+/// Tells whether this thread is inside the closure of a computed value, which must not write.
+pub fn is_computing() -> bool {
+    STACK.with_borrow(|stack| stack.last().is_some_and(|s| s.1 == Kind::Computed))
+}
+
 pub(crate) fn assert_may_write() {
-    let computing = STACK.with_borrow(|stack| stack.last().is_some_and(|s| s.1 == Kind::Computed));
     assert!(
-        !computing,
+        !is_computing(),
         "a computed value must not write to a graph, open a batch or start an effect"
     );
 }

@@ -55,7 +55,7 @@ type Make<T> = dyn Fn(&Arc<Inner>, &LiveDef<T>) -> Instance<T> + Send + Sync;
 
 /// The definition of a live value, which stores make instances of: [`Store::live`].
 ///
-/// On one store, equal definitions share one instance. Those of queries are equal if they have the same
+/// On one store, equal definitions share one instance, whose label is that of the first. Those of queries are equal if they have the same
 /// text, values and type of rows; those of closures, if they are clones of one, or were given the same
 /// [`key`](Self::key). What a closure does is never compared.
 pub struct LiveDef<T> {
@@ -265,7 +265,7 @@ pub struct LiveContext<'a> {
 
 impl LiveContext<'_> {
     /// Returns the value of a definition in this store, brought up to date, and depends on it.
-    pub fn get<R: Read>(&self, what: &R) -> Result<R::Value, QueryError> {
+    pub fn get<R: LiveRead>(&self, what: &R) -> Result<R::Value, QueryError> {
         what.read_in(self)
     }
 }
@@ -278,7 +278,7 @@ impl fmt::Debug for LiveContext<'_> {
 
 /// What the closures of definitions can read: definitions of any kind, and the live values of their own
 /// store.
-pub trait Read: sealed::Sealed {
+pub trait LiveRead: sealed::Sealed {
     /// The type of its value.
     type Value;
 
@@ -294,7 +294,7 @@ mod sealed {
     impl<T> Sealed for super::LiveQuery<T> {}
 }
 
-impl<T: Clone + PartialEq + Send + Sync + 'static> Read for LiveDef<T> {
+impl<T: Clone + PartialEq + Send + Sync + 'static> LiveRead for LiveDef<T> {
     type Value = T;
 
     fn read_in(&self, context: &LiveContext<'_>) -> Result<T, QueryError> {
@@ -302,7 +302,7 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Read for LiveDef<T> {
     }
 }
 
-impl<T: Clone + PartialEq + Send + Sync + 'static> Read for SignalDef<T> {
+impl<T: Clone + PartialEq + Send + Sync + 'static> LiveRead for SignalDef<T> {
     type Value = T;
 
     fn read_in(&self, context: &LiveContext<'_>) -> Result<T, QueryError> {
@@ -310,7 +310,7 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Read for SignalDef<T> {
     }
 }
 
-impl<T: Clone + PartialEq + Send + Sync + 'static> Read for LiveQuery<T> {
+impl<T: Clone + PartialEq + Send + Sync + 'static> LiveRead for LiveQuery<T> {
     type Value = T;
 
     fn read_in(&self, context: &LiveContext<'_>) -> Result<T, QueryError> {
@@ -337,6 +337,14 @@ impl Store {
     /// changed, and it is looked at when a change concerns it. It runs when it is first asked for.
     pub fn query_db<Q: Watch>(&self, query: Q) -> LiveQuery<Q::Output> {
         self.live(query)
+    }
+
+    /// Groups what a closure does to signals, and what it commits: those who follow live values are called
+    /// once for all of it, when the outermost such closure is over.
+    ///
+    /// Nobody is called meanwhile, on any thread.
+    pub fn batch<R>(&self, run: impl FnOnce() -> R) -> R {
+        self.inner().graph().batch(run)
     }
 
     /// Returns this store's signal of a definition: what it holds here, until the store is closed or the

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use livestore_reactive::Signal;
 use livestore_sqlite::watch::{Id, Index, Interest};
-use livestore_sqlite::{Changes, Connection, SqliteError, TableRead, Watched};
+use livestore_sqlite::{Changes, Connection, RowChange, SqliteError, TableRead, Watched};
 
 use super::definition::{Key, LiveValue, SignalDef};
 use super::instance::{Info, Instance, WeakInstance};
@@ -90,26 +90,33 @@ impl Engine {
         def: &SignalDef<T>,
         make: impl FnOnce(T) -> Signal<T>,
     ) -> Signal<T> {
+        // It is nobody else's as long as there is a reference to it, be it a weak one.
         let address = Arc::as_ptr(&def.0).cast::<()>() as usize;
-        let mut signals = lock(&self.signals);
-        let found = signals.by_address.get(&address);
-        // An address can be given out again, but not while the definition is alive.
-        let found = found.filter(|(alive, _)| alive.strong_count() > 0);
-        if let Some(signal) = found.and_then(|(_, signal)| signal.downcast_ref::<Signal<T>>()) {
-            return signal.clone();
+        let found = |signals: &Signals| {
+            let (_, signal) = signals.by_address.get(&address)?;
+            signal.downcast_ref::<Signal<T>>().cloned()
+        };
+        if let Some(signal) = found(&lock(&self.signals)) {
+            return signal;
         }
-        let signal = make(T::clone(&def.0));
+        let new = make(T::clone(&def.0));
+        let mut signals = lock(&self.signals);
+        if let Some(quicker) = found(&signals) {
+            drop(signals);
+            return quicker;
+        }
         let alive: Arc<dyn Any + Send + Sync> = def.0.clone();
-        let entry = (Arc::downgrade(&alive), Box::new(signal.clone()) as Erased);
-        let mut gone: Vec<_> = signals.by_address.insert(address, entry).into_iter().collect();
+        let entry = (Arc::downgrade(&alive), Box::new(new.clone()) as Erased);
+        signals.by_address.insert(address, entry);
+        let mut gone = Vec::new();
         if signals.by_address.len() > signals.limit {
             let dead = signals.by_address.extract_if(|_, (alive, _)| alive.strong_count() == 0);
-            gone.extend(dead.map(|(_, entry)| entry));
-            signals.limit = 2 * signals.by_address.len() + 16;
+            gone.extend(dead);
+            signals.limit = 2 * signals.by_address.len();
         }
         drop(signals);
         drop(gone);
-        signal
+        new
     }
 
     /// Returns a text, which all queries that have it share.
@@ -168,27 +175,38 @@ impl Engine {
     ///
     /// Nobody may change the state between these changes and this.
     pub(crate) fn concerned(&self, connection: &Connection, changes: Changes) -> Vec<Arc<Info>> {
-        let mut watchers = lock(&self.watchers);
-        if changes.is_empty() || watchers.by_id.len() == watchers.free.len() {
+        let nobody_watches = {
+            let watchers = lock(&self.watchers);
+            watchers.by_id.len() == watchers.free.len()
+        };
+        if changes.is_empty() || nobody_watches {
             return Vec::new();
         }
+        // Nobody begins to watch meanwhile, for which the store would have to be read.
         let tables = changes.tables().clone();
         let (rows, whole) = connection.changed_rows(changes).unwrap_or_else(|error| {
             tracing::warn!(%error, "which rows changed could not be read; all are taken to have");
             (Vec::new(), tables)
         });
+        let mut watchers = lock(&self.watchers);
         let Watchers { index, by_id, .. } = &mut *watchers;
-        let (mut considered, mut marked) = (0, Vec::new());
+        let (mut considered, mut marked) = (0, HashMap::new());
+        // Who is told is marked each time: what hinders a query from taking what it was told, such as a
+        // store that is busy, must not keep it from being asked again.
+        let mut tell = |id: Id, change: Option<&Arc<RowChange>>| {
+            if let Some(info) = &by_id[id as usize]
+                && let Some(query) = info.query()
+            {
+                query.tell(change);
+                marked.entry(id).or_insert_with(|| Arc::clone(info));
+            }
+        };
         let mut counts: Vec<(usize, Option<usize>)> = Vec::new();
         for table in whole.iter() {
             let before = considered;
             index.interested_in(table, |id| {
                 considered += 1;
-                if let Some(info) = &by_id[id as usize]
-                    && info.query().is_some_and(|query| query.tell(None))
-                {
-                    marked.push(Arc::clone(info));
-                }
+                tell(id, None);
             });
             if considered > before {
                 counts.push((table, None));
@@ -200,13 +218,7 @@ impl Engine {
                 Some((_, None)) => {}
                 None => counts.push((change.table, Some(1))),
             }
-            considered += index.concerned(&change, |id| {
-                if let Some(info) = &by_id[id as usize]
-                    && info.query().is_some_and(|query| query.tell(Some(&change)))
-                {
-                    marked.push(Arc::clone(info));
-                }
-            });
+            considered += index.concerned(&change, |id| tell(id, Some(&change)));
         }
         drop(watchers);
         if !counts.is_empty() {
@@ -224,7 +236,7 @@ impl Engine {
                 total: 0,
             });
         }
-        marked
+        marked.into_values().collect()
     }
 
     /// Notes that a query was brought up to date.

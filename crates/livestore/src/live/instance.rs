@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use livestore_reactive::{Computed, Source, WeakComputed};
-use livestore_sqlite::watch::{Id, Interest, News, View};
+use livestore_sqlite::watch::{Id, Interest, News, Refreshed, View};
 use livestore_sqlite::{Connection, RowChange, SqliteError, ValueError, Watch};
 
 use super::definition::{Key, LiveContext, LiveDef, LiveValue, QueryKey};
@@ -16,7 +16,7 @@ use crate::QueryError;
 use crate::store::{Inner, upgrade};
 
 /// Changes that a view is told of one by one; if there are more, it begins anew.
-const MAX_NEWS: usize = 1_000;
+const MAX_NEWS: usize = 256;
 
 /// A live value in a store.
 pub(crate) struct Instance<T> {
@@ -65,7 +65,7 @@ pub(super) enum Kind {
     Closure,
     /// A closure that chooses a query, and what it chose last.
     Choice(Mutex<Weak<Info>>),
-    Query(QueryInfo),
+    Query(Arc<QueryInfo>),
 }
 
 /// What concerns a query, and what happened of that.
@@ -134,11 +134,10 @@ impl QueryInfo {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a change that concerns it; tells whether there was none since it last ran.
-    pub(super) fn tell(&self, change: Option<&Arc<RowChange>>) -> bool {
+    /// Notes a change that concerns it, if it is told which one.
+    pub(super) fn tell(&self, change: Option<&Arc<RowChange>>) {
         let has_view = self.plan.get().is_some_and(|plan| plan.has_view);
         let mut pending = self.pending();
-        let is_first = matches!(*pending, Pending::Nothing);
         let change = change.filter(|_| has_view);
         match (&mut *pending, change) {
             (Pending::Anything, _) => {}
@@ -148,7 +147,6 @@ impl QueryInfo {
             }
             _ => *pending = Pending::Anything,
         }
-        is_first
     }
 }
 
@@ -234,11 +232,15 @@ impl<T: LiveValue> Instance<T> {
         def: &LiveDef<T>,
     ) -> Self {
         let info = Info::new(def.given_label(), Kind::Choice(Mutex::default()));
-        let chosen = Arc::downgrade(store);
+        let (chosen, label) = (Arc::downgrade(store), def.given_label().cloned());
         let choice = store.graph().computed(move |context| {
             let store = upgrade(&chosen)?;
             let query = choose(&LiveContext { store: &store, context })?;
-            Ok::<_, QueryError>(Chosen(super::query_db(query).instance(&store)))
+            let mut chosen = super::query_db(query);
+            if let Some(label) = &label {
+                chosen = chosen.label(Arc::clone(label));
+            }
+            Ok::<_, QueryError>(Chosen(chosen.instance(&store)))
         });
         let entered = Entered::new(store, def, &info);
         let computed = store.graph().computed(move |context| {
@@ -258,17 +260,16 @@ impl<T: LiveValue> Instance<T> {
         def: &LiveDef<T>,
     ) -> Self {
         let text = compiled.statement.as_ref().map_or("", |statement| &*statement.text);
-        let info = Info::new(
-            def.given_label(),
-            Kind::Query(QueryInfo {
-                source: store.graph().source(),
-                text: store.live().text(text),
-                news: Mutex::default(),
-                plan: OnceLock::new(),
-            }),
-        );
+        let query = Arc::new(QueryInfo {
+            source: store.graph().source(),
+            text: store.live().text(text),
+            news: Mutex::default(),
+            plan: OnceLock::new(),
+        });
+        let info = Info::new(def.given_label(), Kind::Query(Arc::clone(&query)));
         let node = QueryNode {
             entered: Entered::new(store, def, &info),
+            info: query,
             statement: compiled.statement.clone(),
             collector: compiled.query.collector(),
             state: Mutex::new(State {
@@ -280,10 +281,16 @@ impl<T: LiveValue> Instance<T> {
         };
         let computed = store.graph().computed(move |context| {
             // Watched before it is read: a commit in between then counts as a change.
-            node.entered.info.query().into_iter().for_each(|query| context.track(&query.source));
+            context.track(&node.info.source);
             let store = upgrade(&node.entered.store)?;
-            let run = store.read(|replica| node.run(&store, replica.connection()))?;
-            run.map_err(QueryError::from)
+            let run = store.read(|replica| node.run(&store, replica.connection()));
+            let value = run.map_err(QueryError::from).and_then(|run| run.map_err(QueryError::from));
+            if value.as_ref().is_err_and(QueryError::may_pass) {
+                // Else nothing might ever ask it again. What is set up before is what a change looks for.
+                context.track(store.retry());
+                store.note_failed_query();
+            }
+            value
         });
         Self { computed, info }
     }
@@ -307,6 +314,7 @@ impl<T> PartialEq for Chosen<T> {
 /// A query in a store.
 struct QueryNode<Q: Watch> {
     entered: Entered<Q::Output>,
+    info: Arc<QueryInfo>,
     statement: Result<Arc<QueryKey>, Box<ValueError>>,
     collector: Q,
     state: Mutex<State<Q>>,
@@ -324,7 +332,7 @@ struct State<Q: Watch> {
 impl<Q: Watch> QueryNode<Q> {
     /// Brings the result up to date; nobody changes the state meanwhile.
     fn run(&self, store: &Inner, connection: &Connection) -> Result<Q::Output, SqliteError> {
-        let Some(info) = self.entered.info.query() else { return Err(SqliteError::NotCaptured) };
+        let info = &*self.info;
         let start = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let statement = self.statement.as_ref().map_err(|error| (**error).clone())?;
@@ -339,25 +347,36 @@ impl<Q: Watch> QueryNode<Q> {
         // Whatever fails below, the next run begins anew.
         let before = state.last.take();
         let read = connection.read();
-        let (now, outcome) = match (&mut state.view, news) {
-            (Some(view), Pending::Rows(rows)) if before.is_some() => {
-                (view.refresh(read, News::Rows(rows)), RefreshOutcome::Maintained)
-            }
-            (Some(view), _) => (view.refresh(read, News::Anything), RefreshOutcome::Ran),
-            (None, _) => {
-                let QueryKey { text, binds, .. } = &**statement;
-                let collect = |rows: livestore_sqlite::RowCursor<'_>| self.collector.collect(rows);
-                (read.run(text, binds, collect), RefreshOutcome::Ran)
-            }
+        let refreshed = if let Some(view) = &mut state.view {
+            let news = match news {
+                Pending::Rows(rows) if before.is_some() => News::Rows(rows),
+                _ => News::Anything,
+            };
+            view.refresh(read, news)
+        } else {
+            let QueryKey { text, binds, .. } = &**statement;
+            let ran = read.run(text, binds, |rows| self.collector.collect(rows));
+            ran.map(|value| Refreshed { value, was_run: true })
         };
+        let outcome = match &refreshed {
+            Ok(Refreshed { was_run: false, .. }) => RefreshOutcome::Maintained,
+            _ => RefreshOutcome::Ran,
+        };
+        let now = refreshed.map(|refreshed| refreshed.value);
         let now = match (now, &before) {
-            (Ok(now), Some(before)) => Ok(self.collector.reuse(before, now)),
+            // A view has done so itself.
+            (Ok(now), Some(before)) if state.view.is_none() => {
+                Ok(self.collector.reuse(before, now))
+            }
             (now, _) => now,
         };
         let is_unchanged = matches!((&now, &before), (Ok(now), Some(before)) if now == before);
         store.live().ran(&self.entered.info, outcome, !is_unchanged, start.elapsed());
-        // The very value that was handed out is soonest found equal.
-        let now = if is_unchanged { before.ok_or(SqliteError::NotCaptured) } else { now }?;
+        let now = match before {
+            // The very value that was handed out is soonest found equal.
+            Some(before) if is_unchanged => before,
+            _ => now?,
+        };
         state.last = Some(now.clone());
         Ok(now)
     }

@@ -165,14 +165,14 @@ impl Log {
         let Some(last) = self.0.back_mut() else { return };
         last.refresh.total += 1;
         if last.queries.len() < MAX_QUERIES {
-            last.queries.push((name(), outcome, changed, took));
+            last.queries.push((shortened(name()), outcome, changed, took));
         }
     }
 
     fn last(&self, count: usize) -> Vec<Refresh> {
         let refresh = |Entry { refresh, queries }: &Entry| {
             let queries = queries.iter().map(|(query, outcome, changed, took)| QueryRefresh {
-                query: shortened(query),
+                query: query.to_string(),
                 outcome: *outcome,
                 changed: *changed,
                 took: *took,
@@ -183,10 +183,10 @@ impl Log {
     }
 }
 
-fn shortened(name: &str) -> String {
+fn shortened(name: Arc<str>) -> Arc<str> {
     match name.char_indices().nth(MAX_NAME) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
+        Some((end, _)) => format!("{}…", &name[..end]).into(),
+        None => name,
     }
 }
 

@@ -18,11 +18,11 @@ use std::sync::{Arc, Weak};
 use livestore_reactive::{Computed, Effect, Graph};
 use livestore_sqlite::{Diff, Rows};
 
-use crate::QueryError;
 use crate::store::Inner;
+use crate::{QueryError, Unavailable};
 
 pub use definition::{
-    IntoLive, LiveContext, LiveDef, Read, SignalDef, computed, query_db, query_with, signal,
+    IntoLive, LiveContext, LiveDef, LiveRead, SignalDef, computed, query_db, query_with, signal,
 };
 pub(crate) use engine::Engine;
 pub use explain::{Explanation, Precision, TableExplanation};
@@ -47,7 +47,10 @@ pub struct LiveQuery<T> {
 /// use livestore::{Live, QueryError, Subscription};
 ///
 /// /// Calls a framework's function whenever a value has changed, and with what it is now.
-/// fn bind<L: Live>(live: &L, mut show: impl FnMut(&L::Value) + Send + 'static) -> Subscription {
+/// fn bind<L: Live>(
+///     live: &L,
+///     mut show: impl FnMut(Result<&L::Value, &QueryError>) + Send + 'static,
+/// ) -> Subscription {
 ///     live.subscribe(move |value| show(value))
 /// }
 /// ```
@@ -62,8 +65,11 @@ pub trait Live {
     fn version(&self) -> u64;
 
     /// Calls a function with the value, now and whenever it has changed, until the subscription is
-    /// dropped.
-    fn subscribe(&self, on_change: impl FnMut(&Self::Value) + Send + 'static) -> Subscription;
+    /// dropped; with the error, if there is one in place of a value.
+    fn subscribe(
+        &self,
+        on_change: impl FnMut(Result<&Self::Value, &QueryError>) + Send + 'static,
+    ) -> Subscription;
 }
 
 impl<T: Clone + PartialEq + Send + Sync + 'static> LiveQuery<T> {
@@ -88,27 +94,32 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> LiveQuery<T> {
     /// Calls a function with the value, now and whenever it has changed, until the subscription
     /// is dropped.
     ///
-    /// It is called on the thread that made the change, before the change's call returns, and
-    /// never sees half a commit. It may use the store, also to commit; what it commits is told when
-    /// all have been called. If it panics, the panic is logged and the next change calls it again. If
-    /// the query fails, the error is logged and [`LiveQuery::get`] returns it.
+    /// It is called on the thread that made the change, before the change's call returns; if another
+    /// thread is calling subscribers at that moment, that one calls it as well. It never sees half a
+    /// commit. It may use the store, also to commit; what it commits is told when all have been called.
+    /// If it panics, the panic is logged and the next change calls it again. If the query fails, the
+    /// error is logged and [`LiveQuery::get`] returns it.
     pub fn subscribe(&self, mut on_change: impl FnMut(&T) + Send + 'static) -> Subscription {
-        self.follow(move |result| match result {
-            Ok(value) => on_change(&value),
+        self.subscribe_result(move |result| match result {
+            Ok(value) => on_change(value),
+            // Nothing more is to come.
+            Err(QueryError::Store(Unavailable::Closed)) => {}
             Err(error) => tracing::error!(%error, "a live query failed"),
         })
     }
 
-    fn follow(
+    /// Follows the value as [`LiveQuery::subscribe`] does, and is told of errors as well.
+    pub fn subscribe_result(
         &self,
-        mut on_change: impl FnMut(Result<T, QueryError>) + Send + 'static,
+        mut on_change: impl FnMut(Result<&T, &QueryError>) + Send + 'static,
     ) -> Subscription {
         let computed = self.computed().clone();
         let effect = self.graph.effect(move |context| {
-            let result = context.get(&computed);
-            // A callback that panicked half-way through its own data is its own business.
-            if catch_unwind(AssertUnwindSafe(|| on_change(result))).is_err() {
-                tracing::error!("a live query's subscriber panicked");
+            // A callback that panicked half-way through its own data is its own business. The closure
+            // of a computed value may panic too, and must not take with it whoever changed something.
+            let run = || on_change(context.get(&computed).as_ref());
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                tracing::error!("a live value or its subscriber panicked");
             }
         });
         Subscription { _effect: effect }
@@ -160,8 +171,11 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Live for LiveQuery<T> {
         self.version()
     }
 
-    fn subscribe(&self, on_change: impl FnMut(&T) + Send + 'static) -> Subscription {
-        self.subscribe(on_change)
+    fn subscribe(
+        &self,
+        on_change: impl FnMut(Result<&T, &QueryError>) + Send + 'static,
+    ) -> Subscription {
+        self.subscribe_result(on_change)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Live values as asynchronous streams.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -7,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use futures_core::Stream;
 
 use super::{LiveQuery, Subscription};
-use crate::QueryError;
+use crate::{QueryError, Unavailable};
 
 /// A live value as a stream; see [`LiveQuery::stream`].
 #[derive(Debug)]
@@ -56,9 +57,14 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> LiveStream<T> {
             if let Some(closed) = &closed {
                 context.track(closed);
             }
-            let value = context.get(&computed);
+            let get = || context.get(&computed);
+            let Ok(value) = catch_unwind(AssertUnwindSafe(get)) else {
+                tracing::error!("a live value panicked");
+                return;
+            };
             let has_ended = store.upgrade().is_none_or(|store| store.is_closed());
-            let is_new = last.as_ref() != Some(&value);
+            let is_end = matches!(value, Err(QueryError::Store(Unavailable::Closed)));
+            let is_new = !is_end && last.as_ref() != Some(&value);
             if is_new {
                 last = Some(value.clone());
             }

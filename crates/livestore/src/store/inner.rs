@@ -36,8 +36,12 @@ pub(crate) struct Inner {
     pub(super) graph: Graph,
     /// The live values.
     pub(super) live: Engine,
-    /// Tells that the store was closed.
+    /// Tells that the store was closed, and whether it was.
     pub(super) closed: Source,
+    pub(super) is_closed: AtomicBool,
+    /// Asks queries again that have failed for a reason which may have passed, if there are any.
+    pub(super) retry: Source,
+    pub(super) has_failed_queries: AtomicBool,
     /// What the status, the dead letters and the warnings are derived from.
     pub(super) status: Source,
     pub(super) dead_letters: Source,
@@ -79,6 +83,9 @@ impl Inner {
 
     /// Does something with the replica; then live queries and receipts get to know.
     pub(crate) fn write<R>(&self, act: impl FnOnce(&mut Replica) -> R) -> Result<R, Unavailable> {
+        if livestore_reactive::is_computing() {
+            return Err(Unavailable::InComputed);
+        }
         let mut replica = self.lock()?;
         let (before, had_failed) = (replica.status(), replica.has_disk_failed());
         let advances = replica.advances();
@@ -106,15 +113,14 @@ impl Inner {
             self.output.send_replace(());
         }
         let queries = concerned.iter().filter_map(|info| info.source());
-        let mut sources = queries.chain(letters).chain(status).chain(warned).peekable();
-        if sources.peek().is_none() {
+        let retry = self.has_failed_queries.swap(false, Ordering::AcqRel).then_some(&self.retry);
+        let sources = queries.chain(letters).chain(status).chain(warned).chain(retry);
+        // Live queries are marked before anybody else can read the new state, so that none is ever
+        // older than a query run afresh. Others are told when the lock is gone.
+        self.graph.mark_changed_then(sources, || {
             drop(replica);
-        } else {
-            // Live queries are marked before anybody else can read the new state, so that none is
-            // ever older than a query run afresh; subscribers are called when the lock is gone.
-            self.graph.mark_changed_then(sources, || drop(replica));
-        }
-        wakers.into_iter().for_each(Waker::wake);
+            wakers.into_iter().for_each(Waker::wake);
+        });
         // Whoever has met them tells of them. A commit meets none, so it never runs the app's function.
         if met_unknown {
             self.tell_of_unknown();
@@ -136,7 +142,18 @@ impl Inner {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.replica.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Returns what asks failed queries again.
+    pub(crate) fn retry(&self) -> &Source {
+        &self.retry
+    }
+
+    /// Notes that a query failed which is to be asked again with the next change, after it has begun to
+    /// track [`Self::retry`].
+    pub(crate) fn note_failed_query(&self) {
+        self.has_failed_queries.store(true, Ordering::Release);
     }
 
     /// Keeps warnings for those who ask; tells whether there are any.
@@ -321,7 +338,11 @@ impl Inner {
         drop(self.replica.lock().unwrap_or_else(PoisonError::into_inner).take());
         let waiters = std::mem::take(&mut *self.waiters());
         waiters.into_values().for_each(Waker::wake);
-        self.closed.mark_changed();
+        self.is_closed.store(true, Ordering::Release);
+        // Where that must not be written, whoever follows the store hears of it later or not at all.
+        if !livestore_reactive::is_computing() {
+            self.closed.mark_changed();
+        }
     }
 }
 

@@ -18,7 +18,12 @@ where
     L: Live<Value: Clone + Send + Sync + 'static>,
 {
     let (read, write) = arc_signal(live.get().expect("the query runs"));
-    let subscription = live.subscribe(move |value| write.set(value.clone()));
+    // What fails leaves what was there.
+    let subscription = live.subscribe(move |value| {
+        if let Ok(value) = value {
+            write.set(value.clone());
+        }
+    });
     (read, subscription)
 }
 

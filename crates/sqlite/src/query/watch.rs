@@ -7,6 +7,9 @@ use crate::{Query, TableDef, ValueError};
 ///
 /// For a query of one's own an empty implementation does: it is run again whenever a column that it
 /// reads has changed.
+///
+/// Results and rows are compared and dropped while the state is locked: their `PartialEq`, `Clone` and
+/// `Drop` must not use the store.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be made live",
     label = "expected a query whose rows can be compared",

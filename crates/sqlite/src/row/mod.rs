@@ -17,6 +17,7 @@ pub(crate) use diff::by_key;
 pub use diff::{Diff, DiffStep};
 pub use from_row::{FromRow, RowColumns};
 pub(crate) use list::List;
+pub(crate) use rows::History;
 pub use rows::Rows;
 
 /// The rows of a running query.

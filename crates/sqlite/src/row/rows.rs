@@ -1,5 +1,6 @@
 //! Lists of rows.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Index;
 use std::sync::Arc;
@@ -13,27 +14,57 @@ use super::list::{Iter, List};
 /// all rows that did not change, each as the same object.
 pub struct Rows<T> {
     list: List<Arc<T>>,
-    origin: Option<Arc<Origin<T>>>,
+    /// The steps that led to it, the last ones last.
+    origins: Option<Arc<[Arc<Origin<T>>]>>,
 }
 
-/// The snapshot that another was made from, and how.
+/// A snapshot from which steps lead to the next one.
 struct Origin<T> {
     before: List<Arc<T>>,
     steps: Box<[DiffStep<T>]>,
 }
 
-impl<T> Rows<T> {
-    pub(crate) fn new(list: List<Arc<T>>) -> Self {
-        Self { list, origin: None }
+/// Snapshots that are remembered, so that whoever has missed some is told by steps nevertheless.
+const MAX_ORIGINS: usize = 8;
+
+/// The last steps of a list that goes on.
+pub(crate) struct History<T>(VecDeque<Arc<Origin<T>>>);
+
+impl<T> Default for History<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T> History<T> {
+    /// Notes the steps that lead from a list to the next.
+    pub(crate) fn push(&mut self, before: List<Arc<T>>, steps: Vec<DiffStep<T>>) {
+        if self.0.len() == MAX_ORIGINS {
+            self.0.pop_front();
+        }
+        self.0.push_back(Arc::new(Origin { before, steps: steps.into() }));
     }
 
-    /// Makes the snapshot that certain steps lead to from another list.
-    pub(crate) fn from_steps(
-        before: List<Arc<T>>,
-        steps: Vec<DiffStep<T>>,
-        list: List<Arc<T>>,
-    ) -> Self {
-        Self { list, origin: Some(Arc::new(Origin { before, steps: steps.into() })) }
+    /// Returns a snapshot of the list that all of these lead to.
+    pub(crate) fn snapshot(&self, list: List<Arc<T>>) -> Rows<T> {
+        let origins = (!self.0.is_empty()).then(|| self.0.iter().cloned().collect());
+        Rows { list, origins }
+    }
+}
+
+impl<T> Rows<T> {
+    pub(crate) fn new(list: List<Arc<T>>) -> Self {
+        Self { list, origins: None }
+    }
+
+    /// Returns the steps that led from an earlier list to this one, if they are known.
+    fn steps_from(&self, before: &List<Arc<T>>) -> Option<Vec<DiffStep<T>>> {
+        if self.list.is_same(before) {
+            return Some(Vec::new());
+        }
+        let origins = self.origins.as_deref()?;
+        let from = origins.iter().rposition(|origin| origin.before.is_same(before))?;
+        Some(origins[from..].iter().flat_map(|origin| origin.steps.iter().cloned()).collect())
     }
 
     /// Returns the number of rows.
@@ -78,17 +109,14 @@ impl<T> Rows<T> {
 impl<T: PartialEq> Rows<T> {
     /// Returns how an earlier snapshot became this one; from nothing, if there was none.
     ///
-    /// Between neighbouring snapshots of a live query that is maintained row by row, that takes time
-    /// for what changed alone. Between others, rows are compared, and have no keys: what both begin and
-    /// end with stays, and what is between is replaced, place by place.
+    /// Between the last snapshots of a live query that is maintained row by row, that takes time for what
+    /// changed alone, and rows are told apart by their keys. Between others, rows are compared, and have
+    /// no keys: what both begin and end with stays, and what is between is replaced, place by place.
     pub fn diff_from(&self, before: Option<&Self>) -> Diff<T> {
         let rows = self.clone();
         let Some(before) = before else { return Diff::from_nothing(rows) };
-        let steps = match &self.origin {
-            _ if self.list.is_same(&before.list) => Vec::new(),
-            Some(origin) if origin.before.is_same(&before.list) => origin.steps.to_vec(),
-            _ => diff::by_place(before, self),
-        };
+        let steps = self.steps_from(&before.list);
+        let steps = steps.unwrap_or_else(|| diff::by_place(before, self));
         Diff { steps, rows }
     }
 
@@ -96,8 +124,7 @@ impl<T: PartialEq> Rows<T> {
     /// either end.
     #[must_use]
     pub fn reusing(self, before: &Self) -> Self {
-        let is_derived = self.origin.as_ref().is_some_and(|o| o.before.is_same(&before.list));
-        if is_derived || self.list.is_same(&before.list) {
+        if self.list.is_same(&before.list) {
             return self;
         }
         let (start, end) = diff::common_ends(before, &self);
@@ -114,14 +141,15 @@ impl<T: PartialEq> Rows<T> {
             Arc::clone(old.unwrap_or(row))
         };
         let list = self.iter().enumerate().map(reused).collect();
-        let steps = diff::by_place(before, &self);
-        Self::from_steps(before.list.clone(), steps, list)
+        let mut history = History::default();
+        history.push(before.list.clone(), diff::by_place(before, &self));
+        history.snapshot(list)
     }
 }
 
 impl<T> Clone for Rows<T> {
     fn clone(&self) -> Self {
-        Self { list: self.list.clone(), origin: self.origin.clone() }
+        Self { list: self.list.clone(), origins: self.origins.clone() }
     }
 }
 

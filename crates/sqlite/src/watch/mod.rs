@@ -20,7 +20,7 @@ pub(crate) use compare::compare;
 pub use guard::Guard;
 pub use index::{Id, Index, Interest};
 pub(crate) use view::{CountView, ListView, Mapped};
-pub use view::{News, View};
+pub use view::{News, Refreshed, View};
 
 /// Returns what exactly a selection's rows fulfil, if each is a row of its table and that is
 /// understood.

@@ -11,11 +11,13 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::{News, View};
+use super::{News, Refreshed, View};
 use crate::ast::{Column, Comparison, Direction, Expr, Nulls, Select, SqlWriter};
-use crate::row::{DiffStep, List, RowRef, Rows, by_key};
+use crate::row::{DiffStep, History, List, RowRef, Rows, by_key};
 use crate::watch::{compare, has_sub_queries};
-use crate::{Collation, DecodeError, SqliteError, StateRead, TableDef, Value, ValueError};
+use crate::{
+    Collation, DecodeError, RowChange, SqliteError, StateRead, TableDef, Value, ValueError,
+};
 
 /// Rows that are kept behind those that are wanted, so that one that leaves is seldom missed.
 const SPARE: usize = 16;
@@ -99,9 +101,12 @@ pub(crate) struct ListView<R> {
     known: HashSet<Known>,
     /// True if there are no more rows than those.
     is_whole: bool,
-    /// The part that was handed out last, if there is a limit or an offset.
+    /// The part that was handed out last, with places, if there is a limit or an offset.
     part: Vec<(Arc<Place>, Arc<R>)>,
     handed_out: List<Arc<R>>,
+    history: History<R>,
+    /// True until it was read for the first time.
+    is_new: bool,
 }
 
 impl<R: Send + Sync + 'static> ListView<R> {
@@ -154,6 +159,8 @@ impl<R: Send + Sync + 'static> ListView<R> {
             is_whole: false,
             part: Vec::new(),
             handed_out: List::default(),
+            history: History::default(),
+            is_new: true,
         }))
     }
 
@@ -295,13 +302,22 @@ impl<R: Send + Sync + 'static> ListView<R> {
         let take = self.limit.unwrap_or(usize::MAX);
         let places = self.places.iter().skip(skip).take(take).cloned();
         let part: Vec<_> = places.zip(self.rows.iter().skip(skip).cloned()).collect();
-        let before = self.handed_out.clone();
         let steps = by_key(&self.part, &part);
-        if !steps.is_empty() {
-            self.handed_out = part.iter().map(|(_, row)| Arc::clone(row)).collect();
-        }
+        let list = part.iter().map(|(_, row)| Arc::clone(row)).collect();
         self.part = part;
-        Rows::from_steps(before, steps, self.handed_out.clone())
+        self.hand_out(steps, list)
+    }
+
+    /// Hands out a list to which these steps lead from what was handed out before; if there are none,
+    /// that is it.
+    fn hand_out(&mut self, steps: Vec<DiffStep<R>>, list: List<Arc<R>>) -> Rows<R> {
+        if self.is_new || !steps.is_empty() {
+            let before = std::mem::replace(&mut self.handed_out, list);
+            if !std::mem::take(&mut self.is_new) {
+                self.history.push(before, steps);
+            }
+        }
+        self.history.snapshot(self.handed_out.clone())
     }
 
     fn is_part(&self) -> bool {
@@ -317,43 +333,51 @@ impl<R: Send + Sync + 'static> ListView<R> {
             self.read_all(read)?;
             return Ok(self.part());
         }
-        let before = self.rows.clone();
         let old = self.pairs();
         self.read_all(read)?;
-        if old.is_empty() {
-            return Ok(Rows::new(self.rows.clone()));
-        }
-        let steps = by_key(&old, &self.pairs());
-        if steps.is_empty() {
-            self.rows = before.clone();
-        }
-        Ok(Rows::from_steps(before, steps, self.rows.clone()))
+        let steps = if self.is_new { Vec::new() } else { by_key(&old, &self.pairs()) };
+        Ok(self.hand_out(steps, self.rows.clone()))
     }
-}
 
-impl<R: Send + Sync + 'static> View<Rows<R>> for ListView<R> {
-    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<Rows<R>, SqliteError> {
-        let changes = match news {
-            // From a quarter of the rows on, reading all of them takes less time.
-            News::Rows(changes) if changes.len() <= SPARE + self.rows.len() / 4 => changes,
-            _ => return self.refresh_all(read),
-        };
-        let before = self.rows.clone();
+    fn refresh_rows(
+        &mut self,
+        read: StateRead<'_>,
+        changes: &[Arc<RowChange>],
+    ) -> Result<Refreshed<Rows<R>>, SqliteError> {
         let mut steps = Vec::new();
         let mut seen = HashSet::new();
-        for change in &changes {
+        for change in changes {
             if changes.len() == 1 || seen.insert(&change.key) {
                 self.read_one(read, &change.key, &mut steps)?;
             }
         }
         if !self.is_part() {
-            return Ok(Rows::from_steps(before, steps, self.rows.clone()));
+            let value = self.hand_out(steps, self.rows.clone());
+            return Ok(Refreshed { value, was_run: false });
         }
-        if !self.is_whole && self.wanted().is_some_and(|wanted| self.rows.len() < wanted) {
+        let was_run =
+            !self.is_whole && self.wanted().is_some_and(|wanted| self.rows.len() < wanted);
+        if was_run {
             self.read_all(read)?;
         }
         self.trim();
-        Ok(self.part())
+        Ok(Refreshed { value: self.part(), was_run })
+    }
+}
+
+impl<R: Send + Sync + 'static> View<Rows<R>> for ListView<R> {
+    fn refresh(
+        &mut self,
+        read: StateRead<'_>,
+        news: News,
+    ) -> Result<Refreshed<Rows<R>>, SqliteError> {
+        match news {
+            // From a quarter of the rows on, reading all of them takes less time.
+            News::Rows(changes) if changes.len() <= SPARE + self.rows.len() / 4 => {
+                self.refresh_rows(read, &changes)
+            }
+            _ => Ok(Refreshed { value: self.refresh_all(read)?, was_run: true }),
+        }
     }
 }
 

@@ -20,6 +20,15 @@ pub enum News {
     Rows(Vec<Arc<RowChange>>),
 }
 
+/// A result that was brought up to date.
+#[derive(Debug)]
+pub struct Refreshed<T> {
+    /// What it is now.
+    pub value: T,
+    /// True if the query was run for that, instead of looking at the rows that changed alone.
+    pub was_run: bool,
+}
+
 /// A result that is kept up to date.
 pub trait View<T>: Send {
     /// Brings it up to date and returns it.
@@ -27,11 +36,11 @@ pub trait View<T>: Send {
     /// # Errors
     ///
     /// After an error, the next call must be with [`News::Anything`].
-    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<T, SqliteError>;
+    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<Refreshed<T>, SqliteError>;
 }
 
 impl<T, V: View<T> + ?Sized> View<T> for Box<V> {
-    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<T, SqliteError> {
+    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<Refreshed<T>, SqliteError> {
         (**self).refresh(read, news)
     }
 }
@@ -50,7 +59,8 @@ impl<T, V, F> Mapped<T, V, F> {
 }
 
 impl<T, U, V: View<T>, F: Fn(T) -> U + Send> View<U> for Mapped<T, V, F> {
-    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<U, SqliteError> {
-        self.view.refresh(read, news).map(&self.map)
+    fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<Refreshed<U>, SqliteError> {
+        let Refreshed { value, was_run } = self.view.refresh(read, news)?;
+        Ok(Refreshed { value: (self.map)(value), was_run })
     }
 }
