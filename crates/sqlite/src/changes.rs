@@ -14,7 +14,7 @@ use crate::table::quoted;
 use crate::undo::{Preimage, SEQUENCES};
 use crate::{ColumnDef, Connection, SqliteError, TableDef, Value};
 
-/// Most rows that are told of one step; one that changes more tells of whole tables.
+/// Most changes of rows that are told at a time; of more, the tables alone are.
 pub(crate) const MAX_ROWS: usize = 10_000;
 
 /// The tables that a step changed, by index among [`Connection::tables`].
@@ -81,34 +81,41 @@ impl Changes {
             return *self = later;
         }
         self.tables.extend(&later.tables);
+        let known = self.whole.0.len();
         self.whole.extend(&later.whole);
-        self.before.extend(later.before);
+        if self.whole.0.len() > known {
+            self.before.retain(|row| !self.whole.contains(row.table));
+        }
+        self.before.extend(later.before.into_iter().filter(|row| !self.whole.contains(row.table)));
         self.bound();
     }
 
     /// Adds rows as they were before they changed, in the order of the changes.
     fn add(&mut self, before: impl IntoIterator<Item = Preimage>, watched: &Watched) {
         for preimage in before {
-            if preimage.table == SEQUENCES {
-                continue;
-            }
-            self.tables.insert(preimage.table);
-            if watched.contains(preimage.table) {
+            if self.note(preimage.table, watched) {
                 self.before.push(preimage);
-            } else {
-                self.whole.insert(preimage.table);
+                self.bound();
             }
         }
-        self.bound();
     }
 
-    /// Forgets the rows of tables of which there is more to tell.
+    /// Notes that a table changed; tells whether its rows are to be told.
+    fn note(&mut self, table: u16, watched: &Watched) -> bool {
+        if table == SEQUENCES {
+            return false;
+        }
+        self.tables.insert(table);
+        if !watched.contains(table) {
+            self.whole.insert(table);
+        }
+        !self.whole.contains(table)
+    }
+
+    /// Forgets the rows if there are too many to tell.
     fn bound(&mut self) {
         if self.before.len() > MAX_ROWS {
             self.before.drain(..).for_each(|row| self.whole.insert(row.table));
-        }
-        if !self.before.is_empty() && !self.whole.is_empty() {
-            self.before.retain(|row| !self.whole.contains(row.table));
         }
     }
 }
@@ -178,7 +185,7 @@ impl Connection {
     }
 
     /// Turns the undo data of a step, which was not undone, into what the step changed.
-    pub fn into_changes(&self, step: crate::Preimages) -> Changes {
+    pub fn changes_of(&self, step: crate::Preimages) -> Changes {
         let mut changes = Changes { tables: step.memory, ..Changes::default() };
         let watched = self.watched();
         let unwatched = changes.tables.0.iter().filter(|table| !watched.contains(**table));
@@ -192,8 +199,11 @@ impl Connection {
         let mut changes = Changes::default();
         let watched = self.watched();
         for Preimage { table, key, .. } in &step.rows {
-            let row = if watched.contains(*table) { self.row(*table, key)? } else { None };
-            changes.add([Preimage { table: *table, key: key.clone(), row }], watched);
+            if changes.note(*table, watched) {
+                let row = self.row(*table, key)?;
+                changes.before.push(Preimage { table: *table, key: key.clone(), row });
+                changes.bound();
+            }
         }
         Ok(changes)
     }
@@ -201,12 +211,13 @@ impl Connection {
     /// Returns the rows that changed, as they were and as they are now, and the tables whose rows
     /// are not known.
     ///
-    /// A row that is what it was is left out.
+    /// A row that is what it was is left out. Of a table with texts that are no UTF-8, which SQLite makes
+    /// of blobs, rows are not known: what is compared here would not be what SQLite compares.
     pub fn changed_rows(
         &self,
         changes: Changes,
     ) -> Result<(Vec<RowChange>, ChangedTables), SqliteError> {
-        let Changes { whole, before, .. } = changes;
+        let Changes { mut whole, before, .. } = changes;
         let mut rows = Vec::with_capacity(before.len());
         let is_one = before.len() == 1;
         let mut seen = HashSet::new();
@@ -215,11 +226,21 @@ impl Connection {
                 continue;
             }
             let new = self.row(table, &key)?;
-            if old != new {
+            if [&old, &new].into_iter().flatten().any(|row| self.has_bad_text(table, row)) {
+                whole.insert(table);
+            } else if old != new {
                 rows.push(RowChange { table: usize::from(table), key, old, new });
             }
         }
         Ok((rows, whole))
+    }
+
+    fn has_bad_text(&self, table: u16, row: &[Value]) -> bool {
+        let columns = self.tables.get(usize::from(table)).into_iter().flat_map(TableDef::written);
+        let is_bad = |(column, value): (&ColumnDef, &Value)| {
+            matches!(value, Value::Blob(_)) && column.column_type().sql() == "TEXT"
+        };
+        columns.zip(row).any(is_bad)
     }
 
     fn row(&self, table: u16, key: &[Value]) -> Result<Option<WrittenRow>, SqliteError> {

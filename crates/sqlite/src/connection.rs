@@ -313,7 +313,7 @@ impl Connection {
     /// Hands out what changed since the last call, for steps that nobody undoes.
     pub fn discard_changes(&self) -> Changes {
         let step = self.capture.journal().drain();
-        self.into_changes(step)
+        self.changes_of(step)
     }
 }
 

@@ -276,6 +276,7 @@ impl<T: LiveValue> Instance<T> {
                 query: Some(Arc::clone(compiled)),
                 id: None,
                 view: None,
+                is_view_behind: false,
                 last: None,
             }),
         };
@@ -326,6 +327,8 @@ struct State<Q: Watch> {
     /// What changes know it by.
     id: Option<Id>,
     view: Option<Box<dyn View<Q::Output>>>,
+    /// True if the view has failed and knows nothing of what is now.
+    is_view_behind: bool,
     last: Option<Q::Output>,
 }
 
@@ -347,13 +350,16 @@ impl<Q: Watch> QueryNode<Q> {
         // Whatever fails below, the next run begins anew.
         let before = state.last.take();
         let read = connection.read();
-        let refreshed = if let Some(view) = &mut state.view {
-            let news = match news {
-                Pending::Rows(rows) if before.is_some() => News::Rows(rows),
-                _ => News::Anything,
-            };
-            view.refresh(read, news)
+        let news = match news {
+            Pending::Rows(rows) if before.is_some() && !state.is_view_behind => News::Rows(rows),
+            _ => News::Anything,
+        };
+        let maintained = state.view.as_mut().map(|view| view.refresh(read, news));
+        state.is_view_behind = !matches!(maintained, Some(Ok(_)));
+        let refreshed = if let Some(Ok(refreshed)) = maintained {
+            Ok(refreshed)
         } else {
+            // A view reads rows ahead, of which one may be wrong; what the query itself says counts.
             let QueryKey { text, binds, .. } = &**statement;
             let ran = read.run(text, binds, |rows| self.collector.collect(rows));
             ran.map(|value| Refreshed { value, was_run: true })
@@ -392,7 +398,7 @@ impl<Q: Watch> QueryNode<Q> {
         let Some(compiled) = &state.query else { return Ok(()) };
         let query = &compiled.query;
         let reads = store.live().reads(connection, &info.text)?;
-        state.view = query.view(connection.tables())?;
+        state.view = query.view(connection.tables());
         let interests = connection.interests(reads, query.selection());
         let interests: Box<[_]> = interests.into_iter().map(Arc::new).collect();
         let plan = Plan { interests: interests.clone(), has_view: state.view.is_some() };

@@ -524,7 +524,7 @@ impl Replica {
             Ok(()) => {
                 let preimages = self.connection.take_changes();
                 let undo = preimages.encode();
-                next.changed.extend(self.connection.into_changes(preimages));
+                next.changed.extend(self.connection.changes_of(preimages));
                 Some(undo)
             }
             Err(_) if is_open && !own.client_only => {

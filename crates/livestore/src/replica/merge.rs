@@ -536,7 +536,7 @@ impl Replica {
         next.tail.unapplied -= u64::from(own.undo.is_none());
         next.rebased = true;
         pending::set_undo(&self.connection, own.first, Some(&preimages.encode()))?;
-        next.changed.extend(self.connection.into_changes(preimages));
+        next.changed.extend(self.connection.changes_of(preimages));
         Ok(())
     }
 

@@ -443,7 +443,7 @@ impl Replica {
         self.materialize_all(group, EventKind::of(client_only), after)?;
         let preimages = self.connection.take_changes();
         let undo = preimages.encode();
-        changed.extend(self.connection.into_changes(preimages));
+        changed.extend(self.connection.changes_of(preimages));
         if client_only && tail.is_empty() && !self.is_session() {
             // Nothing that could be rebased stands before it.
             let place = ClientOnlyPlace { seq: after.global, client: after.client + 1 };

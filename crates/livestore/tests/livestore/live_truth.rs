@@ -5,17 +5,19 @@
 mod grammar;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use livestore::ast::Statement;
 use livestore::prelude::*;
 use livestore::{
-    ConnectionState, DynSelect, HistoryAnswer, MaterializeError, QueryError, Row, SchemaBuilder,
-    StoreOptions, TableDef, Write,
+    ConnectionState, DynSelect, HistoryAnswer, MaterializeError, QueryError, RefreshOutcome, Row,
+    SchemaBuilder, StoreOptions, TableDef, Write,
 };
 use livestore_core::IdGenerator;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Served, fact, foreign_group};
@@ -24,7 +26,7 @@ use grammar::{Asked, Shape, query, shape, tables, writes};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How soon after a change by another thread its followers have been told.
-const TOLD_WITHIN: Duration = Duration::from_millis(500);
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// Writes to synced tables.
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]
@@ -66,6 +68,11 @@ enum Step {
     /// A group of somebody else comes in, before what is pending here.
     Elsewhere(Vec<Statement>),
     SetDown(bool),
+    /// Both at once: what is committed here is done again after what came in before it.
+    Meet {
+        here: Vec<(bool, Vec<Statement>)>,
+        elsewhere: Vec<Statement>,
+    },
     /// The backend is backed up; or set back to that, which makes it another history, for which the
     /// state is derived anew.
     BackUp,
@@ -73,7 +80,7 @@ enum Step {
 }
 
 fn step(shape: &Shape) -> BoxedStrategy<Step> {
-    let event = {
+    let event = || {
         let shape = shape.clone();
         prop::bool::weighted(0.25).prop_flat_map(move |in_memory| {
             writes(&shape, in_memory).prop_map(move |writes| (in_memory, writes))
@@ -83,9 +90,11 @@ fn step(shape: &Shape) -> BoxedStrategy<Step> {
         3 => (query(shape), prop::bool::weighted(0.7))
             .prop_map(|(query, follows)| Step::Ask { query: query.into(), follows }),
         1 => any::<prop::sample::Index>().prop_map(Step::Leave),
-        6 => prop::collection::vec(event, 1..3).prop_map(Step::Commit),
+        6 => prop::collection::vec(event(), 1..3).prop_map(Step::Commit),
         1 => writes(shape, false).prop_map(Step::Elsewhere),
         1 => any::<bool>().prop_map(Step::SetDown),
+        2 => (prop::collection::vec(event(), 1..3), writes(shape, false))
+            .prop_map(|(here, elsewhere)| Step::Meet { here, elsewhere }),
         1 => any::<bool>().prop_map(|restores| if restores { Step::Restore } else { Step::BackUp }),
     ]
     .boxed()
@@ -259,7 +268,7 @@ impl fmt::Debug for Case {
                     write!(f, "{step:?}")?;
                     continue;
                 }
-                Step::Commit(events) => {
+                Step::Commit(events) | Step::Meet { here: events, .. } => {
                     ("commit", events.iter().flat_map(|(_, statements)| statements).collect())
                 }
                 Step::Elsewhere(statements) => ("elsewhere", statements.iter().collect()),
@@ -316,7 +325,60 @@ fn wait_until_settled(store: &Store, served: &Served, is_down: bool) {
     }
 }
 
-fn run(case: Case) -> Result<(), TestCaseError> {
+/// What has happened in all cases together.
+#[derive(Debug, Default)]
+struct Met {
+    commits: AtomicU64,
+    refused: AtomicU64,
+    rebases: AtomicU64,
+    restores: AtomicU64,
+    maintained: AtomicU64,
+}
+
+impl Met {
+    fn note(&self, committed: bool) {
+        let count = if committed { &self.commits } else { &self.refused };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn note_end(&self, store: &Store) {
+        self.rebases.fetch_add(store.sync_status().unwrap().rebases, Ordering::Relaxed);
+        let refreshes = store.explain_refresh();
+        let queries = refreshes.iter().flat_map(|refresh| &refresh.queries);
+        let maintained = queries.filter(|query| query.outcome == RefreshOutcome::Maintained);
+        self.maintained.fetch_add(maintained.count() as u64, Ordering::Relaxed);
+    }
+
+    /// Fails if too little has happened in so many cases for them to say anything.
+    fn check(&self, cases: u64) {
+        let often = |count: &AtomicU64, in_cases: u64| {
+            let count = count.load(Ordering::Relaxed);
+            assert!(count >= cases / in_cases, "{count} in {cases} cases: {self:?}");
+        };
+        often(&self.commits, 1);
+        often(&self.maintained, 4);
+        often(&self.refused, 10);
+        often(&self.rebases, 20);
+        often(&self.restores, 50);
+    }
+}
+
+/// Commits a group; tells whether the tables have taken it.
+fn commit(store: &Store, events: Vec<(bool, Vec<Statement>)>) -> bool {
+    let committed = store.commit_with(|group| {
+        for (in_memory, statements) in events {
+            if in_memory {
+                group.commit(Noted(statements))?;
+            } else {
+                group.commit(Wrote(statements))?;
+            }
+        }
+        Ok::<_, livestore::CommitError>(())
+    });
+    committed.is_ok()
+}
+
+fn run(case: Case, met: &Met) -> Result<(), TestCaseError> {
     let Case { shape, has_backend, looks, steps } = case;
     let tables = tables(&shape);
     let served = has_backend.then(Served::new);
@@ -337,19 +399,17 @@ fn run(case: Case) -> Result<(), TestCaseError> {
             Step::Ask { query, follows } => followed.extend(ask(&store, &tables, *query, follows)),
             Step::Leave(_) if followed.is_empty() => {}
             Step::Leave(index) => drop(followed.swap_remove(index.index(followed.len()))),
-            Step::Commit(events) => {
-                // What the tables refuse changes nothing, which is looked at below.
-                let _ = store.commit_with(|group| {
-                    for (in_memory, statements) in events {
-                        if in_memory {
-                            group.commit(Noted(statements))?;
-                        } else {
-                            group.commit(Wrote(statements))?;
-                        }
-                    }
-                    Ok::<_, livestore::CommitError>(())
-                });
-            }
+            Step::Commit(events) => met.note(commit(&store, events)),
+            Step::Meet { here, elsewhere } => match &served {
+                None => met.note(commit(&store, here)),
+                Some(served) => {
+                    served.set_down(true);
+                    wait_until_settled(&store, served, true);
+                    met.note(commit(&store, here));
+                    served.elsewhere(foreign_group(&mut author, [fact(Wrote(elsewhere))]));
+                    served.set_down(is_down);
+                }
+            },
             Step::Elsewhere(statements) => {
                 if let Some(served) = &served {
                     served.elsewhere(foreign_group(&mut author, [fact(Wrote(statements))]));
@@ -365,6 +425,7 @@ fn run(case: Case) -> Result<(), TestCaseError> {
             Step::BackUp => backup = served.as_ref().map(|served| served.lock().clone()),
             Step::Restore => {
                 if let (Some(served), Some(backup)) = (&served, &backup) {
+                    met.restores.fetch_add(1, Ordering::Relaxed);
                     served.set_down(true);
                     wait_until_settled(&store, served, true);
                     *served.lock() = backup.clone();
@@ -390,14 +451,17 @@ fn run(case: Case) -> Result<(), TestCaseError> {
     for one in &followed {
         one.check(&store, None, has_backend)?;
     }
+    met.note_end(&store);
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_time: 20_000, ..cases(1_000) })]
-
-    #[test]
-    fn a_live_value_is_what_the_query_finds_that_is_run_afresh(case in case()) {
-        run(case)?;
+#[test]
+fn a_live_value_is_what_the_query_finds_that_is_run_afresh() {
+    let config = ProptestConfig { max_shrink_time: 20_000, ..cases(1_000) };
+    let (cases, met) = (config.cases, Met::default());
+    let mut runner = TestRunner::new(config);
+    if let Err(error) = runner.run(&case(), |case| run(case, &met)) {
+        panic!("{error}\n{runner}");
     }
+    met.check(cases.into());
 }

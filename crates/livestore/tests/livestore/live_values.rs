@@ -255,6 +255,52 @@ fn a_list_is_told_as_the_steps_by_which_it_changed() {
     assert_eq!(*told, expected, "rows with equal states come in the order of their keys");
 }
 
+/// Follows a list by its steps, and describes them.
+fn told(live: &LiveQuery<Rows<Todo>>) -> (Arc<Mutex<Vec<Vec<String>>>>, Subscription) {
+    let told: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
+    let notes = Arc::clone(&told);
+    let subscription = live.subscribe_diff(move |diff| {
+        notes.lock().unwrap().push(diff.steps.iter().map(describe).collect());
+    });
+    (told, subscription)
+}
+
+#[test]
+fn steps_stay_few_whatever_came_before() {
+    let store = memory_store();
+    let (told, _subscription) = told(&store.query_db(Todo::select().order_by(Todo::completed)));
+    // More at once than were there, which is read as a whole.
+    store.commit((0..300).map(|index| todo(&format!("{index:03}"))).collect::<Vec<_>>()).unwrap();
+    assert_eq!(told.lock().unwrap().pop().unwrap().len(), 300);
+    for id in ["100", "200"] {
+        store.commit(TodoCompleted { id: id.into() }).unwrap();
+        let steps = told.lock().unwrap().pop().unwrap();
+        assert_eq!(steps.len(), 2, "{steps:?}");
+        assert!(steps[0].starts_with("move ") && steps[1].ends_with(" true"), "{steps:?}");
+    }
+}
+
+#[test]
+fn who_has_missed_a_snapshot_is_told_by_steps_nevertheless() {
+    let store = memory_store();
+    store.commit((0..100).map(|index| todo(&format!("{index:02}"))).collect::<Vec<_>>()).unwrap();
+    let live = store.query_db(Todo::select().order_by(Todo::completed));
+    // The first of two subscribers commits once more, before the second is called.
+    let own = store.clone();
+    let _first = live.subscribe(move |rows| {
+        if rows.iter().filter(|todo| todo.completed).count() == 1 {
+            own.commit(TodoCompleted { id: "70".into() }).unwrap();
+        }
+    });
+    let (told, _second) = told(&live);
+    store.commit(TodoCompleted { id: "10".into() }).unwrap();
+    let steps = told.lock().unwrap().iter().skip(1).flatten().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        steps,
+        ["move 10 to 99", "update 99: 10 true", "move 69 to 99", "update 99: 70 true"]
+    );
+}
+
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -302,6 +348,119 @@ fn a_thousand_subscribers_cost_one_evaluation() {
     let _subscriptions: Vec<_> = (0..1_000).map(subscribe).collect();
     store.commit(todo("a")).unwrap();
     assert_eq!((runs(&counted), runs(&called)), (2, 2_000));
+}
+
+// Failures and misuse
+
+#[test]
+fn a_computed_value_that_panics_harms_nobody_and_is_tried_again() {
+    let store = memory_store();
+    let count = query_db(Todo::select().count());
+    let picky = computed(move |cx| {
+        let count = cx.get(&count)?;
+        assert_ne!(count, 1, "a panic in a computed value");
+        Ok(count)
+    });
+    let seen: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let notes = Arc::clone(&seen);
+    let _followed = store.live(&picky).subscribe(move |count| notes.lock().unwrap().push(*count));
+    let stream = store.live(&picky).stream();
+    store.commit(todo("a")).unwrap();
+    store.commit(todo("b")).unwrap();
+    assert_eq!(*seen.lock().unwrap(), [0, 2]);
+    drop(stream);
+    store.shutdown().unwrap();
+}
+
+#[test]
+fn a_computed_value_cannot_change_the_store() {
+    let store = memory_store();
+    let own = store.clone();
+    let meddling =
+        store.live(computed(move |_| Ok(own.commit(todo("a")).unwrap_err().to_string())));
+    let count = store.query_db(Todo::select().count());
+    let _followed = count.subscribe(|_| ());
+    assert_eq!(meddling.get().unwrap(), "a computed value must not change the store");
+    store.commit(todo("b")).unwrap();
+    assert_eq!(count.get().unwrap(), 1, "others go on");
+}
+
+#[test]
+fn a_query_that_could_not_be_answered_at_a_bad_moment_is_asked_again() {
+    let slot: Arc<Mutex<Option<LiveQuery<u64>>>> = Arc::default();
+    let asked = Arc::clone(&slot);
+    let schema = Schema::builder()
+        .table::<Todo>()
+        .event(move |event: crate::app::TodoCreated, _| {
+            if let Some(live) = &*asked.lock().unwrap() {
+                // Nobody should. What fails of it is not to stay so.
+                let _ = live.get();
+            }
+            Todo::insert(Todo { id: event.id, text: event.text, completed: false })
+        })
+        .build()
+        .unwrap();
+    let store = Store::open(schema, "test", MemoryAdapter::new()).unwrap();
+    let (fresh, told) = (store.query_db(Todo::select().count()), store.query_db(open()));
+    let _followed = told.subscribe(|_| ());
+    for (live, count) in [(fresh, 1), (told, 2)] {
+        *slot.lock().unwrap() = Some(live.clone());
+        store.commit(todo(&count.to_string())).unwrap();
+        *slot.lock().unwrap() = None;
+        assert_eq!(live.get().unwrap(), count);
+    }
+}
+
+/// A table whose first row is what its type says, and whose others are not.
+#[derive(Table, Clone, Debug, PartialEq)]
+#[table(name = "settings")]
+struct Setting {
+    #[column(primary_key)]
+    id: i64,
+    value: Json<i64>,
+}
+
+#[derive(Event, serde::Serialize, serde::Deserialize)]
+#[event(name = "v1.Set")]
+struct WasSet(i64, serde_json::Value);
+
+#[test]
+fn a_row_that_is_not_shown_may_be_unreadable() {
+    let schema = Schema::builder()
+        .table::<Setting>()
+        .event(|WasSet(id, value): WasSet, _| {
+            let table = Setting::definition().unwrap();
+            let values = [("id".into(), id.into()), ("value".into(), value.to_string().into())];
+            livestore::TableWrite::insert(&table, values)
+                .map_err(livestore::MaterializeError::failed)
+        })
+        .build()
+        .unwrap();
+    let store = Store::open(schema, "test", MemoryAdapter::new()).unwrap();
+    let first = store.query_db(Setting::select().order_by(Setting::id).first());
+    let all = store.query_db(Setting::select());
+    let _followed = (first.subscribe(|_| ()), all.subscribe(|_| ()));
+    store.commit(WasSet(2, 20.into())).unwrap();
+    store.commit(WasSet(3, "no number".into())).unwrap();
+    store.commit(WasSet(1, 10.into())).unwrap();
+    assert_eq!(first.get().unwrap().unwrap().value, Json(10));
+    assert!(all.get().is_err());
+}
+
+#[test]
+fn a_batch_is_told_as_one() {
+    let store = memory_store();
+    let (first, second) = (signal(0), signal(0));
+    let (one, other) = (first.clone(), second.clone());
+    let sum = store.live(computed(move |cx| Ok(cx.get(&one)? + cx.get(&other)?)));
+    let seen: Arc<Mutex<Vec<i32>>> = Arc::default();
+    let notes = Arc::clone(&seen);
+    let _followed = sum.subscribe(move |sum| notes.lock().unwrap().push(*sum));
+    store.batch(|| {
+        store.signal(&first).set(1);
+        store.signal(&second).set(2);
+    });
+    assert_eq!(*seen.lock().unwrap(), [0, 3]);
 }
 
 // Precision

@@ -84,7 +84,12 @@ impl Select {
         let is_given = |name: &str| {
             self.order.iter().any(|order| {
                 order.collation.is_none_or(|collation| collation == Collation::Binary)
-                    && matches!(&order.expr, Expr::Column(column) if column.name == name)
+                    && matches!(
+                        &order.expr,
+                        // Without its table it could be a name of the result.
+                        Expr::Column(column)
+                            if column.name == name && column.of.as_ref() == Some(of)
+                    )
             })
         };
         let order = |name: &str| {

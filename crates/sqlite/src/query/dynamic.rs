@@ -114,16 +114,16 @@ impl RowQuery for DynSelect {
 }
 
 impl Watch for DynSelect {
-    fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<Rows<Row>>>>, ValueError> {
+    fn view(&self, tables: &[TableDef]) -> Option<Box<dyn View<Rows<Row>>>> {
         if is_of_one_row(&self.0.select, tables) {
-            return Ok(None);
+            return None;
         }
         // Behind them stand those that the view adds.
         let (count, names) = (self.0.columns.len(), OnceLock::new());
         let decode =
             move |row: RowRef<'_>| Ok(row.to_row(names.get_or_init(|| row.column_names(count))));
         let view = ListView::new(&self.0.select, tables, decode, |a, b| a == b)?;
-        Ok(view.map(|view| Box::new(view) as Box<dyn View<Rows<Row>>>))
+        Some(Box::new(view))
     }
 
     fn reuse(&self, before: &Rows<Row>, now: Rows<Row>) -> Rows<Row> {

@@ -44,11 +44,10 @@ impl<Q: RowQuery> Query for Count<Q> {
 }
 
 impl<Q: RowQuery> Watch for Count<Q> {
-    fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<u64>>>, ValueError> {
+    fn view(&self, tables: &[TableDef]) -> Option<Box<dyn View<u64>>> {
         let guard = self.0.selection().and_then(|select| exact_guard(select, tables));
-        let Some(guard) = guard else { return Ok(None) };
-        let (text, binds) = self.compile()?;
-        Ok(Some(Box::new(CountView::new(text, binds, guard))))
+        let (text, binds) = self.compile().ok()?;
+        Some(Box::new(CountView::new(text, binds, guard?)))
     }
 }
 
@@ -87,9 +86,9 @@ impl<Q: RowQuery> Query for First<Q> {
 }
 
 impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for First<Q> {
-    fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<Self::Output>>>, ValueError> {
+    fn view(&self, tables: &[TableDef]) -> Option<Box<dyn View<Self::Output>>> {
         let first = |rows: Rows<Q::Row>| rows.get(0).cloned();
-        Ok(self.0.view(tables)?.map(|view| Box::new(Mapped::new(view, first)) as _))
+        Some(Box::new(Mapped::new(self.0.view(tables)?, first)))
     }
 
     fn reuse(&self, before: &Self::Output, now: Self::Output) -> Self::Output {
@@ -177,10 +176,10 @@ impl<Q: RowQuery> Query for FirstOr<Q> {
 }
 
 impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOr<Q> {
-    fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<Self::Output>>>, ValueError> {
+    fn view(&self, tables: &[TableDef]) -> Option<Box<dyn View<Self::Output>>> {
         let fallback = Arc::clone(&self.fallback);
         let first = move |rows: Rows<Q::Row>| rows.get(0).unwrap_or(&fallback).clone();
-        Ok(self.query.view(tables)?.map(|view| Box::new(Mapped::new(view, first)) as _))
+        Some(Box::new(Mapped::new(self.query.view(tables)?, first)))
     }
 
     fn reuse(&self, before: &Self::Output, now: Self::Output) -> Self::Output {

@@ -238,18 +238,18 @@ impl<S: Sources, R: Send + Sync + 'static> Query for Select<S, R> {
 
 impl<S: Sources, R: PartialEq + Send + Sync + 'static> Select<S, R> {
     /// Makes a view of the rows, unless all of them are found by their key at once.
-    pub(super) fn list_view(&self, tables: &[TableDef]) -> Result<Option<ListView<R>>, ValueError> {
+    pub(super) fn list_view(&self, tables: &[TableDef]) -> Option<ListView<R>> {
         let select = self.clone().into_ast();
         if is_of_one_row(&select, tables) {
-            return Ok(None);
+            return None;
         }
         ListView::new(&select, tables, self.decode, |a, b| a == b)
     }
 }
 
 impl<S: Sources, R: PartialEq + Send + Sync + 'static> Watch for Select<S, R> {
-    fn view(&self, tables: &[TableDef]) -> Result<Option<Box<dyn View<Rows<R>>>>, ValueError> {
-        Ok(self.list_view(tables)?.map(|view| Box::new(view) as Box<dyn View<Rows<R>>>))
+    fn view(&self, tables: &[TableDef]) -> Option<Box<dyn View<Rows<R>>>> {
+        Some(Box::new(self.list_view(tables)?))
     }
 
     fn reuse(&self, before: &Rows<R>, now: Rows<R>) -> Rows<R> {

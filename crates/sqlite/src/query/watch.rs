@@ -1,7 +1,7 @@
 //! What lets a query be live.
 
 use crate::watch::View;
-use crate::{Query, TableDef, ValueError};
+use crate::{Query, TableDef};
 
 /// A query whose result can be followed.
 ///
@@ -17,11 +17,8 @@ use crate::{Query, TableDef, ValueError};
 )]
 pub trait Watch: Query<Output: PartialEq> {
     /// Makes a view that keeps the result up to date; none if it has to be run again.
-    fn view(
-        &self,
-        _tables: &[TableDef],
-    ) -> Result<Option<Box<dyn View<Self::Output>>>, ValueError> {
-        Ok(None)
+    fn view(&self, _tables: &[TableDef]) -> Option<Box<dyn View<Self::Output>>> {
+        None
     }
 
     /// Takes from an earlier result whatever did not change.

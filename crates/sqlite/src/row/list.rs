@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// Most elements of a leaf, and most children of a branch.
 const WIDTH: usize = 64;
-/// With this many or fewer, two neighbours become one.
+/// With this many or fewer, a node is made one with a neighbour, if both fit into one.
 const NARROW: usize = WIDTH / 2;
 
 #[derive(Debug)]
@@ -97,7 +97,10 @@ impl<T: Clone> Node<T> {
                 let (at, index) = child_at(children, index);
                 *len -= 1;
                 let item = Self::remove(&mut children[at], index);
-                if children[at].width() <= NARROW {
+                if children[at].len() == 0 && children.len() > 1 {
+                    // An empty node between others would lead a search astray.
+                    children.remove(at);
+                } else if children[at].width() <= NARROW {
                     Self::unite(children, at);
                 }
                 item
@@ -177,7 +180,7 @@ impl<T> List<T> {
         Iter { list: self, front: Run::EMPTY, back: Run::EMPTY, start: 0, end: self.len() }
     }
 
-    /// Returns the rest of the leaf that holds an index, and the leaf's beginning up to it.
+    /// Returns the leaf that holds an index, and where in it that is.
     fn leaf(&self, mut index: usize) -> (&[T], usize) {
         let mut node = &self.root;
         loop {
@@ -431,6 +434,27 @@ mod tests {
             prop_assert_eq!(list.eq_by(&copy, PartialEq::eq), plain == before);
             let rebuilt: List<u32> = plain.iter().copied().collect();
             prop_assert!(list.eq_by(&rebuilt, PartialEq::eq));
+        }
+
+        /// Also where so many went that whole branches are gone.
+        #[test]
+        fn a_place_is_found_behind_what_was_removed(
+            start in 0..12_288_usize,
+            count in 0..9_000_usize,
+            backwards in any::<bool>(),
+        ) {
+            let mut plain: Vec<usize> = (0..12_288).collect();
+            let mut list: List<usize> = plain.iter().copied().collect();
+            let end = (start + count).min(plain.len());
+            for removed in 0..end - start {
+                list.remove(if backwards { end - 1 - removed } else { start });
+            }
+            plain.drain(start..end);
+            prop_assert!(list.iter().eq(&plain));
+            for place in (0..plain.len()).step_by(61) {
+                let found = list.partition_point(|item| *item < plain[place]);
+                prop_assert_eq!(found, place);
+            }
         }
 
         #[test]

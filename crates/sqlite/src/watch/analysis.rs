@@ -13,7 +13,7 @@ use crate::{TableDef, Value};
 
 /// Longest pattern that is looked into, in bytes.
 const MAX_PATTERN: usize = 1_000;
-/// Most conditions that equal columns are looked for in.
+/// Most pairs of equal columns that are taken note of.
 const MAX_LINKS: usize = 32;
 
 /// A table of a selection.
@@ -213,7 +213,7 @@ impl<'a> Analysis<'a> {
         if values.is_empty() {
             return guard;
         }
-        Guard::test(at.column, Condition::OneOf(values.into())).or(guard)
+        Guard::test(at.column, Condition::one_of(values)).or(guard)
     }
 
     fn comparison(&self, operator: Comparison, left: &Expr, right: &Expr, about: About) -> Guard {
@@ -234,10 +234,8 @@ impl<'a> Analysis<'a> {
         }
         let value = value.clone();
         match operator {
-            Comparison::Equal | Comparison::Is => {
-                test(Condition::OneOf([normalized(&value)].into()))
-            }
-            Comparison::NotEqual => test(Condition::OneOf([normalized(&value)].into())).not(),
+            Comparison::Equal | Comparison::Is => test(Condition::one_of(vec![normalized(&value)])),
+            Comparison::NotEqual => test(Condition::one_of(vec![normalized(&value)])).not(),
             Comparison::Less => test(within(Bound::Unbounded, Bound::Excluded(value))),
             Comparison::AtMost => test(within(Bound::Unbounded, Bound::Included(value))),
             Comparison::Greater => test(within(Bound::Excluded(value), Bound::Unbounded)),

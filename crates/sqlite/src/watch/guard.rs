@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::compare::{compare, normalized};
 use crate::{Collation, Value};
@@ -32,8 +33,8 @@ pub(crate) struct Test {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Condition {
-    /// It is one of these, none of which is null, in normal form.
-    OneOf(Box<[Value]>),
+    /// It is one of these, none of which is null, in normal form and in the order of `total_cmp`.
+    OneOf(Arc<[Value]>),
     IsNull,
     /// It is a number other than zero.
     IsTrue,
@@ -92,12 +93,18 @@ impl Test {
 }
 
 impl Condition {
+    pub(crate) fn one_of(mut values: Vec<Value>) -> Self {
+        values.sort_by(Value::total_cmp);
+        values.dedup();
+        Self::OneOf(values.into())
+    }
+
     fn holds(&self, value: &Value) -> bool {
         match self {
             Self::IsNull => *value == Value::Null,
             Self::OneOf(values) => {
                 let value = lookup_form(value);
-                values.contains(&value)
+                values.binary_search_by(|one| one.total_cmp(&value)).is_ok()
             }
             Self::IsTrue => match value {
                 Value::Integer(number) => *number != 0,
@@ -114,6 +121,46 @@ impl Condition {
             },
         }
     }
+}
+
+/// Puts tests together; bounds of one column become one interval.
+fn united(left: &[Test], right: &[Test]) -> Vec<Test> {
+    let mut all = left.to_vec();
+    for test in right {
+        let bounds = |test: &Test| match &test.condition {
+            Condition::Within(bounds) if !test.not => Some(bounds.clone()),
+            _ => None,
+        };
+        let known = all.iter_mut().find(|known| {
+            known.column == test.column && bounds(known).is_some() && bounds(test).is_some()
+        });
+        match (known, bounds(test)) {
+            (Some(known), Some(new)) => {
+                let old = bounds(known).unwrap_or_else(|| new.clone());
+                let low = narrower(&old.0, &new.0, Ordering::Greater);
+                let high = narrower(&old.1, &new.1, Ordering::Less);
+                known.condition = Condition::Within(Box::new((low, high)));
+            }
+            _ => all.push(test.clone()),
+        }
+    }
+    all
+}
+
+/// Returns the bound that leaves less: of two at one value that which excludes it, else that which lies
+/// further in a direction.
+fn narrower(a: &Bound<Value>, b: &Bound<Value>, further: Ordering) -> Bound<Value> {
+    let (x, y) = match (a, b) {
+        (Bound::Unbounded, other) | (other, Bound::Unbounded) => return other.clone(),
+        (Bound::Included(x) | Bound::Excluded(x), Bound::Included(y) | Bound::Excluded(y)) => {
+            (x, y)
+        }
+    };
+    let is_a = match compare(x, y, Collation::Binary) {
+        Ordering::Equal => matches!(a, Bound::Excluded(_)),
+        order => order == further,
+    };
+    if is_a { a.clone() } else { b.clone() }
 }
 
 /// Most values of a list that are written out.
@@ -219,7 +266,7 @@ impl Guard {
         }
         let both = |left: &Vec<Test>| {
             let left = left.clone();
-            other.any.iter().map(move |right| [&left[..], right].concat())
+            other.any.iter().map(move |right| united(&left, right))
         };
         let any = self.any.iter().flat_map(both).collect();
         Self { any, is_exact: self.is_exact && other.is_exact }

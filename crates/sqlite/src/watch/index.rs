@@ -13,7 +13,9 @@ use crate::{Columns, RowChange, Value};
 pub type Id = u32;
 
 /// Most values by which one condition is looked up.
-const MAX_VALUES: usize = 1_000;
+const MAX_VALUES: usize = 10_000;
+/// Longest beginning of a text by which a condition is looked up, in bytes.
+const MAX_PREFIX: usize = 1_000;
 
 /// Which changes of a table concern a query.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,7 +121,21 @@ impl<'a> Access<'a> {
             Condition::IsNull => Some((1, Self::Values(test.column, &[Value::Null]))),
             _ => None,
         });
-        if let Some((_, access)) = by_values.min_by_key(|(values, _)| *values) {
+        // Half of all rows may be true, or null; so these come last.
+        let is_vague = |access: &Self| match access {
+            Self::Values(_, values) => {
+                values.iter().any(|value| matches!(value, Value::Null | Value::Integer(0 | 1)))
+            }
+            _ => false,
+        };
+        let (mut vague, mut telling) = (None, None);
+        for (count, access) in by_values {
+            let best = if is_vague(&access) { &mut vague } else { &mut telling };
+            if best.as_ref().is_none_or(|(least, _)| count < *least) {
+                *best = Some((count, access));
+            }
+        }
+        if let Some((_, access)) = telling {
             return access;
         }
         let by_range = plain().find_map(|test| match &test.condition {
@@ -127,13 +143,15 @@ impl<'a> Access<'a> {
             _ => None,
         });
         let by_prefix = plain().find_map(|test| match &test.condition {
-            Condition::BeginsWith(prefix) if !prefix.is_empty() => Some((test.column, prefix)),
+            Condition::BeginsWith(prefix) if (1..=MAX_PREFIX).contains(&prefix.len()) => {
+                Some((test.column, prefix))
+            }
             _ => None,
         });
         match (by_range, by_prefix) {
             (_, Some((column, prefix))) => Self::Prefix(column, prefix),
             (Some((column, low, high)), None) => Self::Range(column, low, high),
-            (None, None) => Self::None,
+            (None, None) => vague.map_or(Self::None, |(_, access)| access),
         }
     }
 }
@@ -222,7 +240,9 @@ impl TableIndex {
         }
         for (column, intervals) in &self.by_prefix {
             if let Some(Value::Text(text)) = row.get(usize::from(*column)) {
-                intervals.around(&bytes(&text.to_ascii_lowercase()), &mut *found);
+                // No prefix is longer than what is left.
+                let start = &text.as_bytes()[..text.len().min(MAX_PREFIX + 1)];
+                intervals.around(&start.to_ascii_lowercase().into(), &mut *found);
             }
         }
     }

@@ -25,7 +25,10 @@ pub use view::{News, Refreshed, View};
 /// Returns what exactly a selection's rows fulfil, if each is a row of its table and that is
 /// understood.
 pub(crate) fn exact_guard(select: &Select, tables: &[TableDef]) -> Option<Guard> {
-    let is_all = select.is_of_rows() && select.limit.is_none() && select.offset == 0;
+    let is_all = select.is_of_rows()
+        && select.limit.is_none()
+        && select.offset == 0
+        && !has_sub_queries(select);
     let mut guards = if is_all { analysis::guards(select, tables) } else { Vec::new() };
     let guard = guards.pop().map(|(_, guard)| guard);
     guard.filter(|guard| guard.is_exact)

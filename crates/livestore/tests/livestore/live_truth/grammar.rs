@@ -278,7 +278,9 @@ fn outputs(shape: &Shape, tables: &[&'static str]) -> impl Strategy<Value = Vec<
         let text = Expr::Call { function: Function::Upper, arguments: vec![column] };
         Output { expr: text, name: Some("up".into()) }
     });
-    let some = prop::collection::vec(prop_oneof![4 => plain, 1 => called], 1..4);
+    // What the rows of another table have to do with it does not make those rows of this one.
+    let elsewhere = exists(shape).prop_map(|expr| Output { expr, name: Some("there".into()) });
+    let some = prop::collection::vec(prop_oneof![8 => plain, 2 => called, 1 => elsewhere], 1..4);
     prop_oneof![1 => Just(Vec::new()), 1 => some]
 }
 

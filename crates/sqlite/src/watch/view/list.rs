@@ -12,7 +12,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::{News, Refreshed, View};
-use crate::ast::{Column, Comparison, Direction, Expr, Nulls, Select, SqlWriter};
+use crate::ast::{Column, Comparison, Direction, Expr, Nulls, Order, Select, SqlWriter};
 use crate::row::{DiffStep, History, List, RowRef, Rows, by_key};
 use crate::watch::{compare, has_sub_queries};
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
 
 /// Rows that are kept behind those that are wanted, so that one that leaves is seldom missed.
 const SPARE: usize = 16;
+
+/// Most values that a statement of a view has; SQLite takes a few more.
+const MAX_BINDS: usize = 32_000;
 
 type Decode<R> = dyn Fn(RowRef<'_>) -> Result<R, DecodeError> + Send;
 
@@ -50,12 +53,12 @@ impl By {
 #[derive(Debug)]
 struct Place {
     values: Box<[Value]>,
-    key: usize,
+    key_at: usize,
 }
 
 impl Place {
     fn key(&self) -> &[Value] {
-        &self.values[self.key..]
+        &self.values[self.key_at..]
     }
 }
 
@@ -116,18 +119,24 @@ impl<R: Send + Sync + 'static> ListView<R> {
         tables: &[TableDef],
         decode: impl Fn(RowRef<'_>) -> Result<R, DecodeError> + Send + 'static,
         same: fn(&R, &R) -> bool,
-    ) -> Result<Option<Self>, ValueError> {
-        let Some(table) = tables.iter().find(|table| table.name() == select.from.table) else {
-            return Ok(None);
-        };
+    ) -> Option<Self> {
+        let table = tables.iter().find(|table| table.name() == select.from.table)?;
         if !select.is_of_rows() || select.columns.is_empty() || has_sub_queries(select) {
-            return Ok(None);
+            return None;
+        }
+        // A key that is a name of the result means that, and not the column.
+        let is_output = |order: &Order| match &order.expr {
+            Expr::Column(Column { of: None, name }) => select.columns.iter().any(|output| {
+                output.name.as_ref().is_some_and(|output| output.eq_ignore_ascii_case(name))
+            }),
+            _ => false,
+        };
+        if select.order.iter().any(is_output) {
+            return None;
         }
         let mut all = select.clone();
         all.order.extend(select.ties(table.key_names()));
-        let Some(order) = all.order.iter().map(By::of).collect::<Option<Box<[By]>>>() else {
-            return Ok(None);
-        };
+        let order = all.order.iter().map(By::of).collect::<Option<Box<[By]>>>()?;
         let of = select.from.name().clone();
         let key = |name: &str| Expr::Column(Column::of(of.clone(), name.to_owned()));
         all.columns.extend(all.order.iter().map(|order| order.expr.clone().into()));
@@ -142,10 +151,14 @@ impl<R: Send + Sync + 'static> ListView<R> {
         let limit = select.limit.map(|limit| limit as usize);
         all.offset = 0;
         all.limit = limit.and_then(|limit| u32::try_from(offset + limit + SPARE).ok());
-        let mut one = written(&one)?;
+        // Both say a little more than the query, which may be at its limits.
+        let (Ok(all_text), Ok(mut one)) = (written(&all), written(&one)) else { return None };
+        if one.1.len().max(all_text.1.len()) > MAX_BINDS {
+            return None;
+        }
         one.1.truncate(one.1.len() - table.key_names().count());
-        Ok(Some(Self {
-            all: written(&all)?,
+        Some(Self {
+            all: all_text,
             one,
             columns: select.columns.len(),
             order,
@@ -161,18 +174,18 @@ impl<R: Send + Sync + 'static> ListView<R> {
             handed_out: List::default(),
             history: History::default(),
             is_new: true,
-        }))
+        })
     }
 
-    /// The rows that are kept, if not all of them.
+    /// How many rows have to be kept, if not all of them.
     fn wanted(&self) -> Option<usize> {
         self.limit.map(|limit| self.offset + limit)
     }
 
-    fn read(&self, row: RowRef<'_>, key: usize) -> Result<(Arc<Place>, R), SqliteError> {
-        let count = self.order.len() + key;
+    fn read(&self, row: RowRef<'_>, key_columns: usize) -> Result<(Arc<Place>, R), SqliteError> {
+        let count = self.order.len() + key_columns;
         let values = (0..count).map(|index| row.value(self.columns + index)).collect();
-        Ok((Arc::new(Place { values, key: self.order.len() }), (self.decode)(row)?))
+        Ok((Arc::new(Place { values, key_at: self.order.len() }), (self.decode)(row)?))
     }
 
     fn compare(&self, a: &Place, b: &Place) -> Ordering {
@@ -210,13 +223,14 @@ impl<R: Send + Sync + 'static> ListView<R> {
         Ok(())
     }
 
-    /// Looks at one row again, and takes the steps that it takes to bring it in its place.
+    /// Looks at one row again, and takes the steps that it takes to bring it in its place; false if it
+    /// is not where it should be.
     fn read_one(
         &mut self,
         read: StateRead<'_>,
         key: &[Value],
         steps: &mut Vec<DiffStep<R>>,
-    ) -> Result<(), SqliteError> {
+    ) -> Result<bool, SqliteError> {
         let (text, binds) = &self.one;
         let binds: Vec<Value> = binds.iter().chain(key).cloned().collect();
         let now = read.run(text, &binds, |mut rows| {
@@ -224,6 +238,12 @@ impl<R: Send + Sync + 'static> ListView<R> {
         })?;
         let before = self.known.get(key).map(|Known(place)| Arc::clone(place));
         let from = before.map(|place| (self.position(&place), place));
+        // If SQLite has ordered otherwise than is compared here, its order counts.
+        if let Some((at, place)) = &from
+            && !self.places.get(*at).is_some_and(|found| Arc::ptr_eq(found, place))
+        {
+            return Ok(false);
+        }
         // Behind the last row that is kept may be others that are not.
         let is_beyond = |place: &Place, view: &Self| {
             let last = view.places.len().checked_sub(1).and_then(|last| view.places.get(last));
@@ -237,7 +257,7 @@ impl<R: Send + Sync + 'static> ListView<R> {
             }
             (None, Some((place, row))) => {
                 if is_beyond(&place, self) {
-                    return Ok(());
+                    return Ok(true);
                 }
                 let (at, row) = (self.position(&place), Arc::new(row));
                 self.put_in(at, place, Arc::clone(&row));
@@ -247,7 +267,7 @@ impl<R: Send + Sync + 'static> ListView<R> {
                 if is_beyond(&place, self) {
                     self.take_out(from, &before);
                     steps.push(DiffStep::Remove { at: from });
-                    return Ok(());
+                    return Ok(true);
                 }
                 // Without the row itself, if that stands before its new place.
                 let is_after = self.compare(&before, &place) == Ordering::Less;
@@ -269,7 +289,7 @@ impl<R: Send + Sync + 'static> ListView<R> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn take_out(&mut self, at: usize, place: &Arc<Place>) -> Arc<R> {
@@ -347,8 +367,9 @@ impl<R: Send + Sync + 'static> ListView<R> {
         let mut steps = Vec::new();
         let mut seen = HashSet::new();
         for change in changes {
-            if changes.len() == 1 || seen.insert(&change.key) {
-                self.read_one(read, &change.key, &mut steps)?;
+            let is_first = changes.len() == 1 || seen.insert(&change.key);
+            if is_first && !self.read_one(read, &change.key, &mut steps)? {
+                return Ok(Refreshed { value: self.refresh_all(read)?, was_run: true });
             }
         }
         if !self.is_part() {
@@ -382,7 +403,7 @@ impl<R: Send + Sync + 'static> View<Rows<R>> for ListView<R> {
 }
 
 impl By {
-    fn of(order: &crate::ast::Order) -> Option<Self> {
+    fn of(order: &Order) -> Option<Self> {
         let (expr, inner) = match &order.expr {
             Expr::Collate { expr, collation } => (&**expr, Some(*collation)),
             expr => (expr, None),

@@ -16,7 +16,7 @@ pub(crate) use list::ListView;
 pub enum News {
     /// Anything may have happened.
     Anything,
-    /// These rows changed, in this order.
+    /// These rows of the one table that it is about changed, in this order.
     Rows(Vec<Arc<RowChange>>),
 }
 
