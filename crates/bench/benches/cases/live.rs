@@ -171,3 +171,32 @@ pub(crate) fn subscribers_1000(bench: &mut Bench) {
     let evaluations = many.explain_refresh().iter().map(|refresh| refresh.total).max();
     assert_eq!(evaluations, Some(1), "one evaluation for all");
 }
+
+/// What is run again: groups over a table of 100,000 rows, and a join by key of which some rows are
+/// asked for; beside the same commit that nobody watches.
+fn run_again(bench: &mut Bench, name: &'static str, sql: &'static str) {
+    let (watched, plain) = (filled(ROWS), filled(ROWS));
+    let _followed = watched.query_db(Sql::new(sql)).subscribe(|_| ());
+    let event = |step: &mut i64| {
+        *step += 1;
+        ItemMoved { id: 7, place: *step % 40 }
+    };
+    let (mut step, mut other) = (0, 0);
+    bench.compare(
+        name,
+        "us",
+        Side::new(|| event(&mut step), |event| drop(watched.commit(event).expect("it succeeds"))),
+        Side::new(|| event(&mut other), |event| drop(plain.commit(event).expect("it succeeds"))),
+    );
+}
+
+pub(crate) fn grouped_100k(bench: &mut Bench) {
+    let sql = "SELECT place / 1000, count(*), sum(place) FROM items GROUP BY 1";
+    run_again(bench, "live_grouped_100k", sql);
+}
+
+pub(crate) fn joined_50(bench: &mut Bench) {
+    let sql =
+        "SELECT a.id, b.text FROM items AS a JOIN items AS b ON b.id = a.place WHERE a.place < 50";
+    run_again(bench, "live_joined_50", sql);
+}

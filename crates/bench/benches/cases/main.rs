@@ -48,6 +48,8 @@ const CASES: &[(&str, Case)] = &[
     ("live_range_1000", live::range_1000),
     ("live_sorted_100k_update", live::sorted_100k_update),
     ("live_subscribers_1000", live::subscribers_1000),
+    ("live_grouped_100k", live::grouped_100k),
+    ("live_joined_50", live::joined_50),
     ("cross_process_latency_p50", sessions::latency),
     ("cross_process_events_per_s", sessions::throughput),
     ("attach_100k_rows", sessions::attach),

@@ -139,7 +139,7 @@ fn a_materializer_that_reads_a_table_out_of_its_event_s_scope() {
         "event Kept could not be materialized: reading selection, a memory table, is not allowed \
          in a materializer of a persisted client-only event: what it writes has to follow from \
          what is on disk; put what it needs into the event's payload, or make selection a client \
-         table (in: SELECT \"id\" FROM \"selection\")",
+         table (in: SELECT \"id\" FROM \"selection\" ORDER BY \"selection\".\"id\")",
     );
 }
 

@@ -80,7 +80,7 @@ fn another_state_is_shown_line_by_line_with_the_log() {
     insta::assert_snapshot!(said, @r#"
     the state is not as expected
 
-    query  SELECT "id", "text", "completed" FROM "todos"
+    query  SELECT "id", "text", "completed" FROM "todos" ORDER BY "todos"."id"
 
     - expected
     + found
