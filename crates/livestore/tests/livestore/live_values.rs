@@ -411,6 +411,43 @@ fn a_query_that_could_not_be_answered_at_a_bad_moment_is_asked_again() {
     }
 }
 
+/// A row that is in memory only.
+#[derive(Table, Clone, Debug, PartialEq)]
+#[table(name = "cursors", scope = "memory")]
+struct Cursor {
+    #[column(primary_key)]
+    id: i64,
+    place: i64,
+}
+
+/// A cursor goes through places, in one event.
+#[derive(Event, serde::Serialize, serde::Deserialize)]
+#[event(name = "Went", client_only)]
+struct Went(Vec<i64>);
+
+#[test]
+fn a_row_that_changes_several_times_at_once_is_one_change() {
+    let schema = Schema::builder()
+        .table::<Cursor>()
+        .event(|Went(places): Went, _| {
+            let at = |place| Cursor::insert(Cursor { id: 1, place }).or_replace();
+            places.into_iter().map(at).collect::<Vec<_>>()
+        })
+        .build()
+        .unwrap();
+    let store = Store::open(schema, "test", MemoryAdapter::new()).unwrap();
+    let at = |place: i64| store.query_db(Cursor::select().filter(Cursor::place.eq(place)).count());
+    let (first, second, third) = (at(1), at(2), at(3));
+    let _followed = [first.subscribe(|_| ()), second.subscribe(|_| ()), third.subscribe(|_| ())];
+    let counts = || [&first, &second, &third].map(|live| live.get().unwrap());
+    store.commit(Went(vec![1, 2, 1])).unwrap();
+    assert_eq!(counts(), [1, 0, 0]);
+    store.commit(Went(vec![2, 1, 3, 2, 3])).unwrap();
+    assert_eq!(counts(), [0, 0, 1]);
+    store.commit(Went(vec![2, 3])).unwrap();
+    assert_eq!(counts(), [0, 0, 1]);
+}
+
 /// A table whose first row is what its type says, and whose others are not.
 #[derive(Table, Clone, Debug, PartialEq)]
 #[table(name = "settings")]
