@@ -442,16 +442,17 @@ impl Replica {
         let after = self.tail_end(client_only, tail)?;
         self.materialize_all(group, EventKind::of(client_only), after)?;
         let preimages = self.connection.take_changes();
-        let undo = preimages.encode();
+        // If nothing that could be rebased stands before it, nobody will undo it.
+        let is_settled = client_only && tail.is_empty() && !self.is_session();
+        let undo = (!is_settled).then(|| preimages.encode());
         changed.extend(self.connection.changes_of(preimages));
-        if client_only && tail.is_empty() && !self.is_session() {
-            // Nothing that could be rebased stands before it.
+        if is_settled {
             let place = ClientOnlyPlace { seq: after.global, client: after.client + 1 };
             log::append_client_only(&self.connection, group, place)?;
             tail.last += group.event_count() as i64;
             return Ok(());
         }
-        Ok(self.append_pending(group, client_only, origin, Some(&undo), tail)?)
+        Ok(self.append_pending(group, client_only, origin, undo.as_deref(), tail)?)
     }
 
     /// Writes a group that was applied at the end of the tail.

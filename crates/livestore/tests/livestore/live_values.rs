@@ -461,10 +461,15 @@ struct Setting {
 #[event(name = "v1.Set")]
 struct WasSet(i64, serde_json::Value);
 
-#[test]
-fn a_row_that_is_not_shown_may_be_unreadable() {
-    let schema = Schema::builder()
+/// It is gone.
+#[derive(Event, serde::Serialize, serde::Deserialize)]
+#[event(name = "v1.Unset")]
+struct Unset(i64);
+
+fn settings() -> Schema {
+    Schema::builder()
         .table::<Setting>()
+        .event(|Unset(id): Unset, _| Setting::delete().filter(Setting::id.eq(id)))
         .event(|WasSet(id, value): WasSet, _| {
             let table = Setting::definition().unwrap();
             let values = [("id".into(), id.into()), ("value".into(), value.to_string().into())];
@@ -472,8 +477,12 @@ fn a_row_that_is_not_shown_may_be_unreadable() {
                 .map_err(livestore::MaterializeError::failed)
         })
         .build()
-        .unwrap();
-    let store = Store::open(schema, "test", MemoryAdapter::new()).unwrap();
+        .unwrap()
+}
+
+#[test]
+fn a_row_that_is_not_shown_may_be_unreadable() {
+    let store = Store::open(settings(), "test", MemoryAdapter::new()).unwrap();
     let first = store.query_db(Setting::select().order_by(Setting::id).first());
     let all = store.query_db(Setting::select());
     let _followed = (first.subscribe(|_| ()), all.subscribe(|_| ()));
@@ -482,6 +491,26 @@ fn a_row_that_is_not_shown_may_be_unreadable() {
     store.commit(WasSet(1, 10.into())).unwrap();
     assert_eq!(first.get().unwrap().unwrap().value, Json(10));
     assert!(all.get().is_err());
+}
+
+#[test]
+fn a_list_that_failed_halfway_is_told_by_steps_that_lead_to_it() {
+    let store = Store::open(settings(), "test", MemoryAdapter::new()).unwrap();
+    let all = store.query_db(Setting::select());
+    let patched: Arc<Mutex<Vec<Arc<Setting>>>> = Arc::default();
+    let list = Arc::clone(&patched);
+    let _followed = all.subscribe_diff(move |diff| {
+        let mut list = list.lock().unwrap();
+        diff.steps.iter().for_each(|step| step.apply(&mut list));
+    });
+    store.commit([WasSet(1, 10.into()), WasSet(2, 20.into())]).unwrap();
+    // Of the rows that change, the first is looked at before the second turns out to be unreadable.
+    store.commit([WasSet(3, 30.into()), WasSet(4, "no number".into())]).unwrap();
+    assert!(all.get().is_err());
+    store.commit(Unset(4)).unwrap();
+    let rows = all.get().unwrap();
+    assert_eq!(rows.len(), 3);
+    assert!(patched.lock().unwrap().iter().eq(&rows));
 }
 
 #[test]

@@ -238,7 +238,7 @@ impl<S: Sources, R: Send + Sync + 'static> Query for Select<S, R> {
 
 impl<S: Sources, R: PartialEq + Send + Sync + 'static> Select<S, R> {
     /// Makes a view of the rows, unless all of them are found by their key at once.
-    pub(super) fn list_view(&self, tables: &[TableDef]) -> Option<ListView<R>> {
+    fn list_view(&self, tables: &[TableDef]) -> Option<ListView<R>> {
         let select = self.clone().into_ast();
         if is_of_one_row(&select, tables) {
             return None;

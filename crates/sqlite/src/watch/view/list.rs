@@ -108,7 +108,8 @@ pub(crate) struct ListView<R> {
     part: Vec<(Arc<Place>, Arc<R>)>,
     handed_out: List<Arc<R>>,
     history: History<R>,
-    /// True until it was read for the first time.
+    /// True if no steps lead to the next list: until it was read for the first time, and where looking
+    /// at rows has ended halfway.
     is_new: bool,
 }
 
@@ -278,7 +279,9 @@ impl<R: Send + Sync + 'static> ListView<R> {
                 if from == to {
                     self.known.replace(Known(Arc::clone(&place)));
                     self.places.set(from, place);
-                    self.rows.set(from, Arc::clone(&row));
+                    if !is_same {
+                        self.rows.set(from, Arc::clone(&row));
+                    }
                 } else {
                     self.take_out(from, &before);
                     self.put_in(to, place, Arc::clone(&row));
@@ -340,6 +343,12 @@ impl<R: Send + Sync + 'static> ListView<R> {
         self.history.snapshot(self.handed_out.clone())
     }
 
+    /// Takes note that no steps lead from what was handed out to the rows as they are.
+    fn tear(&mut self) {
+        self.history = History::default();
+        self.is_new = true;
+    }
+
     fn is_part(&self) -> bool {
         self.limit.is_some() || self.offset > 0
     }
@@ -367,9 +376,19 @@ impl<R: Send + Sync + 'static> ListView<R> {
         let mut steps = Vec::new();
         let mut seen = HashSet::new();
         for change in changes {
-            let is_first = changes.len() == 1 || seen.insert(&change.key);
-            if is_first && !self.read_one(read, &change.key, &mut steps)? {
-                return Ok(Refreshed { value: self.refresh_all(read)?, was_run: true });
+            if changes.len() > 1 && !seen.insert(&change.key) {
+                continue;
+            }
+            match self.read_one(read, &change.key, &mut steps) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.tear();
+                    return Ok(Refreshed { value: self.refresh_all(read)?, was_run: true });
+                }
+                Err(error) => {
+                    self.tear();
+                    return Err(error);
+                }
             }
         }
         if !self.is_part() {
