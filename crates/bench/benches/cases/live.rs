@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use livestore::DiffStep;
 use livestore::prelude::*;
+use livestore::{DiffStep, Watch, alias};
 use livestore_bench::app::{Item, ItemMoved, item_schema};
 
 use crate::{Bench, Side};
@@ -172,14 +172,18 @@ pub(crate) fn subscribers_1000(bench: &mut Bench) {
     assert_eq!(evaluations, Some(1), "one evaluation for all");
 }
 
-/// What is run again: groups over a table of 100,000 rows, and a join by key of which some rows are
-/// asked for; beside the same commit that nobody watches.
-fn run_again(bench: &mut Bench, name: &'static str, sql: &'static str) {
+/// A query over a table of 100,000 rows of which one changes, beside the same commit that nobody
+/// watches.
+fn followed<T>(bench: &mut Bench, name: &'static str, query: impl Watch<Output = T>)
+where
+    T: Clone + PartialEq + Send + Sync + 'static,
+{
     let (watched, plain) = (filled(ROWS), filled(ROWS));
-    let _followed = watched.query_db(Sql::new(sql)).subscribe(|_| ());
+    let live = watched.query_db(query.clone());
+    let _followed = live.subscribe(|_| ());
     let event = |step: &mut i64| {
         *step += 1;
-        ItemMoved { id: 7, place: *step % 40 }
+        ItemMoved { id: 7, place: *step % 40_000 }
     };
     let (mut step, mut other) = (0, 0);
     bench.compare(
@@ -188,15 +192,35 @@ fn run_again(bench: &mut Bench, name: &'static str, sql: &'static str) {
         Side::new(|| event(&mut step), |event| drop(watched.commit(event).expect("it succeeds"))),
         Side::new(|| event(&mut other), |event| drop(plain.commit(event).expect("it succeeds"))),
     );
+    let fresh = watched.query(query).expect("the query runs");
+    assert!(live.get().is_ok_and(|live| live == fresh), "it is what the query finds");
 }
 
+/// Groups, as a selection, which is maintained.
 pub(crate) fn grouped_100k(bench: &mut Bench) {
-    let sql = "SELECT place / 1000, count(*), sum(place) FROM items GROUP BY 1";
-    run_again(bench, "live_grouped_100k", sql);
+    let thousand = || Item::place / 1_000;
+    let sums = (thousand(), count_rows(), Item::place.sum(), Item::id.max());
+    followed(bench, "live_grouped_100k", Item::select().columns(sums).group_by(thousand()));
 }
 
+/// Groups, as text, which is run again.
+pub(crate) fn grouped_text_100k(bench: &mut Bench) {
+    let sql = "SELECT place / 1000, count(*), sum(place), max(id) FROM items GROUP BY 1";
+    followed(bench, "live_grouped_text_100k", Sql::new(sql));
+}
+
+alias!(struct Other = Item);
+
+/// A join by key of which 50 rows are asked for.
 pub(crate) fn joined_50(bench: &mut Bench) {
-    let sql =
-        "SELECT a.id, b.text FROM items AS a JOIN items AS b ON b.id = a.place WHERE a.place < 50";
-    run_again(bench, "live_joined_50", sql);
+    let pairs = Item::select().join::<Other>(Item::place.eq(Item::id.of::<Other>()));
+    let pairs = pairs.columns((Item::id, Item::text.of::<Other>()));
+    followed(bench, "live_joined_50", pairs.filter(Item::id.lt(50)));
+}
+
+/// A join by key of which 10,000 rows are asked for.
+pub(crate) fn joined_10k(bench: &mut Bench) {
+    let pairs = Item::select().join::<Other>(Item::place.eq(Item::id.of::<Other>()));
+    let pairs = pairs.columns((Item::id, Item::text.of::<Other>()));
+    followed(bench, "live_joined_10k", pairs.filter(Item::id.lt(10_000)).order_by(Item::id));
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{Served, fact, foreign_group};
 use crate::properties::cases;
-use grammar::{Asked, Shape, query, shape, tables, writes};
+use grammar::{Asked, Shape, groups_of, query, shape, tables, writes, writes_to};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How soon after a change by another thread its followers have been told.
@@ -191,20 +191,20 @@ fn ask(store: &Store, tables: &[TableDef], asked: Asked, follows: bool) -> Optio
 impl Followed {
     /// Compares the value, and what its followers have, with the query run afresh.
     ///
-    /// `before` is what it was before something happened here, in one step. What another thread has
+    /// Tells whether it is an error. `before` is what it was before something happened here, in one step. What another thread has
     /// brought in may be told a moment later.
     fn check(
         &self,
         store: &Store,
         before: Option<&(Found, usize)>,
         has_backend: bool,
-    ) -> Result<(), TestCaseError> {
+    ) -> Result<bool, TestCaseError> {
         let asked = &self.asked;
         let fresh = (self.fresh)(store);
         let is_error = matches!(&fresh, Found::Rows(Err(_)) | Found::Count(Err(_)));
         prop_assert_eq!(&(self.now)(), &fresh, "the value of {:?}", asked);
         if is_error {
-            return Ok(());
+            return Ok(true);
         }
         let start = Instant::now();
         while has_backend && !self.has_been_told(&fresh) && start.elapsed() < TOLD_WITHIN {
@@ -223,7 +223,7 @@ impl Followed {
                 patched.lock().unwrap().iter().map(|row| (**row).clone()).collect();
             prop_assert_eq!(&patched, rows, "the list that takes steps for {:?}", asked);
         }
-        Ok(())
+        Ok(false)
     }
 
     fn has_been_told(&self, fresh: &Found) -> bool {
@@ -305,6 +305,24 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
+/// Many small changes of the rows of some groups.
+fn case_of_groups() -> impl Strategy<Value = Case> {
+    shape().prop_flat_map(|shape| {
+        let asked = groups_of(&shape, "t").prop_map(|select| {
+            let query = Box::new(Asked::Rows(select));
+            Step::Ask { query, follows: true }
+        });
+        let asked = prop::collection::vec(asked, 1..5);
+        let event = writes_to(&shape, vec!["t"]).prop_map(|writes| vec![(false, writes)]);
+        let commits = prop::collection::vec(event.prop_map(Step::Commit), 1..24);
+        (asked, commits).prop_map(move |(asked, commits)| {
+            let steps: Vec<_> = asked.into_iter().chain(commits).collect();
+            let looks = vec![true; steps.len()];
+            Case { shape: shape.clone(), has_backend: false, looks, steps }
+        })
+    })
+}
+
 fn wait_until_settled(store: &Store, served: &Served, is_down: bool) {
     let start = Instant::now();
     loop {
@@ -333,6 +351,10 @@ struct Met {
     rebases: AtomicU64,
     restores: AtomicU64,
     maintained: AtomicU64,
+    /// How many of those were groups.
+    groups: AtomicU64,
+    /// Values that were errors.
+    failed: AtomicU64,
 }
 
 impl Met {
@@ -346,20 +368,19 @@ impl Met {
         let refreshes = store.explain_refresh();
         let queries = refreshes.iter().flat_map(|refresh| &refresh.queries);
         let maintained = queries.filter(|query| query.outcome == RefreshOutcome::Maintained);
-        self.maintained.fetch_add(maintained.count() as u64, Ordering::Relaxed);
+        for query in maintained {
+            self.maintained.fetch_add(1, Ordering::Relaxed);
+            let is_grouped = query.query.contains("GROUP BY");
+            self.groups.fetch_add(is_grouped.into(), Ordering::Relaxed);
+        }
     }
 
-    /// Fails if too little has happened in so many cases for them to say anything.
-    fn check(&self, cases: u64) {
-        let often = |count: &AtomicU64, in_cases: u64| {
+    /// Fails if something has not happened at least once in so many cases, for them to say anything.
+    fn often<const N: usize>(&self, cases: u64, counts: [(&AtomicU64, u64); N]) {
+        for (count, in_cases) in counts {
             let count = count.load(Ordering::Relaxed);
             assert!(count >= cases / in_cases, "{count} in {cases} cases: {self:?}");
-        };
-        often(&self.commits, 1);
-        often(&self.maintained, 4);
-        often(&self.refused, 10);
-        often(&self.rebases, 20);
-        often(&self.restores, 50);
+        }
     }
 }
 
@@ -444,7 +465,8 @@ fn run(case: Case, met: &Met) -> Result<(), TestCaseError> {
         for (index, one) in followed.iter().enumerate() {
             if looks || one.called.is_some() {
                 let before = before.get(index).filter(|_| is_one_change);
-                one.check(&store, before, has_backend)?;
+                let is_error = one.check(&store, before, has_backend)?;
+                met.failed.fetch_add(is_error.into(), Ordering::Relaxed);
             }
         }
     }
@@ -455,13 +477,36 @@ fn run(case: Case, met: &Met) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-#[test]
-fn a_live_value_is_what_the_query_finds_that_is_run_afresh() {
-    let config = ProptestConfig { max_shrink_time: 20_000, ..cases(1_000) };
-    let (cases, met) = (config.cases, Met::default());
+/// Runs so many cases, and returns their number and what they have met.
+fn check(number: u32, case: impl Strategy<Value = Case>) -> (u64, Met) {
+    let config = ProptestConfig { max_shrink_time: 20_000, ..cases(number) };
+    let (cases, met) = (config.cases.into(), Met::default());
     let mut runner = TestRunner::new(config);
-    if let Err(error) = runner.run(&case(), |case| run(case, &met)) {
+    if let Err(error) = runner.run(&case, |case| run(case, &met)) {
         panic!("{error}\n{runner}");
     }
-    met.check(cases.into());
+    (cases, met)
+}
+
+#[test]
+fn a_live_value_is_what_the_query_finds_that_is_run_afresh() {
+    let (cases, met) = check(1_000, case());
+    met.often(
+        cases,
+        [
+            (&met.commits, 1),
+            (&met.maintained, 4),
+            (&met.groups, 50),
+            (&met.refused, 10),
+            (&met.rebases, 20),
+            (&met.restores, 50),
+            (&met.failed, 200),
+        ],
+    );
+}
+
+#[test]
+fn groups_are_what_the_query_finds_that_is_run_afresh() {
+    let (cases, met) = check(300, case_of_groups());
+    met.often(cases, [(&met.commits, 1), (&met.groups, 1), (&met.failed, 200)]);
 }

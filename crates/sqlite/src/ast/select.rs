@@ -71,32 +71,32 @@ impl Select {
         self.joins.is_empty() && !is_grouped && !has_aggregate
     }
 
+    /// Tells whether each row of the result is a group of rows, and no two of them the same group.
+    pub(crate) fn is_of_groups(&self) -> bool {
+        !self.distinct && !self.group_by.is_empty()
+    }
+
     /// Returns the keys of an order that comes after the given one and leaves no two rows equal, so
-    /// that equal states give equal results, whatever indexes SQLite uses.
+    /// that equal states give equal results, whatever indexes SQLite uses. `key` is that of the table.
     ///
     /// It goes in the direction of the last given key, as an index does.
     pub(crate) fn ties<'a>(&self, key: impl IntoIterator<Item = &'a str>) -> Vec<Order> {
-        if !self.is_of_rows() {
-            return Vec::new();
-        }
-        let direction = self.order.last().map_or(Direction::Ascending, |order| order.direction);
         let of = self.from.name();
-        let is_given = |name: &str| {
+        let column = |name: &str| Expr::Column(Column::of(of.clone(), name.to_owned()));
+        let keys: Vec<Expr> = match () {
+            () if self.is_of_rows() => key.into_iter().map(column).collect(),
+            () if self.is_of_groups() => self.group_by.clone(),
+            () => return Vec::new(),
+        };
+        let direction = self.order.last().map_or(Direction::Ascending, |order| order.direction);
+        let is_given = |key: &Expr| {
             self.order.iter().any(|order| {
                 order.collation.is_none_or(|collation| collation == Collation::Binary)
-                    && matches!(
-                        &order.expr,
-                        // Without its table it could be a name of the result.
-                        Expr::Column(column)
-                            if column.name == name && column.of.as_ref() == Some(of)
-                    )
+                    && order.expr == *key
             })
         };
-        let order = |name: &str| {
-            let column = Expr::Column(Column::of(of.clone(), name.to_owned()));
-            Order::new(column, direction)
-        };
-        key.into_iter().filter(|name| !is_given(name)).map(order).collect()
+        let order = |key| Order::new(key, direction);
+        keys.into_iter().filter(|key| !is_given(key)).map(order).collect()
     }
 }
 

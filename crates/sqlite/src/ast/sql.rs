@@ -22,6 +22,15 @@ pub(crate) struct SqlWriter {
     is_in_upsert: bool,
     /// The name of what [`Self::for_each_row`] writes.
     each_row: Option<&'static str>,
+    instead: Option<Instead>,
+}
+
+/// What is written instead of certain expressions.
+#[derive(Debug, Default)]
+struct Instead {
+    texts: Vec<(Expr, String)>,
+    /// True if there was a column that is none of them, nor within one.
+    is_incomplete: bool,
 }
 
 impl SqlWriter {
@@ -34,15 +43,25 @@ impl SqlWriter {
         Self { sql, ..Self::default() }
     }
 
+    /// Begins a text in which other things stand instead of certain expressions.
+    pub(crate) fn with_instead(start: &str, texts: Vec<(Expr, String)>) -> Self {
+        Self { instead: Some(Instead { texts, is_incomplete: false }), ..Self::new(start) }
+    }
+
+    /// Tells whether something stands instead of every column.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.instead.as_ref().is_none_or(|instead| !instead.is_incomplete)
+    }
+
     pub(crate) fn finish(self) -> (String, Vec<Value>) {
         (self.sql, self.binds)
     }
 
-    pub(super) fn push(&mut self, sql: &str) {
+    pub(crate) fn push(&mut self, sql: &str) {
         self.sql.push_str(sql);
     }
 
-    pub(super) fn name(&mut self, name: &str) {
+    pub(crate) fn name(&mut self, name: &str) {
         self.sql.push('"');
         self.sql.push_str(name);
         self.sql.push('"');
@@ -160,7 +179,7 @@ impl SqlWriter {
         written
     }
 
-    fn output(&mut self, output: &Output) -> Result<(), ValueError> {
+    pub(crate) fn output(&mut self, output: &Output) -> Result<(), ValueError> {
         self.expr(&output.expr)?;
         if let Some(name) = &output.name {
             self.push(" AS ");
@@ -195,7 +214,7 @@ impl SqlWriter {
         Ok(())
     }
 
-    pub(super) fn filter(&mut self, filter: Option<&Expr>) -> Result<(), ValueError> {
+    pub(crate) fn filter(&mut self, filter: Option<&Expr>) -> Result<(), ValueError> {
         filter.map_or(Ok(()), |filter| {
             self.push(" WHERE ");
             self.for_each_row("a filter", |writer| writer.expr(filter))
@@ -232,7 +251,7 @@ impl SqlWriter {
         self.operand(right)
     }
 
-    pub(super) fn expr(&mut self, expr: &Expr) -> Result<(), ValueError> {
+    pub(crate) fn expr(&mut self, expr: &Expr) -> Result<(), ValueError> {
         if self.depth == MAX_DEPTH {
             return Err(ValueError::TooDeep { max: MAX_DEPTH.into() });
         }
@@ -243,6 +262,13 @@ impl SqlWriter {
     }
 
     fn expr_inside(&mut self, expr: &Expr) -> Result<(), ValueError> {
+        if let Some(instead) = &mut self.instead {
+            if let Some((_, text)) = instead.texts.iter().find(|(one, _)| one == expr) {
+                self.sql.push_str(text);
+                return Ok(());
+            }
+            instead.is_incomplete |= matches!(expr, Expr::Column(_));
+        }
         match expr {
             Expr::Column(Column { of, name }) => {
                 if of.as_deref() == Some(Column::EXCLUDED) && !self.is_in_upsert {

@@ -10,6 +10,7 @@ mod compare;
 mod guard;
 mod index;
 mod intervals;
+mod kind;
 mod view;
 
 use crate::ast::Select;

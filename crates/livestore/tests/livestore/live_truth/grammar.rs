@@ -4,7 +4,7 @@
 use livestore::ast::{
     Aggregate, AggregateFunction, Arithmetic, Collation, Column, Comparison, Conflict,
     ConflictAction, Delete, Direction, Expr, Function, Insert, Join, JoinKind, Nulls, Order,
-    Output, Select, Set, Source, Statement, Update,
+    Output, Select, Set, Source, Statement, Update, When,
 };
 use livestore::{Action, ColumnDef, ColumnType, Generated, IndexDef, Scope, TableDef, Value};
 use proptest::prelude::*;
@@ -105,7 +105,7 @@ fn value_of(kind: ColumnType) -> BoxedStrategy<Value> {
             prop_oneof![5 => -1..4_i64, 1 => select(great)].prop_map(Value::from).boxed()
         }
         ColumnType::Real => {
-            let reals = vec![-1.5, 0.0, 0.5, 1.0, 2.0, 9_007_199_254_740_992.0, 1e300];
+            let reals = vec![-1.5, -0.0, 0.0, 0.5, 1.0, 2.0, 9_007_199_254_740_992.0, 1e300];
             select(reals).prop_map(Value::from).boxed()
         }
         ColumnType::Blob => {
@@ -274,13 +274,15 @@ fn order(shape: &Shape, tables: &[&'static str]) -> impl Strategy<Value = Order>
 /// Some or all columns, or expressions over them.
 fn outputs(shape: &Shape, tables: &[&'static str]) -> impl Strategy<Value = Vec<Output>> + use<> {
     let plain = column(shape, tables).prop_map(|(column, _)| column.into());
-    let called = column(shape, tables).prop_map(|(column, _)| {
-        let text = Expr::Call { function: Function::Upper, arguments: vec![column] };
-        Output { expr: text, name: Some("up".into()) }
+    // The least integer has no absolute value: a row that cannot be read.
+    let functions = select(vec![Function::Upper, Function::Abs]);
+    let called = (column(shape, tables), functions).prop_map(|((column, _), function)| {
+        let called = Expr::Call { function, arguments: vec![column] };
+        Output { expr: called, name: Some("up".into()) }
     });
     // What the rows of another table have to do with it does not make those rows of this one.
     let elsewhere = exists(shape).prop_map(|expr| Output { expr, name: Some("there".into()) });
-    let some = prop::collection::vec(prop_oneof![8 => plain, 2 => called, 1 => elsewhere], 1..4);
+    let some = prop::collection::vec(prop_oneof![8 => plain, 4 => called, 1 => elsewhere], 1..4);
     prop_oneof![1 => Just(Vec::new()), 1 => some]
 }
 
@@ -365,28 +367,105 @@ fn of_several_tables(shape: &Shape) -> BoxedStrategy<Select> {
         .boxed()
 }
 
-/// A selection of groups.
-fn of_groups(shape: &Shape) -> BoxedStrategy<Select> {
+/// What groups have in common: mostly a column.
+fn group_key(shape: &Shape, table: &'static str) -> BoxedStrategy<Expr> {
+    let columns = || column(shape, &[table]).prop_map(|(column, _)| column);
+    let calculated = columns().prop_map(|column| Expr::Calculate {
+        operator: Arithmetic::Remainder,
+        left: column.into(),
+        right: Expr::Value(2.into()).into(),
+    });
+    let folded =
+        columns().prop_map(|s| Expr::Call { function: Function::Lower, arguments: vec![s] });
+    let collated = (columns(), collation())
+        .prop_map(|(column, collation)| Expr::Collate { expr: column.into(), collation });
+    let chosen = (condition(shape, &[table]), columns()).prop_map(|(condition, otherwise)| {
+        let whens = vec![When { condition, value: Expr::Value(1.into()) }];
+        Expr::Case { whens, otherwise: Some(otherwise.into()) }
+    });
+    prop_oneof![8 => columns(), 1 => calculated, 1 => folded, 1 => collated, 1 => chosen].boxed()
+}
+
+/// A function of the rows of a group.
+fn aggregate(shape: &Shape, table: &'static str) -> BoxedStrategy<Expr> {
     use AggregateFunction::{Avg, Count, GroupConcat, Max, Min, Sum, Total};
+    let columns = || column(shape, &[table]).prop_map(|(column, _)| column);
+    let chosen = condition(shape, &[table]).prop_map(|condition| Expr::Case {
+        whens: vec![When { condition, value: Expr::Value(1.into()) }],
+        otherwise: Some(Expr::Value(0.into()).into()),
+    });
+    let doubled = columns().prop_map(|column| Expr::Calculate {
+        operator: Arithmetic::Multiply,
+        left: column.into(),
+        right: Expr::Value(2.into()).into(),
+    });
+    let integers = prop_oneof![3 => Just(named(table, "n")), 1 => Just(named(table, "f"))];
+    let anything = prop_oneof![4 => columns(), 1 => chosen.clone(), 1 => doubled];
+    let summed = (select(vec![Sum, Total, Avg]), prop_oneof![4 => integers, 1 => chosen]);
+    let of_anything = (select(vec![Avg, Count, GroupConcat, Max, Min, Sum, Total]), anything);
+    let function = |function, argument: Option<Expr>, distinct| {
+        let argument = argument.map(Box::new);
+        Expr::Aggregate(Aggregate { function, argument, distinct, separator: None })
+    };
+    prop_oneof![
+        1 => Just(function(Count, None, false)),
+        3 => (summed, prop::bool::weighted(0.1))
+            .prop_map(move |((name, of), distinct)| function(name, Some(of), distinct)),
+        2 => (select(vec![Min, Max, Count]), columns(), prop::bool::weighted(0.3))
+            .prop_map(move |(name, of, distinct)| function(name, Some(of), distinct)),
+        1 => (of_anything, prop::bool::weighted(0.2))
+            .prop_map(move |((name, of), distinct)| function(name, Some(of), distinct)),
+    ]
+    .boxed()
+}
+
+fn of_groups(shape: &Shape) -> BoxedStrategy<Select> {
     let shape = shape.clone();
-    let functions = || select(vec![Avg, Count, GroupConcat, Max, Min, Sum, Total]);
-    let aggregate = (functions(), select(vec!["n", "r", "s", "f"]), any::<bool>()).prop_map(
-        |(function, column, distinct)| Output {
-            expr: Expr::Aggregate(Aggregate {
-                function,
-                argument: Some(named("t", column).into()),
-                distinct,
-                separator: None,
-            }),
-            name: None,
-        },
-    );
-    let keys = prop::collection::vec(column(&shape, &["t"]).prop_map(|(column, _)| column), 0..3);
-    (keys, prop::collection::vec(aggregate, 1..3), prop::option::of(condition(&shape, &["t"])))
-        .prop_map(|(group_by, aggregates, filter)| {
-            let keys = group_by.iter().cloned().map(Output::from);
-            let columns = keys.chain(aggregates).collect();
-            Select { columns, filter, group_by, ..Select::new(Source::table("t")) }
+    select(vec!["t", "t", "u", "m"]).prop_flat_map(move |table| groups_of(&shape, table)).boxed()
+}
+
+/// A selection of groups of a table.
+pub fn groups_of(shape: &Shape, table: &'static str) -> BoxedStrategy<Select> {
+    let keys = prop::collection::vec(group_key(shape, table), 0..3);
+    let aggregates = prop::collection::vec(aggregate(shape, table), 1..4);
+    let filter = prop::option::of(condition(shape, &[table]));
+    let index = any::<prop::sample::Index>;
+    let number = (-1..3_i64).prop_map(Value::from);
+    let value = prop_oneof![3 => number, 1 => any_value(), 1 => Just("1".into())];
+    let compared = prop::option::weighted(0.3, (index(), comparison(), value));
+    let orders = prop::collection::vec((index(), any::<bool>()), 0..3);
+    // A value of some row of the group, which nobody can foretell.
+    let bare = prop::option::weighted(0.05, column(shape, &[table]));
+    (keys, aggregates, filter, compared, (orders, window(), bare, any::<bool>()))
+        .prop_map(move |(group_by, aggregates, filter, compared, (orders, window, bare, sums))| {
+            let mut exprs: Vec<Expr> = group_by.iter().chain(&aggregates).cloned().collect();
+            let having = compared.map(|(index, operator, value)| Expr::Compare {
+                operator,
+                left: exprs[index.index(exprs.len())].clone().into(),
+                right: Expr::Value(value).into(),
+            });
+            if sums {
+                let sum = |left: Expr, right: &Expr| Expr::Calculate {
+                    operator: Arithmetic::Add,
+                    left: left.into(),
+                    right: right.clone().into(),
+                };
+                exprs.push(sum(exprs[0].clone(), &exprs[exprs.len() - 1]));
+            }
+            let order = orders.into_iter().map(|(index, descending)| {
+                let direction =
+                    if descending { Direction::Descending } else { Direction::Ascending };
+                Order::new(exprs[index.index(exprs.len())].clone(), direction)
+            });
+            let order = order.collect();
+            // In a group of one row, that row's.
+            if let Some((column, _)) = bare {
+                exprs.push(column);
+            }
+            let (limit, offset) = window;
+            let columns = exprs.into_iter().map(Output::from).collect();
+            let of = Select::new(Source::table(table));
+            Select { columns, filter, group_by, having, order, limit, offset, ..of }
         })
         .boxed()
 }
@@ -422,7 +501,7 @@ pub fn query(shape: &Shape) -> BoxedStrategy<Asked> {
         8 => of_one_table(shape).prop_map(Asked::Rows),
         4 => of_one_table(shape).prop_map(Asked::Count),
         4 => of_several_tables(shape).prop_map(Asked::Rows),
-        2 => of_groups(shape).prop_map(Asked::Rows),
+        6 => of_groups(shape).prop_map(Asked::Rows),
         3 => select(TEXTS.to_vec()).prop_map(Asked::Text),
     ]
     .boxed()
@@ -430,7 +509,11 @@ pub fn query(shape: &Shape) -> BoxedStrategy<Asked> {
 
 /// Writes of one event, to the synced tables or to that in memory.
 pub fn writes(shape: &Shape, in_memory: bool) -> BoxedStrategy<Vec<Statement>> {
-    let tables = if in_memory { vec!["m"] } else { vec!["t", "t", "u"] };
+    writes_to(shape, if in_memory { vec!["m"] } else { vec!["t", "t", "u"] })
+}
+
+/// Writes of one event, to one of these tables each.
+pub fn writes_to(shape: &Shape, tables: Vec<&'static str>) -> BoxedStrategy<Vec<Statement>> {
     let shape = shape.clone();
     let one = select(tables).prop_flat_map(move |table| {
         let written = column_names(&shape, table).into_iter().filter(|name| *name != "g");

@@ -1,7 +1,7 @@
-//! A filtered and ordered list of rows of one table, or a part of it.
+//! A filtered and ordered list of rows of one table, or of groups of them, or a part of it.
 //!
-//! Of each row it keeps what SQLite made of it: the values that order it, and the row as it was read.
-//! When a row has changed, SQLite is asked about that row alone, by its key: whether it belongs to the
+//! Of each entry it keeps what SQLite made of it: the values that order it, and the row as it was read.
+//! When an entry has changed, SQLite is asked about it alone, by its key: whether it belongs to the
 //! list, where, and as what. So conditions, expressions and affinities are SQLite's own, and only
 //! values are compared here.
 
@@ -11,13 +11,13 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::groups::Groups;
+use super::members::{Members, One, RowMembers};
 use super::{News, Refreshed, View};
-use crate::ast::{Column, Comparison, Direction, Expr, Nulls, Order, Select, SqlWriter};
+use crate::ast::{Column, Comparison, Direction, Expr, Nulls, Order, Output, Select, SqlWriter};
 use crate::row::{DiffStep, History, List, RowRef, Rows, by_key};
 use crate::watch::{compare, has_sub_queries};
-use crate::{
-    Collation, DecodeError, RowChange, SqliteError, StateRead, TableDef, Value, ValueError,
-};
+use crate::{Collation, DecodeError, RowChange, SqliteError, StateRead, TableDef, Value};
 
 /// Rows that are kept behind those that are wanted, so that one that leaves is seldom missed.
 const SPARE: usize = 16;
@@ -87,10 +87,10 @@ impl Borrow<[Value]> for Known {
 }
 
 pub(crate) struct ListView<R> {
-    /// The query for all rows, and that for one by its key.
+    /// The query for all rows.
     all: (String, Vec<Value>),
-    one: (String, Vec<Value>),
-    /// Columns of a row that are read as `R`; those behind order it.
+    members: Box<dyn Members>,
+    /// Columns of a row that are read as `R`; those behind order it, and the last ones are its key.
     columns: usize,
     order: Box<[By]>,
     decode: Box<Decode<R>>,
@@ -122,45 +122,46 @@ impl<R: Send + Sync + 'static> ListView<R> {
         same: fn(&R, &R) -> bool,
     ) -> Option<Self> {
         let table = tables.iter().find(|table| table.name() == select.from.table)?;
-        if !select.is_of_rows() || select.columns.is_empty() || has_sub_queries(select) {
+        if !select.joins.is_empty() || select.columns.is_empty() || has_sub_queries(select) {
             return None;
         }
-        // A key that is a name of the result means that, and not the column.
+        let of = select.from.name();
+        let column = |name: &str| Expr::Column(Column::of(of.clone(), name.to_owned()));
+        let key: Vec<Expr> = if select.is_of_rows() {
+            table.key_names().map(column).collect()
+        } else {
+            select.group_by.clone()
+        };
+        let mut all = select.clone();
+        all.order.extend(select.ties(table.key_names()));
+        // A key of the order that is a name of the result means that, and not the column.
         let is_output = |order: &Order| match &order.expr {
             Expr::Column(Column { of: None, name }) => select.columns.iter().any(|output| {
                 output.name.as_ref().is_some_and(|output| output.eq_ignore_ascii_case(name))
             }),
             _ => false,
         };
-        if select.order.iter().any(is_output) {
+        if all.order.iter().any(is_output) {
             return None;
         }
-        let mut all = select.clone();
-        all.order.extend(select.ties(table.key_names()));
         let order = all.order.iter().map(By::of).collect::<Option<Box<[By]>>>()?;
-        let of = select.from.name().clone();
-        let key = |name: &str| Expr::Column(Column::of(of.clone(), name.to_owned()));
         all.columns.extend(all.order.iter().map(|order| order.expr.clone().into()));
-        all.columns.extend(table.key_names().map(|name| key(name).into()));
-        let mut one = Select { order: Vec::new(), limit: None, offset: 0, ..all.clone() };
-        for name in table.key_names() {
-            // Its value comes with each row.
-            let is_it = key(name).compare(Comparison::Equal, Expr::Value(Value::Integer(0)));
-            is_it.narrow(&mut one.filter);
-        }
+        all.columns.extend(key.iter().cloned().map(Output::from));
+        let members: Box<dyn Members> = if select.is_of_rows() {
+            Box::new(row_members(&all, key)?)
+        } else if select.distinct {
+            return None;
+        } else {
+            Box::new(Groups::new(&all, table)?)
+        };
         let offset = select.offset as usize;
         let limit = select.limit.map(|limit| limit as usize);
         all.offset = 0;
         all.limit = limit.and_then(|limit| u32::try_from(offset + limit + SPARE).ok());
-        // Both say a little more than the query, which may be at its limits.
-        let (Ok(all_text), Ok(mut one)) = (written(&all), written(&one)) else { return None };
-        if one.1.len().max(all_text.1.len()) > MAX_BINDS {
-            return None;
-        }
-        one.1.truncate(one.1.len() - table.key_names().count());
+        let all = written(&all)?;
         Some(Self {
-            all: all_text,
-            one,
+            all,
+            members,
             columns: select.columns.len(),
             order,
             decode: Box::new(decode),
@@ -183,9 +184,9 @@ impl<R: Send + Sync + 'static> ListView<R> {
         self.limit.map(|limit| self.offset + limit)
     }
 
-    fn read(&self, row: RowRef<'_>, key_columns: usize) -> Result<(Arc<Place>, R), SqliteError> {
-        let count = self.order.len() + key_columns;
-        let values = (0..count).map(|index| row.value(self.columns + index)).collect();
+    /// Reads a row that has so many columns.
+    fn read(&self, row: RowRef<'_>, columns: usize) -> Result<(Arc<Place>, R), SqliteError> {
+        let values = (self.columns..columns).map(|index| row.value(index)).collect();
         Ok((Arc::new(Place { values, key_at: self.order.len() }), (self.decode)(row)?))
     }
 
@@ -207,9 +208,9 @@ impl<R: Send + Sync + 'static> ListView<R> {
         let mut found: Vec<(Arc<Place>, Arc<R>)> = Vec::new();
         let (text, binds) = &self.all;
         read.run(text, binds, |mut rows| {
-            let key = rows.column_count() - self.columns - self.order.len();
+            let columns = rows.column_count();
             while let Some(row) = rows.next()? {
-                let (place, row) = self.read(row, key)?;
+                let (place, row) = self.read(row, columns)?;
                 let known = old.get(place.key()).filter(|old| (self.same)(old, &row));
                 let row = known.map_or_else(|| Arc::new(row), |old| Arc::clone(old));
                 found.push((place, row));
@@ -232,11 +233,14 @@ impl<R: Send + Sync + 'static> ListView<R> {
         key: &[Value],
         steps: &mut Vec<DiffStep<R>>,
     ) -> Result<bool, SqliteError> {
-        let (text, binds) = &self.one;
-        let binds: Vec<Value> = binds.iter().chain(key).cloned().collect();
-        let now = read.run(text, &binds, |mut rows| {
-            rows.next()?.map(|row| self.read(row, key.len())).transpose()
-        })?;
+        let now = match self.members.one(key) {
+            One::Asked(text, binds) => read.run(text, &binds, |mut rows| {
+                let columns = rows.column_count();
+                rows.next()?.map(|row| self.read(row, columns)).transpose()
+            })?,
+            One::Gone => None,
+            One::Unknown => return Ok(false),
+        };
         let before = self.known.get(key).map(|Known(place)| Arc::clone(place));
         let from = before.map(|place| (self.position(&place), place));
         // If SQLite has ordered otherwise than is compared here, its order counts.
@@ -374,12 +378,11 @@ impl<R: Send + Sync + 'static> ListView<R> {
         changes: &[Arc<RowChange>],
     ) -> Result<Refreshed<Rows<R>>, SqliteError> {
         let mut steps = Vec::new();
-        let mut seen = HashSet::new();
-        for change in changes {
-            if changes.len() > 1 && !seen.insert(&change.key) {
-                continue;
-            }
-            match self.read_one(read, &change.key, &mut steps) {
+        let Some(keys) = self.members.concerned(read, changes)? else {
+            return Ok(Refreshed { value: self.refresh_all(read)?, was_run: true });
+        };
+        for key in keys {
+            match self.read_one(read, &key, &mut steps) {
                 Ok(true) => {}
                 Ok(false) => {
                     self.tear();
@@ -412,11 +415,13 @@ impl<R: Send + Sync + 'static> View<Rows<R>> for ListView<R> {
         news: News,
     ) -> Result<Refreshed<Rows<R>>, SqliteError> {
         match news {
-            // From a quarter of the rows on, reading all of them takes less time.
-            News::Rows(changes) if changes.len() <= SPARE + self.rows.len() / 4 => {
+            News::Rows(changes) if changes.len() <= self.members.most(self.rows.len()) => {
                 self.refresh_rows(read, &changes)
             }
-            _ => Ok(Refreshed { value: self.refresh_all(read)?, was_run: true }),
+            _ => {
+                self.members.forget();
+                Ok(Refreshed { value: self.refresh_all(read)?, was_run: true })
+            }
         }
     }
 }
@@ -437,8 +442,25 @@ impl By {
     }
 }
 
-fn written(select: &Select) -> Result<(String, Vec<Value>), ValueError> {
+/// Writes how a row is found by its key, given how all are.
+fn row_members(all: &Select, key: Vec<Expr>) -> Option<RowMembers> {
+    let mut one = Select { order: Vec::new(), limit: None, offset: 0, ..all.clone() };
+    let columns = key.len();
+    for column in key {
+        // Its value comes with each row.
+        let is_it = column.compare(Comparison::Equal, Expr::Value(Value::Integer(0)));
+        is_it.narrow(&mut one.filter);
+    }
+    let (text, mut binds) = written(&one)?;
+    binds.truncate(binds.len() - columns);
+    Some(RowMembers::new(text, binds))
+}
+
+/// Writes a selection, unless it is more than SQLite takes: it says a little more than the query, which
+/// may be at its limits.
+fn written(select: &Select) -> Option<(String, Vec<Value>)> {
     let mut writer = SqlWriter::new("");
-    writer.select(select)?;
-    Ok(writer.finish())
+    writer.select(select).ok()?;
+    let (text, binds) = writer.finish();
+    (binds.len() <= MAX_BINDS).then_some((text, binds))
 }

@@ -1,7 +1,10 @@
 //! Results that are kept up to date row by row, without running their query again.
 
 mod count;
+mod groups;
 mod list;
+mod members;
+mod tally;
 
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -1,0 +1,55 @@
+//! Which type of values an expression has.
+
+use crate::ast::{Arithmetic, Column, Expr, Function};
+use crate::{TableDef, Value};
+
+/// Returns the name of the one type that an expression's values have besides null, if that is known;
+/// an integer that grows too large becomes a real nevertheless.
+pub(crate) fn kind_of(expr: &Expr, table: &TableDef) -> Option<&'static str> {
+    let kind = |expr: &Expr| kind_of(expr, table);
+    let common = |all: &mut dyn Iterator<Item = &Expr>| {
+        let mut kinds = all.filter(|one| **one != Expr::Value(Value::Null)).map(kind);
+        let first = kinds.next()??;
+        kinds.all(|other| other == Some(first)).then_some(first)
+    };
+    match expr {
+        Expr::Column(Column { name, .. }) => Some(table.column(name)?.column_type().sql()),
+        Expr::Value(value) => kind_of_value(value),
+        Expr::Compare { .. }
+        | Expr::And(_)
+        | Expr::Or(_)
+        | Expr::Not(_)
+        | Expr::IsNull(_)
+        | Expr::In { .. }
+        | Expr::Between { .. }
+        | Expr::Contains { .. } => Some("INTEGER"),
+        Expr::Calculate { operator: Arithmetic::Concat, .. } => Some("TEXT"),
+        Expr::Calculate { left, right, .. } => {
+            common(&mut [&**left, right].into_iter()).filter(|kind| *kind == "INTEGER")
+        }
+        Expr::Case { whens, otherwise } => {
+            common(&mut whens.iter().map(|when| &when.value).chain(otherwise.as_deref()))
+        }
+        Expr::Cast { to, .. } => Some(to.sql()),
+        Expr::Call { function, arguments } => match function {
+            Function::Length | Function::Instr | Function::JsonArrayLength => Some("INTEGER"),
+            Function::JsonType => Some("TEXT"),
+            Function::Lower | Function::Upper | Function::Trim | Function::Replace => Some("TEXT"),
+            Function::Abs | Function::Nullif | Function::Substr => kind(arguments.first()?),
+            Function::Coalesce => common(&mut arguments.iter()),
+            Function::Round => None,
+        },
+        _ => None,
+    }
+}
+
+/// Returns the name of a value's type.
+pub(crate) fn kind_of_value(value: &Value) -> Option<&'static str> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Integer(_) => "INTEGER",
+        Value::Real(_) => "REAL",
+        Value::Text(_) => "TEXT",
+        Value::Blob(_) => "BLOB",
+    })
+}

@@ -1,0 +1,367 @@
+//! Groups of rows of one table, and what aggregates make of them.
+//!
+//! SQLite evaluates all expressions: which groups a row belongs to by its values, and what becomes of a
+//! group's key and its aggregates. Here values are only counted, added up and ordered, so a change takes
+//! time for the rows that changed, however large their groups are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::members::{FEW, Key, Members, One, once};
+use super::tally::{Kept, Tally, count};
+use crate::ast::{Aggregate, AggregateFunction, Column, Expr, Output, Select, Source, SqlWriter};
+use crate::watch::kind::kind_of;
+use crate::{ColumnDef, RowChange, SqliteError, StateRead, TableDef, Value};
+
+/// A text and the values for its last `?`.
+type Statement = (String, Vec<Value>);
+
+/// A change is looked at, if reading so many rows takes longer.
+const ROWS_PER_CHANGE: usize = 32;
+
+pub(super) struct Groups {
+    /// Reads of each row that counts its key, and what the aggregates are taken of.
+    scan: Statement,
+    /// The same of a row with these values.
+    row: Statement,
+    /// Its columns that count, by index among those that are written.
+    columns: Box<[usize]>,
+    /// Reads the entry of a group with this key and these aggregates.
+    group: Statement,
+    /// Of the expressions of the key, and of what aggregates are taken of.
+    keys: Box<[Kept]>,
+    arguments: Box<[Kept]>,
+    aggregates: Box<[Taken]>,
+    /// Nothing until a row has changed, or where not all is understood.
+    known: Option<Known>,
+}
+
+/// An aggregate, by what it is taken of; of rows, if that is nothing.
+struct Taken {
+    function: AggregateFunction,
+    distinct: bool,
+    argument: Option<usize>,
+}
+
+#[derive(Default)]
+struct Known {
+    groups: HashMap<Key, Group>,
+    rows: usize,
+}
+
+#[derive(Default)]
+struct Group {
+    rows: u64,
+    tallies: Box<[Tally]>,
+}
+
+impl Groups {
+    /// Makes it of a selection with all that is read of a group among its columns; none if not all of
+    /// it can be kept up to date.
+    pub(super) fn new(select: &Select, table: &TableDef) -> Option<Self> {
+        let key = |key| Some(Kept { kind: ordered_kind(key, table)?, values: false });
+        let keys = select.group_by.iter().map(key).collect::<Option<Box<[Kept]>>>()?;
+        let mut found = Vec::new();
+        let mut visit = |expr: &Expr| {
+            expr.visit(&mut |expr| {
+                if let Expr::Aggregate(aggregate) = expr
+                    && !found.contains(aggregate)
+                {
+                    found.push(aggregate.clone());
+                }
+            });
+        };
+        select.columns.iter().for_each(|output| visit(&output.expr));
+        select.having.iter().for_each(&mut visit);
+        let (mut arguments, mut exprs) = (Vec::new(), Vec::new());
+        let mut aggregates = Vec::new();
+        for Aggregate { function, distinct, argument, .. } in &found {
+            let argument = match argument {
+                None => None,
+                Some(argument) => {
+                    let kept = kept(*function, *distinct, argument, table)?;
+                    let at = exprs.iter().position(|known| known == &**argument);
+                    let at = at.unwrap_or_else(|| {
+                        exprs.push(Expr::clone(argument));
+                        arguments.push(kept);
+                        exprs.len() - 1
+                    });
+                    arguments[at].values |= kept.values;
+                    Some(at)
+                }
+            };
+            aggregates.push(Taken { function: *function, distinct: *distinct, argument });
+        }
+        // Without any column, it would read all of them.
+        let nothing = Expr::Value(Value::Null);
+        let read = select.group_by.iter().chain(&exprs).chain([&nothing]);
+        let scan = Select {
+            columns: read.cloned().map(Output::from).collect(),
+            filter: select.filter.clone(),
+            ..Select::new(select.from.clone())
+        };
+        let (row, columns) = of_row(&scan, table)?;
+        let mut writer = SqlWriter::new("");
+        writer.select(&scan).ok()?;
+        Some(Self {
+            scan: writer.finish(),
+            row,
+            columns,
+            group: of_group(select, &found, table)?,
+            keys,
+            arguments: arguments.into(),
+            aggregates: aggregates.into(),
+            known: None,
+        })
+    }
+
+    /// Copies of a row its key, and what the aggregates are taken of; none if the key is not understood.
+    fn parts(&self, value: impl Fn(usize) -> Value) -> Option<(Key, Box<[Value]>)> {
+        let key: Key = (0..self.keys.len()).map(&value).collect();
+        let fits = |(kept, value): (&Kept, &Value)| *value == Value::Null || kept.fits(value);
+        let arguments = (0..self.arguments.len()).map(|index| value(self.keys.len() + index));
+        self.keys.iter().zip(&key).all(fits).then(|| (key, arguments.collect()))
+    }
+
+    /// Reads all rows.
+    fn learn(&self, read: StateRead<'_>) -> Result<Option<Known>, SqliteError> {
+        let mut known = Known::default();
+        if self.keys.is_empty() {
+            known.groups.insert(Key::default(), self.new_group());
+        }
+        let (text, binds) = &self.scan;
+        read.run(text, binds, |mut rows| {
+            while let Some(row) = rows.next()? {
+                let Some((key, values)) = self.parts(|index| row.value(index)) else {
+                    return Ok(None);
+                };
+                self.add(&mut known, key, values);
+            }
+            Ok(Some(known))
+        })
+    }
+
+    fn new_group(&self) -> Group {
+        let tallies = self.arguments.iter().map(|_| Tally::default()).collect();
+        Group { rows: 0, tallies }
+    }
+
+    fn add(&self, known: &mut Known, key: Key, values: Box<[Value]>) {
+        known.rows += 1;
+        let group = known.groups.entry(key).or_insert_with(|| self.new_group());
+        group.rows += 1;
+        for ((tally, kept), value) in group.tallies.iter_mut().zip(&self.arguments).zip(values) {
+            tally.add(*kept, value);
+        }
+    }
+
+    /// Takes a row away; false if it was not there.
+    fn remove(&self, known: &mut Known, key: &Key, values: Box<[Value]>) -> bool {
+        let Some(group) = known.groups.get_mut(key) else { return false };
+        let (Some(rows), Some(all)) = (group.rows.checked_sub(1), known.rows.checked_sub(1)) else {
+            return false;
+        };
+        (group.rows, known.rows) = (rows, all);
+        let mut values = group.tallies.iter_mut().zip(&self.arguments).zip(values);
+        let was_there = values.all(|((tally, kept), value)| tally.remove(*kept, value));
+        if rows == 0 && !self.keys.is_empty() {
+            known.groups.remove(key);
+        }
+        was_there
+    }
+
+    /// Takes a changed row to where it belongs; false if that is not known.
+    fn take(
+        &self,
+        known: &mut Known,
+        read: StateRead<'_>,
+        change: &RowChange,
+        concerned: &mut Vec<Key>,
+    ) -> Result<bool, SqliteError> {
+        let parts = |row: &Option<Box<[Value]>>| {
+            let Some(row) = row else { return Ok(Some(None)) };
+            let (text, constants) = &self.row;
+            let values = self.columns.iter().map(|column| row[*column].clone());
+            let binds: Vec<Value> = values.chain(constants.iter().cloned()).collect();
+            read.run(text, &binds, |mut rows| {
+                let Some(row) = rows.next()? else { return Ok(Some(None)) };
+                Ok(self.parts(|index| row.value(index)).map(Some))
+            })
+        };
+        let (Some(old), Some(new)) = (parts(&change.old)?, parts(&change.new)?) else {
+            return Ok(false);
+        };
+        if old == new {
+            return Ok(true);
+        }
+        if let Some((key, values)) = old {
+            if !self.remove(known, &key, values) {
+                return Ok(false);
+            }
+            concerned.push(key);
+        }
+        if let Some((key, values)) = new {
+            concerned.push(key.clone());
+            self.add(known, key, values);
+        }
+        Ok(true)
+    }
+}
+
+impl Members for Groups {
+    fn forget(&mut self) {
+        self.known = None;
+    }
+
+    fn most(&self, _: usize) -> usize {
+        FEW + self.known.as_ref().map_or(0, |known| known.rows / ROWS_PER_CHANGE)
+    }
+
+    fn concerned(
+        &mut self,
+        read: StateRead<'_>,
+        changes: &[Arc<RowChange>],
+    ) -> Result<Option<Vec<Key>>, SqliteError> {
+        // Whatever fails below, all is learned anew.
+        let Some(mut known) = self.known.take() else {
+            self.known = self.learn(read)?;
+            return Ok(None);
+        };
+        let mut concerned = Vec::new();
+        for change in changes {
+            if !self.take(&mut known, read, change, &mut concerned)? {
+                return Ok(None);
+            }
+        }
+        self.known = Some(known);
+        once(&mut concerned);
+        Ok(Some(concerned))
+    }
+
+    fn one(&self, key: &[Value]) -> One<'_> {
+        let Some(known) = &self.known else { return One::Unknown };
+        let Some(group) = known.groups.get(key) else { return One::Gone };
+        let aggregate = |Taken { function, distinct, argument }: &Taken| match argument {
+            None => Some(count(group.rows)),
+            Some(argument) => group.tallies[*argument].of(*function, *distinct),
+        };
+        let aggregates: Option<Vec<Value>> = self.aggregates.iter().map(aggregate).collect();
+        let Some(aggregates) = aggregates else { return One::Unknown };
+        let (text, constants) = &self.group;
+        One::Asked(text, key.iter().cloned().chain(aggregates).chain(constants.clone()).collect())
+    }
+}
+
+/// Returns the type of an expression, if values that are equal are the same.
+fn ordered_kind(expr: &Expr, table: &TableDef) -> Option<&'static str> {
+    let mut has_collation = false;
+    expr.visit(&mut |expr| has_collation |= matches!(expr, Expr::Collate { .. }));
+    kind_of(expr, table).filter(|_| !has_collation)
+}
+
+/// Returns what has to be kept for an aggregate; none if the order of the rows counts.
+fn kept(
+    function: AggregateFunction,
+    distinct: bool,
+    argument: &Expr,
+    table: &TableDef,
+) -> Option<Kept> {
+    use AggregateFunction::{Avg, Count, GroupConcat, Max, Min, Sum, Total};
+    let kind = ordered_kind(argument, table);
+    match function {
+        // Of what type they are does not count.
+        Count if !distinct => Some(Kept { kind: kind.unwrap_or("TEXT"), values: false }),
+        Count | Min | Max => Some(Kept { kind: kind?, values: true }),
+        // Sums of reals depend on the order in which they are added up.
+        Sum | Total | Avg if !distinct && kind == Some("INTEGER") => {
+            Some(Kept { kind: "INTEGER", values: false })
+        }
+        Sum | Total | Avg | GroupConcat => None,
+    }
+}
+
+/// Writes a selection of rows for the values of one; returns the columns that these are as well, by
+/// index among those that are written.
+fn of_row(select: &Select, table: &TableDef) -> Option<(Statement, Box<[usize]>)> {
+    let (mut columns, mut texts, mut is_known) = (BTreeMap::new(), Vec::new(), true);
+    let mut visit = |expr: &Expr| {
+        if let Expr::Column(column) = expr {
+            let mut written = table.written().enumerate();
+            match written.find(|(_, own)| own.name() == column.name) {
+                Some((index, own)) => {
+                    columns.insert(index, own);
+                    texts.push((expr.clone(), format!("\"row\".\"{}\"", own.name())));
+                }
+                None => is_known = false,
+            }
+        }
+    };
+    let exprs = select.columns.iter().map(|output| &output.expr).chain(&select.filter);
+    exprs.for_each(|expr| expr.visit(&mut visit));
+    let value = |column: &&ColumnDef| {
+        format!("CAST(? AS {}) AS \"{}\"", column.column_type().sql(), column.name())
+    };
+    let start = given("row", columns.values().map(value));
+    let statement =
+        written_as(&start, &Select { from: Source::table("row"), ..select.clone() }, texts);
+    let columns = columns.into_keys().collect();
+    Some((statement.filter(|_| is_known)?, columns))
+}
+
+/// Writes a selection of groups for the key and the aggregates of one.
+fn of_group(select: &Select, aggregates: &[Aggregate], table: &TableDef) -> Option<Statement> {
+    let (mut values, mut texts) = (Vec::new(), Vec::new());
+    for (index, key) in select.group_by.iter().enumerate() {
+        let text = format!("\"group\".\"key{index}\"");
+        // What is compared with a column is converted to its type.
+        let kind = match key {
+            Expr::Column(_) | Expr::Cast { .. } => kind_of(key, table),
+            _ => None,
+        };
+        values.push(match kind {
+            Some(kind) => format!("CAST(? AS {kind}) AS \"key{index}\""),
+            None => format!("? AS \"key{index}\""),
+        });
+        if let Expr::Column(Column { name, .. }) = key {
+            let of = [None, Some(select.from.name().clone())];
+            let either = of.map(|of| Expr::Column(Column { of, name: name.clone() }));
+            texts.extend(either.map(|column| (column, text.clone())));
+        }
+        texts.push((key.clone(), text));
+    }
+    for (index, aggregate) in aggregates.iter().enumerate() {
+        values.push(format!("? AS \"aggregate{index}\""));
+        let text = format!("\"group\".\"aggregate{index}\"");
+        texts.push((Expr::Aggregate(aggregate.clone()), text));
+    }
+    let named = |output: &Output| {
+        // Without a name, SQLite calls it what its text is.
+        let name = match (&output.name, &output.expr) {
+            (Some(name), _) => name.clone(),
+            (None, Expr::Column(column)) => column.name.clone(),
+            (None, expr) => {
+                let mut writer = SqlWriter::new("");
+                writer.expr(expr).ok()?;
+                writer.finish().0.replace('"', "\"\"").into()
+            }
+        };
+        Some(Output { expr: output.expr.clone(), name: Some(name) })
+    };
+    let columns = select.columns.iter().map(named).collect::<Option<_>>()?;
+    let filter = select.having.clone();
+    let select = Select { columns, filter, ..Select::new(Source::table("group")) };
+    written_as(&given("group", values.into_iter()), &select, texts)
+}
+
+/// Writes a table of one row.
+fn given(name: &str, values: impl Iterator<Item = String>) -> String {
+    let values: String = values.map(|value| format!(", {value}")).collect();
+    format!("WITH \"{name}\" AS (SELECT 1{values}) ")
+}
+
+/// Writes a selection with other texts instead of all columns.
+fn written_as(start: &str, select: &Select, texts: Vec<(Expr, String)>) -> Option<Statement> {
+    let mut writer = SqlWriter::with_instead(start, texts);
+    writer.select(select).ok()?;
+    writer.is_complete().then(|| writer.finish())
+}
