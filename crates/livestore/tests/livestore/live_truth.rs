@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use livestore::ast::Statement;
+use livestore::ast::{Select, Statement};
 use livestore::prelude::*;
 use livestore::{
     ConnectionState, DynSelect, HistoryAnswer, MaterializeError, QueryError, RefreshOutcome, Row,
@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{Served, fact, foreign_group};
 use crate::properties::cases;
-use grammar::{Asked, Shape, groups_of, query, shape, tables, writes, writes_to};
+use grammar::{
+    Asked, Shape, groups_of, of_several_tables, query, shape, tables, writes, writes_to,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How soon after a change by another thread its followers have been told.
@@ -305,15 +307,18 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Many small changes of the rows of some groups.
-fn case_of_groups() -> impl Strategy<Value = Case> {
-    shape().prop_flat_map(|shape| {
-        let asked = groups_of(&shape, "t").prop_map(|select| {
+/// Many small changes of the rows of some queries of one kind.
+fn case_of<S: Strategy<Value = Select> + 'static>(
+    queries: impl Fn(&Shape) -> S + Clone + 'static,
+    tables: &'static [&'static str],
+) -> impl Strategy<Value = Case> {
+    shape().prop_flat_map(move |shape| {
+        let asked = queries(&shape).prop_map(|select| {
             let query = Box::new(Asked::Rows(select));
             Step::Ask { query, follows: true }
         });
         let asked = prop::collection::vec(asked, 1..5);
-        let event = writes_to(&shape, vec!["t"]).prop_map(|writes| vec![(false, writes)]);
+        let event = writes_to(&shape, tables.to_vec()).prop_map(|writes| vec![(false, writes)]);
         let commits = prop::collection::vec(event.prop_map(Step::Commit), 1..24);
         (asked, commits).prop_map(move |(asked, commits)| {
             let steps: Vec<_> = asked.into_iter().chain(commits).collect();
@@ -351,8 +356,9 @@ struct Met {
     rebases: AtomicU64,
     restores: AtomicU64,
     maintained: AtomicU64,
-    /// How many of those were groups.
+    /// How many of those were groups, and joins.
     groups: AtomicU64,
+    joins: AtomicU64,
     /// Values that were errors.
     failed: AtomicU64,
 }
@@ -370,8 +376,10 @@ impl Met {
         let maintained = queries.filter(|query| query.outcome == RefreshOutcome::Maintained);
         for query in maintained {
             self.maintained.fetch_add(1, Ordering::Relaxed);
-            let is_grouped = query.query.contains("GROUP BY");
+            let (is_grouped, is_joined) =
+                (query.query.contains("GROUP BY"), query.query.contains("JOIN"));
             self.groups.fetch_add(is_grouped.into(), Ordering::Relaxed);
+            self.joins.fetch_add(is_joined.into(), Ordering::Relaxed);
         }
     }
 
@@ -497,6 +505,7 @@ fn a_live_value_is_what_the_query_finds_that_is_run_afresh() {
             (&met.commits, 1),
             (&met.maintained, 4),
             (&met.groups, 50),
+            (&met.joins, 50),
             (&met.refused, 10),
             (&met.rebases, 20),
             (&met.restores, 50),
@@ -507,6 +516,12 @@ fn a_live_value_is_what_the_query_finds_that_is_run_afresh() {
 
 #[test]
 fn groups_are_what_the_query_finds_that_is_run_afresh() {
-    let (cases, met) = check(300, case_of_groups());
+    let (cases, met) = check(300, case_of(|shape| groups_of(shape, "t"), &["t"]));
     met.often(cases, [(&met.commits, 1), (&met.groups, 1), (&met.failed, 200)]);
+}
+
+#[test]
+fn joins_are_what_the_query_finds_that_is_run_afresh() {
+    let (cases, met) = check(300, case_of(of_several_tables, &["t", "t", "u"]));
+    met.often(cases, [(&met.commits, 1), (&met.joins, 1), (&met.failed, 200)]);
 }

@@ -200,6 +200,12 @@ impl Arithmetic {
     }
 }
 
+impl From<Column> for Expr {
+    fn from(column: Column) -> Self {
+        Self::Column(column)
+    }
+}
+
 impl Expr {
     pub(crate) fn value(value: Result<Value, ValueError>) -> Self {
         value.map_or_else(Self::Invalid, Self::Value)

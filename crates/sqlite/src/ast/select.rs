@@ -61,14 +61,14 @@ impl Select {
         }
     }
 
-    /// Tells whether each row of the result is one row of one table.
+    /// Tells whether each row of the result is made of one row of each table.
     pub(crate) fn is_of_rows(&self) -> bool {
         let mut has_aggregate = false;
         for output in &self.columns {
             output.expr.visit(&mut |expr| has_aggregate |= matches!(expr, Expr::Aggregate(_)));
         }
         let is_grouped = self.distinct || !self.group_by.is_empty() || self.having.is_some();
-        self.joins.is_empty() && !is_grouped && !has_aggregate
+        !is_grouped && !has_aggregate
     }
 
     /// Tells whether each row of the result is a group of rows, and no two of them the same group.
@@ -77,16 +77,20 @@ impl Select {
     }
 
     /// Returns the keys of an order that comes after the given one and leaves no two rows equal, so
-    /// that equal states give equal results, whatever indexes SQLite uses. `key` is that of the table.
+    /// that equal states give equal results, whatever indexes SQLite uses.
     ///
+    /// `keys` are the columns of the tables' primary keys, each with what the selection calls its table.
     /// It goes in the direction of the last given key, as an index does.
-    pub(crate) fn ties<'a>(&self, key: impl IntoIterator<Item = &'a str>) -> Vec<Order> {
-        let of = self.from.name();
-        let column = |name: &str| Expr::Column(Column::of(of.clone(), name.to_owned()));
-        let keys: Vec<Expr> = match () {
-            () if self.is_of_rows() => key.into_iter().map(column).collect(),
-            () if self.is_of_groups() => self.group_by.clone(),
-            () => return Vec::new(),
+    pub(crate) fn ties<O: Into<Name>, N: Into<Name>>(
+        &self,
+        keys: impl IntoIterator<Item = (O, N)>,
+    ) -> Vec<Order> {
+        let keys: Vec<Expr> = if self.is_of_rows() {
+            keys.into_iter().map(|(of, name)| Expr::Column(Column::of(of, name))).collect()
+        } else if self.is_of_groups() {
+            self.group_by.clone()
+        } else {
+            return Vec::new();
         };
         let direction = self.order.last().map_or(Direction::Ascending, |order| order.direction);
         let is_given = |key: &Expr| {

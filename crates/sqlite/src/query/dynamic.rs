@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{Count, Query, RowQuery, Watch};
-use crate::ast::{self, Checker, SqlWriter, StatementError};
+use crate::ast::{self, Checker, Name, SqlWriter, StatementError};
 use crate::row::{Row, RowCursor, RowRef, Rows};
 use crate::watch::{ListView, View, is_of_one_row};
 use crate::{ColumnType, SqliteError, TableDef, Value, ValueError};
@@ -53,8 +53,11 @@ impl DynSelect {
             }
         };
         let columns = select.columns.iter().map(column).collect();
-        let table = tables.iter().find(|table| table.name() == select.from.table);
-        let ties = select.ties(table.into_iter().flat_map(TableDef::key_names));
+        let key = |(source, table): &(Name, &TableDef)| {
+            let names = table.key_names().map(str::to_owned);
+            names.map(|name| (source.clone(), name)).collect::<Vec<_>>()
+        };
+        let ties = select.ties(sources.iter().flat_map(key));
         select.order.extend(ties);
         let mut writer = SqlWriter::new("");
         writer.select(&select)?;

@@ -204,7 +204,11 @@ impl<S: Sources, R: Send + Sync + 'static> Query for Select<S, R> {
     type Output = Rows<R>;
 
     fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
-        let ties = self.ast.ties(S::KEY.iter().copied());
+        let key = |(of, names): &(&'static str, &'static [&'static str])| {
+            let of = *of;
+            names.iter().map(move |name| (of, *name))
+        };
+        let ties = self.ast.ties(S::KEYS.iter().flat_map(key));
         let mut writer = SqlWriter::new(self.start.unwrap_or_default());
         match self.start {
             Some(_) => writer.after_from(&self.ast, &ties)?,

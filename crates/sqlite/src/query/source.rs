@@ -57,6 +57,8 @@ macro_rules! alias {
 pub trait Slot: Send + Sync + 'static {
     /// What a row of the query has of it.
     type Row: Send + Sync + 'static;
+    /// What the query calls it, and the columns of its primary key.
+    const KEY: (&'static str, &'static [&'static str]);
 
     /// Appends the columns to be read.
     fn append_columns(columns: &mut Vec<ast::Output>);
@@ -67,6 +69,7 @@ pub trait Slot: Send + Sync + 'static {
 
 impl<S: Source> Slot for S {
     type Row = S::Table;
+    const KEY: (&'static str, &'static [&'static str]) = (S::ALIAS, <S::Table as Table>::KEY);
 
     fn append_columns(columns: &mut Vec<ast::Output>) {
         let column = |name: &&'static str| ast::Expr::Column(ast::Column::of(S::ALIAS, *name));
@@ -80,6 +83,7 @@ impl<S: Source> Slot for S {
 
 impl<S: Source> Slot for Option<S> {
     type Row = Option<S::Table>;
+    const KEY: (&'static str, &'static [&'static str]) = (S::ALIAS, <S::Table as Table>::KEY);
 
     fn append_columns(columns: &mut Vec<ast::Output>) {
         S::append_columns(columns);
@@ -104,8 +108,8 @@ impl<S: Source> Slot for Option<S> {
 pub trait Sources: Send + Sync + 'static {
     /// A row of the query that selects all columns.
     type Row: Send + Sync + 'static;
-    /// The key of the only table.
-    const KEY: &'static [&'static str] = &[];
+    /// What the query calls each table, and the columns of its primary key.
+    const KEYS: &'static [(&'static str, &'static [&'static str])];
 
     /// Returns all columns.
     fn columns() -> Vec<ast::Output>;
@@ -116,7 +120,7 @@ pub trait Sources: Send + Sync + 'static {
 
 impl<S: Source> Sources for S {
     type Row = S::Table;
-    const KEY: &'static [&'static str] = <S::Table as Table>::KEY;
+    const KEYS: &'static [(&'static str, &'static [&'static str])] = &[<S as Slot>::KEY];
 
     fn columns() -> Vec<ast::Output> {
         let mut columns = Vec::new();
@@ -179,6 +183,7 @@ macro_rules! tuples {
     ($($slot:ident),*) => {
         impl<$($slot: Slot),*> Sources for ($($slot,)*) {
             type Row = ($($slot::Row,)*);
+            const KEYS: &'static [(&'static str, &'static [&'static str])] = &[$($slot::KEY),*];
 
             fn columns() -> Vec<ast::Output> {
                 let mut columns = Vec::new();
@@ -251,6 +256,7 @@ pub struct Around<I>(PhantomData<I>);
 
 impl<S: Sources, O: 'static> Sources for Correlated<S, O> {
     type Row = S::Row;
+    const KEYS: &'static [(&'static str, &'static [&'static str])] = S::KEYS;
 
     fn columns() -> Vec<ast::Output> {
         S::columns()

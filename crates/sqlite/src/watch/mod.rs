@@ -27,6 +27,7 @@ pub use view::{News, Refreshed, View};
 /// understood.
 pub(crate) fn exact_guard(select: &Select, tables: &[TableDef]) -> Option<Guard> {
     let is_all = select.is_of_rows()
+        && select.joins.is_empty()
         && select.limit.is_none()
         && select.offset == 0
         && !has_sub_queries(select);

@@ -73,7 +73,11 @@ pub fn tables(shape: &Shape) -> Vec<TableDef> {
     vec![t, TableDef::new("u", u).unwrap(), m]
 }
 
+/// What a table is called that is joined to itself.
+const AGAIN: &str = "t2";
+
 fn column_names(shape: &Shape, table: &str) -> Vec<&'static str> {
+    let table = if table == AGAIN { "t" } else { table };
     let mut names: Vec<_> = COLUMNS.iter().map(|(name, _)| *name).collect();
     names.push("id");
     match table {
@@ -89,6 +93,7 @@ fn column_names(shape: &Shape, table: &str) -> Vec<&'static str> {
 
 fn kind_of(shape: &Shape, table: &str, column: &str) -> ColumnType {
     let plain = COLUMNS.iter().find(|(name, _)| *name == column);
+    let table = if table == AGAIN { "t" } else { table };
     match (table, column) {
         _ if plain.is_some() => plain.unwrap().1,
         ("t", "id") | ("u", "t") if shape.key > 0 => ColumnType::Text,
@@ -325,45 +330,72 @@ fn of_one_table(shape: &Shape) -> BoxedStrategy<Select> {
 }
 
 /// A join of two or three tables, mostly by a key.
-fn of_several_tables(shape: &Shape) -> BoxedStrategy<Select> {
+pub fn of_several_tables(shape: &Shape) -> BoxedStrategy<Select> {
     let shape = shape.clone();
-    let kinds = || select(vec![JoinKind::Inner, JoinKind::Left]);
-    let by_key = Expr::Compare {
-        operator: Comparison::Equal,
-        left: named("u", "t").into(),
-        right: named("t", "id").into(),
-    };
-    let on = prop_oneof![
-        2 => Just(by_key.clone()),
-        1 => condition(&shape, &["t", "u"])
-            .prop_map(move |more| Expr::And(vec![by_key.clone(), more])),
-        1 => condition(&shape, &["t", "u"]),
-    ];
-    let third = prop::option::weighted(0.3, (kinds(), condition(&shape, &["t", "u", "m"])));
-    (any::<bool>(), kinds(), on, third)
-        .prop_flat_map(move |(t_first, kind, on, third)| {
-            let (first, second) = if t_first { ("t", "u") } else { ("u", "t") };
-            let mut tables = vec!["t", "u"];
-            let join = |kind, table, on| Join { kind, source: Source::table(table), on };
-            let mut joins = vec![join(kind, second, on)];
-            if let Some((kind, on)) = third {
+    let tables = vec![("t", "u"), ("t", "u"), ("u", "t"), ("u", "t"), ("t", AGAIN), (AGAIN, "t")];
+    let third = prop::bool::weighted(0.2);
+    (select(tables), third)
+        .prop_flat_map(move |((first, second), third)| {
+            let mut tables = vec![first, second];
+            let by_key = [first, second].contains(&"u").then(|| (("u", "t"), ("t", "id")));
+            let (left, right) = by_key.unwrap_or((("t", "n"), (AGAIN, "n")));
+            let mut joins = vec![joined(&shape, &tables, Some((left, right)))];
+            if third {
                 tables.push("m");
-                joins.push(join(kind, "m", on));
+                joins.push(joined(&shape, &tables, None));
             }
             let filter = prop::option::of(condition(&shape, &tables));
             let order = prop::collection::vec(order(&shape, &tables), 0..2);
-            (filter, order, outputs(&shape, &tables), window()).prop_map(
-                move |(filter, order, columns, (limit, offset))| Select {
-                    joins: joins.clone(),
+            (joins, filter, order, outputs(&shape, &tables), window()).prop_map(
+                move |(joins, filter, order, columns, (limit, offset))| Select {
+                    joins,
                     filter,
                     order,
                     columns,
                     limit,
                     offset,
-                    ..Select::new(Source::table(first))
+                    ..Select::new(source(first))
                 },
             )
         })
+        .boxed()
+}
+
+fn source(name: &'static str) -> Source {
+    if name == AGAIN {
+        Source { alias: Some(name.into()), ..Source::table("t") }
+    } else {
+        Source::table(name)
+    }
+}
+
+/// The join of the last of these tables, mostly by two columns that are equal.
+fn joined(
+    shape: &Shape,
+    tables: &[&'static str],
+    equal: Option<((&'static str, &'static str), (&'static str, &'static str))>,
+) -> BoxedStrategy<Join> {
+    let any = condition(shape, tables);
+    let on = match equal {
+        None => any,
+        Some((left, right)) => {
+            let equal = Expr::Compare {
+                operator: Comparison::Equal,
+                left: named(left.0, left.1).into(),
+                right: named(right.0, right.1).into(),
+            };
+            let with_more = |equal: Expr| move |more| Expr::And(vec![equal.clone(), more]);
+            prop_oneof![
+                2 => Just(equal.clone()),
+                1 => any.clone().prop_map(with_more(equal)),
+                1 => any,
+            ]
+            .boxed()
+        }
+    };
+    let source = source(tables[tables.len() - 1]);
+    (select(vec![JoinKind::Inner, JoinKind::Left]), on)
+        .prop_map(move |(kind, on)| Join { kind, source: source.clone(), on })
         .boxed()
 }
 

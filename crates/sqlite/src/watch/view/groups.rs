@@ -4,17 +4,20 @@
 //! group's key and its aggregates. Here values are only counted, added up and ordered, so a change takes
 //! time for the rows that changed, however large their groups are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::members::{FEW, Key, Members, One, once};
+use super::given::{GivenRow, Statement, given};
+use super::members::{Key, Members, One, once};
 use super::tally::{Kept, Tally, count};
 use crate::ast::{Aggregate, AggregateFunction, Column, Expr, Output, Select, Source, SqlWriter};
 use crate::watch::kind::kind_of;
-use crate::{ColumnDef, RowChange, SqliteError, StateRead, TableDef, Value};
+use crate::{RowChange, SqliteError, StateRead, TableDef, Value};
 
-/// A text and the values for its last `?`.
-type Statement = (String, Vec<Value>);
+const GROUP: &str = "__livestore_group";
+
+/// Changed rows that are always looked at one by one.
+const FEW: usize = 16;
 
 /// A change is looked at, if reading so many rows takes longer.
 const ROWS_PER_CHANGE: usize = 32;
@@ -22,10 +25,8 @@ const ROWS_PER_CHANGE: usize = 32;
 pub(super) struct Groups {
     /// Reads of each row that counts its key, and what the aggregates are taken of.
     scan: Statement,
-    /// The same of a row with these values.
-    row: Statement,
-    /// Its columns that count, by index among those that are written.
-    columns: Box<[usize]>,
+    /// The same of a row with certain values.
+    row: GivenRow,
     /// Reads the entry of a group with this key and these aggregates.
     group: Statement,
     /// Of the expressions of the key, and of what aggregates are taken of.
@@ -100,13 +101,12 @@ impl Groups {
             filter: select.filter.clone(),
             ..Select::new(select.from.clone())
         };
-        let (row, columns) = of_row(&scan, table)?;
+        let row = GivenRow::new(&scan, 0, table)?;
         let mut writer = SqlWriter::new("");
         writer.select(&scan).ok()?;
         Some(Self {
             scan: writer.finish(),
             row,
-            columns,
             group: of_group(select, &found, table)?,
             keys,
             arguments: arguments.into(),
@@ -180,9 +180,7 @@ impl Groups {
     ) -> Result<bool, SqliteError> {
         let parts = |row: &Option<Box<[Value]>>| {
             let Some(row) = row else { return Ok(Some(None)) };
-            let (text, constants) = &self.row;
-            let values = self.columns.iter().map(|column| row[*column].clone());
-            let binds: Vec<Value> = values.chain(constants.iter().cloned()).collect();
+            let (text, binds) = self.row.of(row);
             read.run(text, &binds, |mut rows| {
                 let Some(row) = rows.next()? else { return Ok(Some(None)) };
                 Ok(self.parts(|index| row.value(index)).map(Some))
@@ -280,39 +278,11 @@ fn kept(
     }
 }
 
-/// Writes a selection of rows for the values of one; returns the columns that these are as well, by
-/// index among those that are written.
-fn of_row(select: &Select, table: &TableDef) -> Option<(Statement, Box<[usize]>)> {
-    let (mut columns, mut texts, mut is_known) = (BTreeMap::new(), Vec::new(), true);
-    let mut visit = |expr: &Expr| {
-        if let Expr::Column(column) = expr {
-            let mut written = table.written().enumerate();
-            match written.find(|(_, own)| own.name() == column.name) {
-                Some((index, own)) => {
-                    columns.insert(index, own);
-                    texts.push((expr.clone(), format!("\"row\".\"{}\"", own.name())));
-                }
-                None => is_known = false,
-            }
-        }
-    };
-    let exprs = select.columns.iter().map(|output| &output.expr).chain(&select.filter);
-    exprs.for_each(|expr| expr.visit(&mut visit));
-    let value = |column: &&ColumnDef| {
-        format!("CAST(? AS {}) AS \"{}\"", column.column_type().sql(), column.name())
-    };
-    let start = given("row", columns.values().map(value));
-    let statement =
-        written_as(&start, &Select { from: Source::table("row"), ..select.clone() }, texts);
-    let columns = columns.into_keys().collect();
-    Some((statement.filter(|_| is_known)?, columns))
-}
-
 /// Writes a selection of groups for the key and the aggregates of one.
 fn of_group(select: &Select, aggregates: &[Aggregate], table: &TableDef) -> Option<Statement> {
     let (mut values, mut texts) = (Vec::new(), Vec::new());
     for (index, key) in select.group_by.iter().enumerate() {
-        let text = format!("\"group\".\"key{index}\"");
+        let text = format!("\"{GROUP}\".\"key{index}\"");
         // What is compared with a column is converted to its type.
         let kind = match key {
             Expr::Column(_) | Expr::Cast { .. } => kind_of(key, table),
@@ -331,7 +301,7 @@ fn of_group(select: &Select, aggregates: &[Aggregate], table: &TableDef) -> Opti
     }
     for (index, aggregate) in aggregates.iter().enumerate() {
         values.push(format!("? AS \"aggregate{index}\""));
-        let text = format!("\"group\".\"aggregate{index}\"");
+        let text = format!("\"{GROUP}\".\"aggregate{index}\"");
         texts.push((Expr::Aggregate(aggregate.clone()), text));
     }
     let named = |output: &Output| {
@@ -349,19 +319,8 @@ fn of_group(select: &Select, aggregates: &[Aggregate], table: &TableDef) -> Opti
     };
     let columns = select.columns.iter().map(named).collect::<Option<_>>()?;
     let filter = select.having.clone();
-    let select = Select { columns, filter, ..Select::new(Source::table("group")) };
-    written_as(&given("group", values.into_iter()), &select, texts)
-}
-
-/// Writes a table of one row.
-fn given(name: &str, values: impl Iterator<Item = String>) -> String {
-    let values: String = values.map(|value| format!(", {value}")).collect();
-    format!("WITH \"{name}\" AS (SELECT 1{values}) ")
-}
-
-/// Writes a selection with other texts instead of all columns.
-fn written_as(start: &str, select: &Select, texts: Vec<(Expr, String)>) -> Option<Statement> {
-    let mut writer = SqlWriter::with_instead(start, texts);
-    writer.select(select).ok()?;
+    let select = Select { columns, filter, ..Select::new(Source::table(GROUP)) };
+    let mut writer = SqlWriter::with_instead(&given(GROUP, values.into_iter()), texts);
+    writer.select(&select).ok()?;
     writer.is_complete().then(|| writer.finish())
 }

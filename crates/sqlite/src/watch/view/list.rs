@@ -1,20 +1,24 @@
-//! A filtered and ordered list of rows of one table, or of groups of them, or a part of it.
+//! A filtered and ordered list of rows of one table, or of two that are joined, or of groups of one
+//! table's rows; or a part of such a list.
 //!
 //! Of each entry it keeps what SQLite made of it: the values that order it, and the row as it was read.
 //! When an entry has changed, SQLite is asked about it alone, by its key: whether it belongs to the
 //! list, where, and as what. So conditions, expressions and affinities are SQLite's own, and only
 //! values are compared here.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::given::GivenRow;
 use super::groups::Groups;
-use super::members::{Members, One, RowMembers};
+use super::members::{Joined, Members, One, RowMembers};
 use super::{News, Refreshed, View};
-use crate::ast::{Column, Comparison, Direction, Expr, Nulls, Order, Output, Select, SqlWriter};
+use crate::ast::{
+    Column, Comparison, Direction, Expr, Join, JoinKind, Name, Nulls, Order, Output, Select,
+    Source, SqlWriter,
+};
 use crate::row::{DiffStep, History, List, RowRef, Rows, by_key};
 use crate::watch::{compare, has_sub_queries};
 use crate::{Collation, DecodeError, RowChange, SqliteError, StateRead, TableDef, Value};
@@ -49,7 +53,7 @@ impl By {
     }
 }
 
-/// What orders a row, and behind that its key; two of them are one row's if the keys are equal.
+/// What orders a row, and behind that its key, by which two of them are compared.
 #[derive(Debug)]
 struct Place {
     values: Box<[Value]>,
@@ -57,8 +61,28 @@ struct Place {
 }
 
 impl Place {
+    /// Makes the first of those whose keys begin with this one.
+    fn first_of(key: &[Value]) -> Self {
+        Self { values: key.into(), key_at: 0 }
+    }
+
     fn key(&self) -> &[Value] {
         &self.values[self.key_at..]
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (left, right) = (self.key(), other.key());
+        let mut different = left.iter().zip(right).map(|(left, right)| left.total_cmp(right));
+        let different = different.find(|order| order.is_ne());
+        different.unwrap_or_else(|| left.len().cmp(&right.len()))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -73,16 +97,6 @@ impl Eq for Place {}
 impl Hash for Place {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.key().hash(state);
-    }
-}
-
-/// A place, found by its key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Known(Arc<Place>);
-
-impl Borrow<[Value]> for Known {
-    fn borrow(&self) -> &[Value] {
-        self.0.key()
     }
 }
 
@@ -101,7 +115,7 @@ pub(crate) struct ListView<R> {
     /// All rows, or the first of them.
     rows: List<Arc<R>>,
     places: List<Arc<Place>>,
-    known: HashSet<Known>,
+    known: BTreeSet<Arc<Place>>,
     /// True if there are no more rows than those.
     is_whole: bool,
     /// The part that was handed out last, with places, if there is a limit or an offset.
@@ -121,19 +135,18 @@ impl<R: Send + Sync + 'static> ListView<R> {
         decode: impl Fn(RowRef<'_>) -> Result<R, DecodeError> + Send + 'static,
         same: fn(&R, &R) -> bool,
     ) -> Option<Self> {
-        let table = tables.iter().find(|table| table.name() == select.from.table)?;
-        if !select.joins.is_empty() || select.columns.is_empty() || has_sub_queries(select) {
+        if select.columns.is_empty() || has_sub_queries(select) {
             return None;
         }
-        let of = select.from.name();
-        let column = |name: &str| Expr::Column(Column::of(of.clone(), name.to_owned()));
+        let places = places(select, tables)?;
+        let ties = select.ties(places.iter().flat_map(Listed::key));
         let key: Vec<Expr> = if select.is_of_rows() {
-            table.key_names().map(column).collect()
+            places.iter().flat_map(Listed::key_columns).collect()
         } else {
             select.group_by.clone()
         };
         let mut all = select.clone();
-        all.order.extend(select.ties(table.key_names()));
+        all.order.extend(ties);
         // A key of the order that is a name of the result means that, and not the column.
         let is_output = |order: &Order| match &order.expr {
             Expr::Column(Column { of: None, name }) => select.columns.iter().any(|output| {
@@ -147,12 +160,14 @@ impl<R: Send + Sync + 'static> ListView<R> {
         let order = all.order.iter().map(By::of).collect::<Option<Box<[By]>>>()?;
         all.columns.extend(all.order.iter().map(|order| order.expr.clone().into()));
         all.columns.extend(key.iter().cloned().map(Output::from));
-        let members: Box<dyn Members> = if select.is_of_rows() {
-            Box::new(row_members(&all, key)?)
-        } else if select.distinct {
-            return None;
-        } else {
-            Box::new(Groups::new(&all, table)?)
+        let members: Box<dyn Members> = match &places[..] {
+            _ if select.distinct => return None,
+            [only] if !select.is_of_rows() => Box::new(Groups::new(&all, only.table)?),
+            [first] if select.is_of_rows() => Box::new(row_members(&all, first, None)?),
+            [first, second] if select.is_of_rows() => {
+                Box::new(row_members(&all, first, Some(second))?)
+            }
+            _ => return None,
         };
         let offset = select.offset as usize;
         let limit = select.limit.map(|limit| limit as usize);
@@ -170,7 +185,7 @@ impl<R: Send + Sync + 'static> ListView<R> {
             limit,
             rows: List::default(),
             places: List::default(),
-            known: HashSet::new(),
+            known: BTreeSet::new(),
             is_whole: false,
             part: Vec::new(),
             handed_out: List::default(),
@@ -219,35 +234,66 @@ impl<R: Send + Sync + 'static> ListView<R> {
         })?;
         let asked = self.wanted().map(|wanted| wanted + SPARE);
         self.is_whole = asked.is_none_or(|asked| found.len() < asked);
-        self.known = found.iter().map(|(place, _)| Known(Arc::clone(place))).collect();
+        self.known = found.iter().map(|(place, _)| Arc::clone(place)).collect();
         self.rows = found.iter().map(|(_, row)| Arc::clone(row)).collect();
         self.places = found.into_iter().map(|(place, _)| place).collect();
         Ok(())
     }
 
-    /// Looks at one row again, and takes the steps that it takes to bring it in its place; false if it
-    /// is not where it should be.
+    /// Looks at the entries with a key again, and takes the steps that it takes to bring each in its
+    /// place; false if one is not where it should be.
     fn read_one(
         &mut self,
         read: StateRead<'_>,
         key: &[Value],
         steps: &mut Vec<DiffStep<R>>,
     ) -> Result<bool, SqliteError> {
-        let now = match self.members.one(key) {
+        let mut now: Vec<(Arc<Place>, R)> = Vec::new();
+        match self.members.one(key) {
             One::Asked(text, binds) => read.run(text, &binds, |mut rows| {
                 let columns = rows.column_count();
-                rows.next()?.map(|row| self.read(row, columns)).transpose()
+                while let Some(row) = rows.next()? {
+                    let (place, row) = self.read(row, columns)?;
+                    now.push((place, row));
+                }
+                Ok::<_, SqliteError>(())
             })?,
-            One::Gone => None,
+            One::Gone => {}
             One::Unknown => return Ok(false),
-        };
-        let before = self.known.get(key).map(|Known(place)| Arc::clone(place));
+        }
+        now.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        let from_there = self.known.range(Place::first_of(key)..);
+        let before: Vec<Arc<Place>> =
+            from_there.take_while(|known| known.key().starts_with(key)).cloned().collect();
+        let (mut before, mut now) = (before.into_iter().peekable(), now.into_iter().peekable());
+        loop {
+            let order = match (before.peek(), now.peek()) {
+                (Some(before), Some((now, _))) => before.cmp(now),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => return Ok(true),
+            };
+            let before = before.next_if(|_| order.is_le());
+            let now = now.next_if(|_| order.is_ge());
+            if !self.settle(before, now, steps) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Brings an entry in its place; false if it is not where it should be.
+    fn settle(
+        &mut self,
+        before: Option<Arc<Place>>,
+        now: Option<(Arc<Place>, R)>,
+        steps: &mut Vec<DiffStep<R>>,
+    ) -> bool {
         let from = before.map(|place| (self.position(&place), place));
         // If SQLite has ordered otherwise than is compared here, its order counts.
         if let Some((at, place)) = &from
             && !self.places.get(*at).is_some_and(|found| Arc::ptr_eq(found, place))
         {
-            return Ok(false);
+            return false;
         }
         // Behind the last row that is kept may be others that are not.
         let is_beyond = |place: &Place, view: &Self| {
@@ -262,7 +308,7 @@ impl<R: Send + Sync + 'static> ListView<R> {
             }
             (None, Some((place, row))) => {
                 if is_beyond(&place, self) {
-                    return Ok(true);
+                    return true;
                 }
                 let (at, row) = (self.position(&place), Arc::new(row));
                 self.put_in(at, place, Arc::clone(&row));
@@ -272,7 +318,7 @@ impl<R: Send + Sync + 'static> ListView<R> {
                 if is_beyond(&place, self) {
                     self.take_out(from, &before);
                     steps.push(DiffStep::Remove { at: from });
-                    return Ok(true);
+                    return true;
                 }
                 // Without the row itself, if that stands before its new place.
                 let is_after = self.compare(&before, &place) == Ordering::Less;
@@ -281,7 +327,7 @@ impl<R: Send + Sync + 'static> ListView<R> {
                 let is_same = old.is_some();
                 let row = old.unwrap_or_else(|| Arc::new(row));
                 if from == to {
-                    self.known.replace(Known(Arc::clone(&place)));
+                    self.known.replace(Arc::clone(&place));
                     self.places.set(from, place);
                     if !is_same {
                         self.rows.set(from, Arc::clone(&row));
@@ -296,17 +342,17 @@ impl<R: Send + Sync + 'static> ListView<R> {
                 }
             }
         }
-        Ok(true)
+        true
     }
 
     fn take_out(&mut self, at: usize, place: &Arc<Place>) -> Arc<R> {
-        self.known.remove(place.key());
+        self.known.remove(place);
         self.places.remove(at);
         self.rows.remove(at)
     }
 
     fn put_in(&mut self, at: usize, place: Arc<Place>, row: Arc<R>) {
-        self.known.insert(Known(Arc::clone(&place)));
+        self.known.insert(Arc::clone(&place));
         self.places.insert(at, place);
         self.rows.insert(at, row);
     }
@@ -378,7 +424,9 @@ impl<R: Send + Sync + 'static> ListView<R> {
         changes: &[Arc<RowChange>],
     ) -> Result<Refreshed<Rows<R>>, SqliteError> {
         let mut steps = Vec::new();
-        let Some(keys) = self.members.concerned(read, changes)? else {
+        let most = 2 * self.members.most(self.rows.len());
+        let keys = self.members.concerned(read, changes)?;
+        let Some(keys) = keys.filter(|keys| keys.len() <= most) else {
             return Ok(Refreshed { value: self.refresh_all(read)?, was_run: true });
         };
         for key in keys {
@@ -442,18 +490,68 @@ impl By {
     }
 }
 
-/// Writes how a row is found by its key, given how all are.
-fn row_members(all: &Select, key: Vec<Expr>) -> Option<RowMembers> {
+/// A table of a selection, by index among all.
+struct Listed<'a> {
+    index: usize,
+    source: &'a Source,
+    table: &'a TableDef,
+}
+
+impl Listed<'_> {
+    /// Returns the columns of its key, each with what the selection calls it.
+    fn key(&self) -> impl Iterator<Item = (Name, Name)> {
+        let of = self.source.name();
+        self.table.key_names().map(move |name| (of.clone(), name.to_owned().into()))
+    }
+
+    fn key_columns(&self) -> impl Iterator<Item = Expr> {
+        self.key().map(|(of, name)| Column::of(of, name).into())
+    }
+}
+
+fn places<'a>(select: &'a Select, tables: &'a [TableDef]) -> Option<Vec<Listed<'a>>> {
+    let joined = select.joins.iter().map(|join| &join.source);
+    let find = |source: &'a Source| {
+        let index = tables.iter().position(|table| table.name() == source.table)?;
+        Some(Listed { index, source, table: &tables[index] })
+    };
+    [&select.from].into_iter().chain(joined).map(find).collect()
+}
+
+/// Writes how rows are found by the key of the first table, given how all are; and by what they are
+/// joined to, if that is one more.
+fn row_members(
+    all: &Select,
+    first: &Listed<'_>,
+    second: Option<&Listed<'_>>,
+) -> Option<RowMembers> {
     let mut one = Select { order: Vec::new(), limit: None, offset: 0, ..all.clone() };
-    let columns = key.len();
-    for column in key {
+    for column in first.key_columns() {
         // Its value comes with each row.
         let is_it = column.compare(Comparison::Equal, Expr::Value(Value::Integer(0)));
         is_it.narrow(&mut one.filter);
     }
     let (text, mut binds) = written(&one)?;
-    binds.truncate(binds.len() - columns);
-    Some(RowMembers::new(text, binds))
+    binds.truncate(binds.len() - first.key().count());
+    let joined = match second {
+        Some(second) => Some(joined(all, first, second)?),
+        None => None,
+    };
+    Some(RowMembers::new(first.index, (text, binds), joined))
+}
+
+/// Writes how the rows are found to which one of the second table is joined.
+fn joined(all: &Select, first: &Listed<'_>, second: &Listed<'_>) -> Option<Joined> {
+    let is_inner = all.joins.iter().all(|join| join.kind == JoinKind::Inner);
+    let inner = |join: &Join| Join { kind: JoinKind::Inner, ..join.clone() };
+    let partners = Select {
+        columns: first.key_columns().map(Output::from).collect(),
+        joins: all.joins.iter().map(inner).collect(),
+        // What a left join finds makes a difference even where the filter does not want it.
+        filter: all.filter.clone().filter(|_| is_inner),
+        ..Select::new(first.source.clone())
+    };
+    Some(Joined { table: second.index, partners: GivenRow::new(&partners, 1, second.table)? })
 }
 
 /// Writes a selection, unless it is more than SQLite takes: it says a little more than the query, which

@@ -1,6 +1,7 @@
 //! Results that are kept up to date row by row, without running their query again.
 
 mod count;
+mod given;
 mod groups;
 mod list;
 mod members;
@@ -19,7 +20,7 @@ pub(crate) use list::ListView;
 pub enum News {
     /// Anything may have happened.
     Anything,
-    /// These rows of the one table that it is about changed, in this order.
+    /// These rows of the tables that it is about changed, in this order.
     Rows(Vec<Arc<RowChange>>),
 }
 
