@@ -61,6 +61,16 @@ impl Select {
         }
     }
 
+    /// Selects groups instead of different rows, if it selects rows.
+    pub(crate) fn without_distinct(&self) -> Option<Self> {
+        let rows = Self { distinct: false, ..self.clone() };
+        if !self.distinct {
+            return Some(rows);
+        }
+        let group_by = self.columns.iter().map(|output| output.expr.clone()).collect();
+        rows.is_of_rows().then_some(Self { group_by, ..rows })
+    }
+
     /// Tells whether each row of the result is made of one row of each table.
     pub(crate) fn is_of_rows(&self) -> bool {
         let mut has_aggregate = false;
@@ -69,11 +79,6 @@ impl Select {
         }
         let is_grouped = self.distinct || !self.group_by.is_empty() || self.having.is_some();
         !is_grouped && !has_aggregate
-    }
-
-    /// Tells whether each row of the result is a group of rows, and no two of them the same group.
-    pub(crate) fn is_of_groups(&self) -> bool {
-        !self.distinct && !self.group_by.is_empty()
     }
 
     /// Returns the keys of an order that comes after the given one and leaves no two rows equal, so
@@ -85,12 +90,12 @@ impl Select {
         &self,
         keys: impl IntoIterator<Item = (O, N)>,
     ) -> Vec<Order> {
-        let keys: Vec<Expr> = if self.is_of_rows() {
+        let keys: Vec<Expr> = if self.distinct {
+            self.columns.iter().map(|output| output.expr.clone()).collect()
+        } else if self.is_of_rows() {
             keys.into_iter().map(|(of, name)| Expr::Column(Column::of(of, name))).collect()
-        } else if self.is_of_groups() {
-            self.group_by.clone()
         } else {
-            return Vec::new();
+            self.group_by.clone()
         };
         let direction = self.order.last().map_or(Direction::Ascending, |order| order.direction);
         let is_given = |key: &Expr| {

@@ -87,7 +87,7 @@ impl<Q: RowQuery> Query for First<Q> {
 
 impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for First<Q> {
     fn view(&self, tables: &[TableDef]) -> Option<Box<dyn View<Self::Output>>> {
-        let first = |rows: Rows<Q::Row>| rows.get(0).cloned();
+        let first = |rows: Rows<Q::Row>| Ok(rows.first().cloned());
         Some(Box::new(Mapped::new(self.0.view(tables)?, first)))
     }
 
@@ -134,6 +134,15 @@ impl<Q: RowQuery> Query for FirstOrError<Q> {
 }
 
 impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOrError<Q> {
+    fn view(&self, tables: &[TableDef]) -> Option<Box<dyn View<Self::Output>>> {
+        let (sql, _) = self.compile().ok()?;
+        let first = move |rows: Rows<Q::Row>| {
+            let row = rows.first().cloned();
+            row.ok_or_else(|| SqliteError::NoRow { sql: sql.as_str().into() })
+        };
+        Some(Box::new(Mapped::new(self.0.view(tables)?, first)))
+    }
+
     fn reuse(&self, before: &Self::Output, now: Self::Output) -> Self::Output {
         if *before == now { Arc::clone(before) } else { now }
     }
@@ -178,7 +187,7 @@ impl<Q: RowQuery> Query for FirstOr<Q> {
 impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOr<Q> {
     fn view(&self, tables: &[TableDef]) -> Option<Box<dyn View<Self::Output>>> {
         let fallback = Arc::clone(&self.fallback);
-        let first = move |rows: Rows<Q::Row>| rows.get(0).unwrap_or(&fallback).clone();
+        let first = move |rows: Rows<Q::Row>| Ok(rows.first().unwrap_or(&fallback).clone());
         Some(Box::new(Mapped::new(self.query.view(tables)?, first)))
     }
 

@@ -138,6 +138,7 @@ impl<R: Send + Sync + 'static> ListView<R> {
         if select.columns.is_empty() || has_sub_queries(select) {
             return None;
         }
+        let select = &select.without_distinct()?;
         let places = places(select, tables)?;
         let ties = select.ties(places.iter().flat_map(Listed::key));
         let key: Vec<Expr> = if select.is_of_rows() {
@@ -161,7 +162,6 @@ impl<R: Send + Sync + 'static> ListView<R> {
         all.columns.extend(all.order.iter().map(|order| order.expr.clone().into()));
         all.columns.extend(key.iter().cloned().map(Output::from));
         let members: Box<dyn Members> = match &places[..] {
-            _ if select.distinct => return None,
             [only] if !select.is_of_rows() => Box::new(Groups::new(&all, only.table)?),
             [first] if select.is_of_rows() => Box::new(row_members(&all, first, None)?),
             [first, second] if select.is_of_rows() => {

@@ -62,9 +62,13 @@ impl<T, V, F> Mapped<T, V, F> {
     }
 }
 
-impl<T, U, V: View<T>, F: Fn(T) -> U + Send> View<U> for Mapped<T, V, F> {
+impl<T, U, V, F> View<U> for Mapped<T, V, F>
+where
+    V: View<T>,
+    F: Fn(T) -> Result<U, SqliteError> + Send,
+{
     fn refresh(&mut self, read: StateRead<'_>, news: News) -> Result<Refreshed<U>, SqliteError> {
         let Refreshed { value, was_run } = self.view.refresh(read, news)?;
-        Ok(Refreshed { value: (self.map)(value), was_run })
+        Ok(Refreshed { value: (self.map)(value)?, was_run })
     }
 }
