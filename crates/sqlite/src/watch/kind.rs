@@ -33,9 +33,14 @@ pub(crate) fn kind_of(expr: &Expr, table: &TableDef) -> Option<&'static str> {
         Expr::Cast { to, .. } => Some(to.sql()),
         Expr::Call { function, arguments } => match function {
             Function::Length | Function::Instr | Function::JsonArrayLength => Some("INTEGER"),
-            Function::JsonType => Some("TEXT"),
-            Function::Lower | Function::Upper | Function::Trim | Function::Replace => Some("TEXT"),
-            Function::Abs | Function::Nullif | Function::Substr => kind(arguments.first()?),
+            Function::Abs | Function::Nullif => kind(arguments.first()?),
+            Function::Substr if kind(arguments.first()?)? == "BLOB" => Some("BLOB"),
+            Function::JsonType
+            | Function::Lower
+            | Function::Replace
+            | Function::Substr
+            | Function::Trim
+            | Function::Upper => Some("TEXT"),
             Function::Coalesce => common(&mut arguments.iter()),
             Function::Round => None,
         },

@@ -67,6 +67,7 @@ impl GivenRow {
 
 /// Writes a table of one row.
 pub(super) fn given(name: &str, values: impl Iterator<Item = String>) -> String {
-    let values: String = values.map(|value| format!(", {value}")).collect();
-    format!("WITH \"{name}\" AS (SELECT 1{values}) ")
+    // With none of its columns, it is a row nevertheless.
+    let values: Vec<_> = std::iter::once("1".to_owned()).chain(values).collect();
+    format!("WITH \"{name}\" AS (SELECT {}) ", values.join(", "))
 }

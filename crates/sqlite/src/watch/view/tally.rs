@@ -120,10 +120,9 @@ impl Tally {
                 let greatest = self.values.last_key_value();
                 Some(greatest.map_or(Value::Null, |(greatest, _)| greatest.0.clone()))
             }
-            AggregateFunction::Sum if self.count == 0 => Some(Value::Null),
+            AggregateFunction::Sum | AggregateFunction::Avg if self.count == 0 => Some(Value::Null),
             AggregateFunction::Sum => self.sum().map(Value::Integer),
             AggregateFunction::Total => self.sum().map(|sum| Value::Real(sum as f64)),
-            AggregateFunction::Avg if self.count == 0 => Some(Value::Null),
             AggregateFunction::Avg => {
                 self.sum().map(|sum| Value::Real(sum as f64 / self.count as f64))
             }
