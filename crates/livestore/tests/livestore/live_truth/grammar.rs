@@ -337,9 +337,14 @@ pub fn of_several_tables(shape: &Shape) -> BoxedStrategy<Select> {
     (select(tables), third)
         .prop_flat_map(move |((first, second), third)| {
             let mut tables = vec![first, second];
-            let by_key = [first, second].contains(&"u").then(|| (("u", "t"), ("t", "id")));
-            let (left, right) = by_key.unwrap_or((("t", "n"), (AGAIN, "n")));
-            let mut joins = vec![joined(&shape, &tables, Some((left, right)))];
+            let (left, right) = if tables.contains(&"u") {
+                (named("u", "t"), named("t", "id"))
+            } else {
+                (named("t", "n"), named(AGAIN, "n"))
+            };
+            let operator = Comparison::Equal;
+            let by_key = Expr::Compare { operator, left: left.into(), right: right.into() };
+            let mut joins = vec![joined(&shape, &tables, Some(by_key))];
             if third {
                 tables.push("m");
                 joins.push(joined(&shape, &tables, None));
@@ -369,28 +374,15 @@ fn source(name: &'static str) -> Source {
     }
 }
 
-/// The join of the last of these tables, mostly by two columns that are equal.
-fn joined(
-    shape: &Shape,
-    tables: &[&'static str],
-    equal: Option<((&'static str, &'static str), (&'static str, &'static str))>,
-) -> BoxedStrategy<Join> {
+/// The join of the last of these tables, mostly by a condition that it was given.
+fn joined(shape: &Shape, tables: &[&'static str], by: Option<Expr>) -> BoxedStrategy<Join> {
     let any = condition(shape, tables);
-    let on = match equal {
+    let on = match by {
         None => any,
-        Some((left, right)) => {
-            let equal = Expr::Compare {
-                operator: Comparison::Equal,
-                left: named(left.0, left.1).into(),
-                right: named(right.0, right.1).into(),
-            };
-            let with_more = |equal: Expr| move |more| Expr::And(vec![equal.clone(), more]);
-            prop_oneof![
-                2 => Just(equal.clone()),
-                1 => any.clone().prop_map(with_more(equal)),
-                1 => any,
-            ]
-            .boxed()
+        Some(by) => {
+            let more = by.clone();
+            let with_more = any.clone().prop_map(move |any| Expr::And(vec![more.clone(), any]));
+            prop_oneof![2 => Just(by), 1 => with_more, 1 => any].boxed()
         }
     };
     let source = source(tables[tables.len() - 1]);
