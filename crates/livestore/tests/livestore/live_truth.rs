@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::{Served, fact, foreign_group};
 use crate::properties::cases;
 use grammar::{
-    Asked, Shape, groups_of, of_several_tables, query, shape, tables, writes, writes_to,
+    Asked, Shape, groups_of, many_rows, of_several_tables, query, shape, tables, writes, writes_to,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -297,14 +297,19 @@ fn sql_of(asked: &Asked, tables: &[TableDef]) -> String {
 fn case() -> impl Strategy<Value = Case> {
     (shape(), prop::bool::weighted(0.15)).prop_flat_map(|(shape, has_backend)| {
         let steps = prop::collection::vec(step(&shape), 1..24);
-        let looks = prop::collection::vec(any::<bool>(), 24);
-        (steps, looks).prop_map(move |(steps, looks)| Case {
-            shape: shape.clone(),
-            has_backend,
-            looks,
-            steps,
+        let looks = prop::collection::vec(any::<bool>(), 26);
+        (steps, looks, prop::bool::weighted(0.2)).prop_map(move |(mut steps, looks, fills)| {
+            if fills {
+                steps.splice(0..0, filled(&shape, &["t", "u"]));
+            }
+            Case { shape: shape.clone(), has_backend, looks, steps }
         })
     })
+}
+
+/// Fills tables with more rows than a limit leaves, or a maintained list keeps behind it.
+fn filled(shape: &Shape, tables: &[&'static str]) -> Vec<Step> {
+    tables.iter().map(|table| Step::Commit(vec![(false, many_rows(shape, table))])).collect()
 }
 
 /// Many small changes of the rows of some queries of one kind.
@@ -320,8 +325,9 @@ fn case_of<S: Strategy<Value = Select> + 'static>(
         let asked = prop::collection::vec(asked, 1..5);
         let event = writes_to(&shape, tables.to_vec()).prop_map(|writes| vec![(false, writes)]);
         let commits = prop::collection::vec(event.prop_map(Step::Commit), 1..24);
-        (asked, commits).prop_map(move |(asked, commits)| {
-            let steps: Vec<_> = asked.into_iter().chain(commits).collect();
+        (asked, commits, prop::bool::weighted(0.3)).prop_map(move |(asked, commits, fills)| {
+            let filled = if fills { filled(&shape, tables) } else { Vec::new() };
+            let steps: Vec<_> = filled.into_iter().chain(asked).chain(commits).collect();
             let looks = vec![true; steps.len()];
             Case { shape: shape.clone(), has_backend: false, looks, steps }
         })

@@ -247,6 +247,33 @@ impl Expr {
         }
     }
 
+    /// Returns the expression that is written for it: of one condition alone, that.
+    pub(crate) fn as_written(&self) -> &Self {
+        static NULL: Expr = Expr::Value(Value::Null);
+        match self {
+            Self::And(all) | Self::Or(all) => match &all[..] {
+                [one] => one.as_written(),
+                _ => self,
+            },
+            Self::Case { whens, otherwise } if whens.is_empty() => {
+                otherwise.as_deref().map_or(&NULL, Self::as_written)
+            }
+            _ => self,
+        }
+    }
+
+    /// Tells whether there is a column in it, or a sub-query.
+    pub(super) fn depends_on_rows(&self) -> bool {
+        let mut found = false;
+        self.visit(&mut |expr| {
+            found |= matches!(
+                expr,
+                Self::Column(_) | Self::Exists(_) | Self::Scalar(_) | Self::InSelect { .. }
+            );
+        });
+        found
+    }
+
     /// Visits this expression and all that it is made of, but for what sub-queries are made of.
     pub(crate) fn visit(&self, visit: &mut dyn FnMut(&Self)) {
         visit(self);

@@ -61,26 +61,6 @@ impl Select {
         }
     }
 
-    /// Selects groups instead of different rows, if it selects rows.
-    pub(crate) fn without_distinct(&self) -> Option<Self> {
-        let rows = Self { distinct: false, ..self.clone() };
-        if !self.distinct {
-            return Some(rows);
-        }
-        let group_by = self.columns.iter().map(|output| output.expr.clone()).collect();
-        rows.is_of_rows().then_some(Self { group_by, ..rows })
-    }
-
-    /// Tells whether each row of the result is made of one row of each table.
-    pub(crate) fn is_of_rows(&self) -> bool {
-        let mut has_aggregate = false;
-        for output in &self.columns {
-            output.expr.visit(&mut |expr| has_aggregate |= matches!(expr, Expr::Aggregate(_)));
-        }
-        let is_grouped = self.distinct || !self.group_by.is_empty() || self.having.is_some();
-        !is_grouped && !has_aggregate
-    }
-
     /// Returns the keys of an order that comes after the given one and leaves no two rows equal, so
     /// that equal states give equal results, whatever indexes SQLite uses.
     ///
@@ -90,10 +70,12 @@ impl Select {
         &self,
         keys: impl IntoIterator<Item = (O, N)>,
     ) -> Vec<Order> {
-        let keys: Vec<Expr> = if self.distinct {
+        let keys: Vec<Expr> =
+            keys.into_iter().map(|(of, name)| Expr::Column(Column::of(of, name))).collect();
+        let keys = if self.has_all_keys(&keys) {
+            keys
+        } else if self.distinct {
             self.columns.iter().map(|output| output.expr.clone()).collect()
-        } else if self.is_of_rows() {
-            keys.into_iter().map(|(of, name)| Expr::Column(Column::of(of, name))).collect()
         } else {
             self.group_by.clone()
         };
@@ -104,8 +86,60 @@ impl Select {
                     && order.expr == *key
             })
         };
-        let order = |key| Order::new(key, direction);
-        keys.into_iter().filter(|key| !is_given(key)).map(order).collect()
+        let order = |key| Order::new(self.qualified(key), direction);
+        // What is the same in all rows would be taken for the number of a column.
+        let keys = keys.into_iter().filter(Expr::depends_on_rows);
+        keys.filter(|key| !is_given(key)).map(order).collect()
+    }
+
+    /// Tells whether no two rows of the result have equal keys, each being a row of its own or showing
+    /// them.
+    fn has_all_keys(&self, keys: &[Expr]) -> bool {
+        let has = |exprs: &[Expr]| !keys.is_empty() && keys.iter().all(|key| exprs.contains(key));
+        if self.distinct {
+            let columns: Vec<_> = self.columns.iter().map(|output| output.expr.clone()).collect();
+            return self.is_of_rows_but_for_distinct() && has(&columns);
+        }
+        self.is_of_rows() || has(&self.group_by)
+    }
+
+    /// Names the only table of a column that does not: without it, it could be a name of the result.
+    fn qualified(&self, expr: Expr) -> Expr {
+        match expr {
+            Expr::Column(Column { of: None, name }) if self.joins.is_empty() => {
+                Column::of(self.from.name().clone(), name).into()
+            }
+            expr => expr,
+        }
+    }
+
+    /// Selects rows, or groups, instead of different rows, given the columns of the tables' keys; none if
+    /// that is not all that it does.
+    pub(crate) fn without_distinct(&self, keys: &[Expr]) -> Option<Self> {
+        let rows = Self { distinct: false, ..self.clone() };
+        if !self.distinct || self.has_all_keys(keys) {
+            return Some(rows);
+        }
+        let group_by = self.columns.iter().map(|output| output.expr.clone()).collect();
+        rows.is_of_rows().then_some(Self { group_by, ..rows })
+    }
+
+    /// Tells whether the result is one row, made of all that there are.
+    pub(crate) fn is_of_all_rows(&self) -> bool {
+        self.group_by.is_empty() && self.having.is_none() && !self.is_of_rows_but_for_distinct()
+    }
+
+    /// Tells whether each row of the result is made of one row of each table.
+    pub(crate) fn is_of_rows(&self) -> bool {
+        !self.distinct && self.is_of_rows_but_for_distinct()
+    }
+
+    fn is_of_rows_but_for_distinct(&self) -> bool {
+        let mut has_aggregate = false;
+        for output in &self.columns {
+            output.expr.visit(&mut |expr| has_aggregate |= matches!(expr, Expr::Aggregate(_)));
+        }
+        self.group_by.is_empty() && self.having.is_none() && !has_aggregate
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writes selections and expressions as SQL.
 //!
-//! Names stand in double quotes, as they are: whoever writes has checked them. Columns are always
-//! written with their table. Values become parameters, in the order in which they are written.
+//! Names stand in double quotes, as they are: whoever writes has checked them. Columns are written with
+//! their table, if they name it. Values become parameters, in the order in which they are written.
 
 use super::{
     Aggregate, Column, Comparison, Direction, Expr, Join, JoinKind, Nulls, Order, Output, Select,
@@ -57,11 +57,11 @@ impl SqlWriter {
         (self.sql, self.binds)
     }
 
-    pub(crate) fn push(&mut self, sql: &str) {
+    pub(super) fn push(&mut self, sql: &str) {
         self.sql.push_str(sql);
     }
 
-    pub(crate) fn name(&mut self, name: &str) {
+    pub(super) fn name(&mut self, name: &str) {
         self.sql.push('"');
         self.sql.push_str(name);
         self.sql.push('"');
@@ -179,7 +179,7 @@ impl SqlWriter {
         written
     }
 
-    pub(crate) fn output(&mut self, output: &Output) -> Result<(), ValueError> {
+    fn output(&mut self, output: &Output) -> Result<(), ValueError> {
         self.expr(&output.expr)?;
         if let Some(name) = &output.name {
             self.push(" AS ");
@@ -197,7 +197,6 @@ impl SqlWriter {
     }
 
     fn order(&mut self, order: &Order) -> Result<(), ValueError> {
-        // A bound value would be taken for a number of a column; in brackets it is a value.
         self.operand(&order.expr)?;
         if let Some(collation) = order.collation {
             self.push(" COLLATE ");
@@ -214,7 +213,7 @@ impl SqlWriter {
         Ok(())
     }
 
-    pub(crate) fn filter(&mut self, filter: Option<&Expr>) -> Result<(), ValueError> {
+    pub(super) fn filter(&mut self, filter: Option<&Expr>) -> Result<(), ValueError> {
         filter.map_or(Ok(()), |filter| {
             self.push(" WHERE ");
             self.for_each_row("a filter", |writer| writer.expr(filter))
@@ -291,9 +290,10 @@ impl SqlWriter {
                 self.pair(left, operator, right)?;
             }
             Expr::Calculate { operator, left, right } => self.pair(left, operator.sql(), right)?,
-            Expr::And(all) if all.is_empty() => self.push("1"),
+            // As a number alone it would be that of a column, where something is ordered or grouped.
+            Expr::And(all) if all.is_empty() => self.push("1 = 1"),
             Expr::And(all) => self.list(all, " AND ", Self::operand)?,
-            Expr::Or(any) if any.is_empty() => self.push("0"),
+            Expr::Or(any) if any.is_empty() => self.push("1 = 0"),
             Expr::Or(any) => self.list(any, " OR ", Self::operand)?,
             Expr::Not(condition) => match &**condition {
                 Expr::IsNull(expr) => {

@@ -135,6 +135,10 @@ impl<Q: RowQuery> Query for FirstOrError<Q> {
 
 impl<Q: Watch + RowQuery<Row: PartialEq>> Watch for FirstOrError<Q> {
     fn view(&self, tables: &[TableDef]) -> Option<Box<dyn View<Self::Output>>> {
+        // Of others there may be no row, for which the query has to be run anyway.
+        if !self.selection().is_some_and(ast::Select::is_of_all_rows) {
+            return None;
+        }
         let (sql, _) = self.compile().ok()?;
         let first = move |rows: Rows<Q::Row>| {
             let row = rows.first().cloned();

@@ -1,19 +1,22 @@
 //! Which type of values an expression has.
 
+use crate::Value;
 use crate::ast::{Arithmetic, Column, Expr, Function};
-use crate::{TableDef, Value};
+
+/// Returns the name of a column's type, if there is such a column.
+pub(crate) type KindOfColumn<'a> = dyn Fn(&Column) -> Option<&'static str> + 'a;
 
 /// Returns the name of the one type that an expression's values have besides null, if that is known;
 /// an integer that grows too large becomes a real nevertheless.
-pub(crate) fn kind_of(expr: &Expr, table: &TableDef) -> Option<&'static str> {
-    let kind = |expr: &Expr| kind_of(expr, table);
+pub(crate) fn kind_of(expr: &Expr, columns: &KindOfColumn<'_>) -> Option<&'static str> {
+    let kind = |expr: &Expr| kind_of(expr, columns);
     let common = |all: &mut dyn Iterator<Item = &Expr>| {
         let mut kinds = all.filter(|one| **one != Expr::Value(Value::Null)).map(kind);
         let first = kinds.next()??;
         kinds.all(|other| other == Some(first)).then_some(first)
     };
-    match expr {
-        Expr::Column(Column { name, .. }) => Some(table.column(name)?.column_type().sql()),
+    match expr.as_written() {
+        Expr::Column(column) => columns(column),
         Expr::Value(value) => kind_of_value(value),
         Expr::Compare { .. }
         | Expr::And(_)

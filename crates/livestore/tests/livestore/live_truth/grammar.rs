@@ -1,6 +1,8 @@
 //! Random schemas, writes and queries, made to meet: few names, few values, and all that compares in
 //! an unusual way among them.
 
+use std::borrow::Cow;
+
 use livestore::ast::{
     Aggregate, AggregateFunction, Arithmetic, Collation, Column, Comparison, Conflict,
     ConflictAction, Delete, Direction, Expr, Function, Insert, Join, JoinKind, Nulls, Order,
@@ -16,14 +18,14 @@ pub struct Shape {
     /// The key of `t`: an integer, a text, or a text and an integer.
     key: u8,
     generated: bool,
-    indexes: [bool; 2],
+    indexes: [bool; 3],
     /// What happens to rows of `u` that refer to a row of `t` which goes.
     on_delete: Option<Action>,
 }
 
 pub fn shape() -> impl Strategy<Value = Shape> {
     let action = select(vec![None, Some(Action::Cascade), Some(Action::SetNull)]);
-    (0..3_u8, any::<bool>(), any::<[bool; 2]>(), action).prop_map(
+    (0..3_u8, any::<bool>(), any::<[bool; 3]>(), action).prop_map(
         |(key, generated, indexes, on_delete)| Shape { key, generated, indexes, on_delete },
     )
 }
@@ -70,7 +72,11 @@ pub fn tables(shape: &Shape) -> Vec<TableDef> {
     let u = [key("id", ColumnType::Integer), of].into_iter().chain(plain());
     let m = [key("id", ColumnType::Integer)].into_iter().chain(plain());
     let m = TableDef::new("m", m).unwrap().with_scope(Scope::Memory);
-    vec![t, TableDef::new("u", u).unwrap(), m]
+    let mut u = TableDef::new("u", u).unwrap();
+    if shape.indexes[2] {
+        u = u.index(IndexDef::new("u_t", ["t"]));
+    }
+    vec![t, u, m]
 }
 
 /// What a table is called that is joined to itself.
@@ -315,16 +321,14 @@ fn of_one_table(shape: &Shape) -> BoxedStrategy<Select> {
                 1 => with_exists.prop_map(Some),
             ];
             let order = prop::collection::vec(order(&shape, &[table]), 0..3);
-            (filter, order, outputs(&shape, &[table]), window(), prop::bool::weighted(0.1))
-                .prop_map(move |(filter, order, columns, (limit, offset), distinct)| Select {
-                    filter,
-                    order,
-                    columns,
-                    limit,
-                    offset,
-                    distinct,
-                    ..Select::new(Source::table(table))
-                })
+            let flags = [0.2, 0.1, 0.1].map(prop::bool::weighted);
+            (filter, order, outputs(&shape, &[table]), window(), flags).prop_map(
+                move |(filter, order, columns, (limit, offset), [distinct, names, unqualified])| {
+                    let of = Select::new(Source::table(table));
+                    let select = Select { filter, order, columns, limit, offset, distinct, ..of };
+                    vague(select, names, unqualified)
+                },
+            )
         })
         .boxed()
 }
@@ -351,8 +355,10 @@ pub fn of_several_tables(shape: &Shape) -> BoxedStrategy<Select> {
             }
             let filter = prop::option::of(condition(&shape, &tables));
             let order = prop::collection::vec(order(&shape, &tables), 0..2);
-            (joins, filter, order, outputs(&shape, &tables), window()).prop_map(
-                move |(joins, filter, order, columns, (limit, offset))| Select {
+            let distinct = prop::bool::weighted(0.1);
+            (joins, filter, order, outputs(&shape, &tables), (window(), distinct)).prop_map(
+                move |(joins, filter, order, columns, ((limit, offset), distinct))| Select {
+                    distinct,
                     joins,
                     filter,
                     order,
@@ -407,7 +413,17 @@ fn group_key(shape: &Shape, table: &'static str) -> BoxedStrategy<Expr> {
         let whens = vec![When { condition, value: Expr::Value(1.into()) }];
         Expr::Case { whens, otherwise: Some(otherwise.into()) }
     });
-    prop_oneof![8 => columns(), 1 => calculated, 1 => folded, 1 => collated, 1 => chosen].boxed()
+    let wrapped = columns().prop_map(|column| Expr::And(vec![column]));
+    prop_oneof![
+        8 => columns(),
+        1 => calculated,
+        1 => folded,
+        1 => collated,
+        1 => chosen,
+        1 => wrapped,
+        1 => select(vec![Expr::And(Vec::new()), Expr::Or(Vec::new()), Expr::Value(2.into())]),
+    ]
+    .boxed()
 }
 
 /// A function of the rows of a group.
@@ -460,8 +476,10 @@ pub fn groups_of(shape: &Shape, table: &'static str) -> BoxedStrategy<Select> {
     let orders = prop::collection::vec((index(), any::<bool>()), 0..3);
     // A value of some row of the group, which nobody can foretell.
     let bare = prop::option::weighted(0.05, column(shape, &[table]));
-    (keys, aggregates, filter, compared, (orders, window(), bare, any::<bool>()))
-        .prop_map(move |(group_by, aggregates, filter, compared, (orders, window, bare, sums))| {
+    let flags = [0.5, 0.1, 0.1].map(prop::bool::weighted);
+    (keys, aggregates, filter, compared, (orders, window(), bare, flags))
+        .prop_map(move |(group_by, aggregates, filter, compared, (orders, window, bare, flags))| {
+            let [sums, names, unqualified] = flags;
             let mut exprs: Vec<Expr> = group_by.iter().chain(&aggregates).cloned().collect();
             let having = compared.map(|(index, operator, value)| Expr::Compare {
                 operator,
@@ -489,7 +507,8 @@ pub fn groups_of(shape: &Shape, table: &'static str) -> BoxedStrategy<Select> {
             let (limit, offset) = window;
             let columns = exprs.into_iter().map(Output::from).collect();
             let of = Select::new(Source::table(table));
-            Select { columns, filter, group_by, having, order, limit, offset, ..of }
+            let select = Select { columns, filter, group_by, having, order, limit, offset, ..of };
+            vague(select, names, unqualified)
         })
         .boxed()
 }
@@ -529,6 +548,56 @@ pub fn query(shape: &Shape) -> BoxedStrategy<Asked> {
         3 => select(TEXTS.to_vec()).prop_map(Asked::Text),
     ]
     .boxed()
+}
+
+/// Many rows of a table, each with another key and the values of few.
+pub fn many_rows(shape: &Shape, table: &'static str) -> Vec<Statement> {
+    let value = |name: &str, row: i64| match (name, kind_of(shape, table, name)) {
+        ("id" | "t", ColumnType::Integer) => (row + 10).into(),
+        ("id" | "t", _) => format!("x{row:02}").into(),
+        (_, ColumnType::Boolean | ColumnType::Integer) => (row % 2).into(),
+        (_, ColumnType::Real) => ((row % 3) as f64).into(),
+        (_, ColumnType::Blob) => vec![u8::try_from(row % 4).unwrap()].into(),
+        _ => ["a", "A", "b", "ä"][usize::try_from(row % 4).unwrap()].into(),
+    };
+    let insert = |row| {
+        let written = column_names(shape, table).into_iter().filter(|name| *name != "g");
+        let set = |name| Set { column: Cow::Borrowed(name), value: Expr::Value(value(name, row)) };
+        let values = written.map(set).collect();
+        let action = ConflictAction::Replace;
+        let conflict = Some(Conflict { columns: Vec::new(), action });
+        Statement::Insert(Insert { table: table.into(), values, conflict })
+    };
+    (0..48).map(insert).collect()
+}
+
+/// Says less than it could: leaves out the tables of columns, and gives results the names of columns.
+fn vague(select: Select, names: bool, unqualified: bool) -> Select {
+    let mut select = select;
+    if names {
+        for (output, name) in select.columns.iter_mut().zip(["s", "n", "r", "id"]) {
+            output.name = Some(name.into());
+        }
+    }
+    if !unqualified {
+        return select;
+    }
+    let mut json = serde_json::to_value(select).unwrap();
+    leave_out_tables(&mut json);
+    serde_json::from_value(json).unwrap()
+}
+
+fn leave_out_tables(json: &mut serde_json::Value) {
+    match json {
+        serde_json::Value::Object(object) => {
+            if let Some(serde_json::Value::Object(column)) = object.get_mut("column") {
+                column.remove("of");
+            }
+            object.values_mut().for_each(leave_out_tables);
+        }
+        serde_json::Value::Array(array) => array.iter_mut().for_each(leave_out_tables),
+        _ => {}
+    }
 }
 
 /// Writes of one event, to the synced tables or to that in memory.

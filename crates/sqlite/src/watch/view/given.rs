@@ -8,8 +8,6 @@ use crate::{ColumnDef, TableDef, Value};
 /// A text and the values for its last `?`.
 pub(super) type Statement = (String, Vec<Value>);
 
-const ROW: &str = "__livestore_row";
-
 pub(super) struct GivenRow {
     text: String,
     /// Those of its columns that count, by index among those that are written; their values come first.
@@ -17,7 +15,12 @@ pub(super) struct GivenRow {
     constants: Vec<Value>,
 }
 
+const ROW: &str = GivenRow::NAME;
+
 impl GivenRow {
+    /// What statements call it.
+    pub(super) const NAME: &str = "__livestore_row";
+
     /// Writes a selection of rows for the values that one has; none if it reads what was not written.
     ///
     /// `place` is that of the table, 0 for the first and those that are joined after it.
@@ -40,7 +43,9 @@ impl GivenRow {
             match written.find(|(_, own)| own.name() == column.name) {
                 Some((index, own)) => {
                     columns.insert(index, own);
-                    texts.push((expr.clone(), format!("\"{ROW}\".\"{}\"", own.name())));
+                    if !texts.iter().any(|(known, _)| known == expr) {
+                        texts.push((expr.clone(), format!("\"{ROW}\".\"{}\"", own.name())));
+                    }
                 }
                 None => is_known = false,
             }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::given::{GivenRow, Statement, given};
-use super::members::{Key, Members, One, once};
+use super::members::{Concern, FEW, Key, Members, One, once};
 use super::tally::{Kept, Tally, count};
 use crate::ast::{Aggregate, AggregateFunction, Column, Expr, Output, Select, Source, SqlWriter};
 use crate::watch::kind::kind_of;
@@ -16,8 +16,11 @@ use crate::{RowChange, SqliteError, StateRead, TableDef, Value};
 
 const GROUP: &str = "__livestore_group";
 
-/// Changed rows that are always looked at one by one.
-const FEW: usize = 16;
+/// Most groups and values that are kept (about 20 MB); of more, the query is run again.
+const MAX_KEPT: usize = 200_000;
+
+/// How often in a row all rows are read for what is then not used.
+const ATTEMPTS: u8 = 4;
 
 /// A change is looked at, if reading so many rows takes longer.
 const ROWS_PER_CHANGE: usize = 32;
@@ -35,6 +38,7 @@ pub(super) struct Groups {
     aggregates: Box<[Taken]>,
     /// Nothing until a row has changed, or where not all is understood.
     known: Option<Known>,
+    attempts: u8,
 }
 
 /// An aggregate, by what it is taken of; of rows, if that is nothing.
@@ -48,6 +52,8 @@ struct Taken {
 struct Known {
     groups: HashMap<Key, Group>,
     rows: usize,
+    /// Groups and values of them.
+    kept: usize,
 }
 
 #[derive(Default)]
@@ -60,7 +66,7 @@ impl Groups {
     /// Makes it of a selection with all that is read of a group among its columns; none if not all of
     /// it can be kept up to date.
     pub(super) fn new(select: &Select, table: &TableDef) -> Option<Self> {
-        let key = |key| Some(Kept { kind: ordered_kind(key, table)?, values: false });
+        let key = |key| Some(Kept { kind: Some(ordered_kind(key, table)?), values: false });
         let keys = select.group_by.iter().map(key).collect::<Option<Box<[Kept]>>>()?;
         let mut found = Vec::new();
         let mut visit = |expr: &Expr| {
@@ -74,6 +80,13 @@ impl Groups {
         };
         select.columns.iter().for_each(|output| visit(&output.expr));
         select.having.iter().for_each(&mut visit);
+        // With an index, SQLite finds an extreme at once.
+        let is_extreme = |aggregate: &Aggregate| {
+            matches!(aggregate.function, AggregateFunction::Min | AggregateFunction::Max)
+        };
+        if keys.is_empty() && found.len() == 1 && found.iter().all(is_extreme) {
+            return None;
+        }
         let (mut arguments, mut exprs) = (Vec::new(), Vec::new());
         let mut aggregates = Vec::new();
         for Aggregate { function, distinct, argument, .. } in &found {
@@ -88,6 +101,7 @@ impl Groups {
                         exprs.len() - 1
                     });
                     arguments[at].values |= kept.values;
+                    arguments[at].kind = arguments[at].kind.or(kept.kind);
                     Some(at)
                 }
             };
@@ -112,6 +126,7 @@ impl Groups {
             arguments: arguments.into(),
             aggregates: aggregates.into(),
             known: None,
+            attempts: ATTEMPTS,
         })
     }
 
@@ -136,6 +151,9 @@ impl Groups {
                     return Ok(None);
                 };
                 self.add(&mut known, key, values);
+                if known.kept > MAX_KEPT {
+                    return Ok(None);
+                }
             }
             Ok(Some(known))
         })
@@ -149,9 +167,12 @@ impl Groups {
     fn add(&self, known: &mut Known, key: Key, values: Box<[Value]>) {
         known.rows += 1;
         let group = known.groups.entry(key).or_insert_with(|| self.new_group());
+        known.kept += usize::from(group.rows == 0);
         group.rows += 1;
         for ((tally, kept), value) in group.tallies.iter_mut().zip(&self.arguments).zip(values) {
+            let before = tally.kept();
             tally.add(*kept, value);
+            known.kept += tally.kept() - before;
         }
     }
 
@@ -162,8 +183,12 @@ impl Groups {
             return false;
         };
         (group.rows, known.rows) = (rows, all);
+        let kept = |group: &Group| group.tallies.iter().map(Tally::kept).sum::<usize>();
+        let before = kept(group) + 1;
         let mut values = group.tallies.iter_mut().zip(&self.arguments).zip(values);
         let was_there = values.all(|((tally, kept), value)| tally.remove(*kept, value));
+        let now = kept(group) + usize::from(rows > 0);
+        known.kept = known.kept.saturating_sub(before - now);
         if rows == 0 && !self.keys.is_empty() {
             known.groups.remove(key);
         }
@@ -219,25 +244,30 @@ impl Members for Groups {
         &mut self,
         read: StateRead<'_>,
         changes: &[Arc<RowChange>],
-    ) -> Result<Option<Vec<Key>>, SqliteError> {
+        _: usize,
+    ) -> Result<Option<Vec<Concern>>, SqliteError> {
         // Whatever fails below, all is learned anew.
         let Some(mut known) = self.known.take() else {
-            self.known = self.learn(read)?;
+            if let Some(left) = self.attempts.checked_sub(1) {
+                self.attempts = left;
+                self.known = self.learn(read)?;
+            }
             return Ok(None);
         };
         let mut concerned = Vec::new();
         for change in changes {
-            if !self.take(&mut known, read, change, &mut concerned)? {
+            if !self.take(&mut known, read, change, &mut concerned)? || known.kept > MAX_KEPT {
                 return Ok(None);
             }
         }
         self.known = Some(known);
+        self.attempts = ATTEMPTS;
         once(&mut concerned);
-        Ok(Some(concerned))
+        Ok(Some(concerned.into_iter().map(Concern::Of).collect()))
     }
 
-    fn one(&self, key: &[Value]) -> One<'_> {
-        let Some(known) = &self.known else { return One::Unknown };
+    fn one(&self, concern: &Concern) -> One<'_> {
+        let (Some(known), Concern::Of(key)) = (&self.known, concern) else { return One::Unknown };
         let Some(group) = known.groups.get(key) else { return One::Gone };
         let aggregate = |Taken { function, distinct, argument }: &Taken| match argument {
             None => Some(count(group.rows)),
@@ -254,7 +284,11 @@ impl Members for Groups {
 fn ordered_kind(expr: &Expr, table: &TableDef) -> Option<&'static str> {
     let mut has_collation = false;
     expr.visit(&mut |expr| has_collation |= matches!(expr, Expr::Collate { .. }));
-    kind_of(expr, table).filter(|_| !has_collation)
+    kind_of(expr, &|column| kind_in(column, table)).filter(|_| !has_collation)
+}
+
+fn kind_in(column: &Column, table: &TableDef) -> Option<&'static str> {
+    Some(table.column(&column.name)?.column_type().sql())
 }
 
 /// Returns what has to be kept for an aggregate; none if the order of the rows counts.
@@ -267,12 +301,11 @@ fn kept(
     use AggregateFunction::{Avg, Count, GroupConcat, Max, Min, Sum, Total};
     let kind = ordered_kind(argument, table);
     match function {
-        // Of what type they are does not count.
-        Count if !distinct => Some(Kept { kind: kind.unwrap_or("TEXT"), values: false }),
-        Count | Min | Max => Some(Kept { kind: kind?, values: true }),
+        Count if !distinct => Some(Kept { kind: None, values: false }),
+        Count | Min | Max => Some(Kept { kind: Some(kind?), values: true }),
         // Sums of reals depend on the order in which they are added up.
         Sum | Total | Avg if !distinct && kind == Some("INTEGER") => {
-            Some(Kept { kind: "INTEGER", values: false })
+            Some(Kept { kind, values: false })
         }
         Sum | Total | Avg | GroupConcat => None,
     }
@@ -284,15 +317,15 @@ fn of_group(select: &Select, aggregates: &[Aggregate], table: &TableDef) -> Opti
     for (index, key) in select.group_by.iter().enumerate() {
         let text = format!("\"{GROUP}\".\"key{index}\"");
         // What is compared with a column is converted to its type.
-        let kind = match key {
-            Expr::Column(_) | Expr::Cast { .. } => kind_of(key, table),
+        let kind = match key.as_written() {
+            Expr::Column(_) | Expr::Cast { .. } => ordered_kind(key, table),
             _ => None,
         };
         values.push(match kind {
             Some(kind) => format!("CAST(? AS {kind}) AS \"key{index}\""),
             None => format!("? AS \"key{index}\""),
         });
-        if let Expr::Column(Column { name, .. }) = key {
+        if let Expr::Column(Column { name, .. }) = key.as_written() {
             let of = [None, Some(select.from.name().clone())];
             let either = of.map(|of| Expr::Column(Column { of, name: name.clone() }));
             texts.extend(either.map(|column| (column, text.clone())));
@@ -306,7 +339,7 @@ fn of_group(select: &Select, aggregates: &[Aggregate], table: &TableDef) -> Opti
     }
     let named = |output: &Output| {
         // Without a name, SQLite calls it what its text is.
-        let name = match (&output.name, &output.expr) {
+        let name = match (&output.name, output.expr.as_written()) {
             (Some(name), _) => name.clone(),
             (None, Expr::Column(column)) => column.name.clone(),
             (None, expr) => {

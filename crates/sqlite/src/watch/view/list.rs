@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use super::given::GivenRow;
 use super::groups::Groups;
-use super::members::{Joined, Members, One, RowMembers};
+use super::members::{Concern, Joined, Members, One, RowMembers};
 use super::{News, Refreshed, View};
 use crate::ast::{
     Column, Comparison, Direction, Expr, Join, JoinKind, Name, Nulls, Order, Output, Select,
     Source, SqlWriter,
 };
 use crate::row::{DiffStep, History, List, RowRef, Rows, by_key};
+use crate::watch::kind::kind_of;
 use crate::watch::{compare, has_sub_queries};
 use crate::{Collation, DecodeError, RowChange, SqliteError, StateRead, TableDef, Value};
 
@@ -107,6 +108,10 @@ pub(crate) struct ListView<R> {
     /// Columns of a row that are read as `R`; those behind order it, and the last ones are its key.
     columns: usize,
     order: Box<[By]>,
+    /// Which values of a place are texts, or may be.
+    texts: Box<[bool]>,
+    /// True if all places are compared here as SQLite does. Texts that are no UTF-8 are not.
+    is_sure: bool,
     decode: Box<Decode<R>>,
     same: fn(&R, &R) -> bool,
     /// Rows that are left out first, and how many are wanted then.
@@ -138,18 +143,15 @@ impl<R: Send + Sync + 'static> ListView<R> {
         if select.columns.is_empty() || has_sub_queries(select) {
             return None;
         }
-        let select = &select.without_distinct()?;
         let places = places(select, tables)?;
+        let keys: Vec<Expr> = places.iter().flat_map(Listed::key_columns).collect();
+        let select = &select.without_distinct(&keys)?;
         let ties = select.ties(places.iter().flat_map(Listed::key));
-        let key: Vec<Expr> = if select.is_of_rows() {
-            places.iter().flat_map(Listed::key_columns).collect()
-        } else {
-            select.group_by.clone()
-        };
+        let key = if select.is_of_rows() { keys } else { select.group_by.clone() };
         let mut all = select.clone();
         all.order.extend(ties);
         // A key of the order that is a name of the result means that, and not the column.
-        let is_output = |order: &Order| match &order.expr {
+        let is_output = |order: &Order| match without_collation(&order.expr) {
             Expr::Column(Column { of: None, name }) => select.columns.iter().any(|output| {
                 output.name.as_ref().is_some_and(|output| output.eq_ignore_ascii_case(name))
             }),
@@ -159,6 +161,17 @@ impl<R: Send + Sync + 'static> ListView<R> {
             return None;
         }
         let order = all.order.iter().map(By::of).collect::<Option<Box<[By]>>>()?;
+        let kind_of_column = |column: &Column| {
+            let of_it =
+                |place: &&Listed<'_>| column.of.as_ref().is_none_or(|of| of == place.source.name());
+            let mut found = places.iter().filter(of_it).map(|place| place.table);
+            Some(found.find_map(|table| table.column(&column.name))?.column_type().sql())
+        };
+        let is_text = |expr: &Expr| {
+            kind_of(without_collation(expr), &kind_of_column).is_none_or(|kind| kind == "TEXT")
+        };
+        let ordered = all.order.iter().map(|order| &order.expr);
+        let texts = ordered.chain(&key).map(is_text).collect();
         all.columns.extend(all.order.iter().map(|order| order.expr.clone().into()));
         all.columns.extend(key.iter().cloned().map(Output::from));
         let members: Box<dyn Members> = match &places[..] {
@@ -179,6 +192,8 @@ impl<R: Send + Sync + 'static> ListView<R> {
             members,
             columns: select.columns.len(),
             order,
+            texts,
+            is_sure: true,
             decode: Box::new(decode),
             same,
             offset,
@@ -203,6 +218,12 @@ impl<R: Send + Sync + 'static> ListView<R> {
     fn read(&self, row: RowRef<'_>, columns: usize) -> Result<(Arc<Place>, R), SqliteError> {
         let values = (self.columns..columns).map(|index| row.value(index)).collect();
         Ok((Arc::new(Place { values, key_at: self.order.len() }), (self.decode)(row)?))
+    }
+
+    /// Tells whether a place is compared here as SQLite does: a text that is no UTF-8 is read as bytes.
+    fn is_sure_of(&self, place: &Place) -> bool {
+        let mut values = place.values.iter().zip(&self.texts);
+        !values.any(|(value, is_text)| *is_text && matches!(value, Value::Blob(_)))
     }
 
     fn compare(&self, a: &Place, b: &Place) -> Ordering {
@@ -234,37 +255,54 @@ impl<R: Send + Sync + 'static> ListView<R> {
         })?;
         let asked = self.wanted().map(|wanted| wanted + SPARE);
         self.is_whole = asked.is_none_or(|asked| found.len() < asked);
+        self.is_sure = found.iter().all(|(place, _)| self.is_sure_of(place));
         self.known = found.iter().map(|(place, _)| Arc::clone(place)).collect();
         self.rows = found.iter().map(|(_, row)| Arc::clone(row)).collect();
         self.places = found.into_iter().map(|(place, _)| place).collect();
         Ok(())
     }
 
-    /// Looks at the entries with a key again, and takes the steps that it takes to bring each in its
-    /// place; false if one is not where it should be.
+    /// Looks at entries again, and takes the steps that it takes to bring each in its place; false if
+    /// one is not where it should be, or there are more than this.
     fn read_one(
         &mut self,
         read: StateRead<'_>,
-        key: &[Value],
+        concern: &Concern,
+        most: usize,
         steps: &mut Vec<DiffStep<R>>,
     ) -> Result<bool, SqliteError> {
+        let (Concern::Of(key) | Concern::Alone(key)) = concern;
+        let from_there = self.known.range(Place::first_of(key)..);
+        let before = from_there.take_while(|known| known.key().starts_with(key));
+        let is_alone = |known: &Place| known.key().get(key.len()) == Some(&Value::Null);
+        let mut before: Vec<Arc<Place>> = before.take(most + 1).cloned().collect();
+        let one = match concern {
+            Concern::Of(_) => self.members.one(concern),
+            Concern::Alone(_) => {
+                let has_partner = before.iter().any(|known| !is_alone(known));
+                before.retain(|known| is_alone(known));
+                if has_partner { One::Gone } else { self.members.one(concern) }
+            }
+        };
         let mut now: Vec<(Arc<Place>, R)> = Vec::new();
-        match self.members.one(key) {
+        match one {
             One::Asked(text, binds) => read.run(text, &binds, |mut rows| {
                 let columns = rows.column_count();
-                while let Some(row) = rows.next()? {
-                    let (place, row) = self.read(row, columns)?;
-                    now.push((place, row));
+                while now.len() <= most
+                    && let Some(row) = rows.next()?
+                {
+                    now.push(self.read(row, columns)?);
                 }
                 Ok::<_, SqliteError>(())
             })?,
             One::Gone => {}
             One::Unknown => return Ok(false),
         }
+        let is_sure = now.iter().all(|(place, _)| self.is_sure_of(place));
+        if !is_sure || before.len().max(now.len()) > most {
+            return Ok(false);
+        }
         now.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        let from_there = self.known.range(Place::first_of(key)..);
-        let before: Vec<Arc<Place>> =
-            from_there.take_while(|known| known.key().starts_with(key)).cloned().collect();
         let (mut before, mut now) = (before.into_iter().peekable(), now.into_iter().peekable());
         loop {
             let order = match (before.peek(), now.peek()) {
@@ -325,6 +363,9 @@ impl<R: Send + Sync + 'static> ListView<R> {
                 let to = self.position(&place) - usize::from(is_after);
                 let old = self.rows.get(from).filter(|old| (self.same)(old, &row)).cloned();
                 let is_same = old.is_some();
+                if is_same && before.values == place.values {
+                    return true;
+                }
                 let row = old.unwrap_or_else(|| Arc::new(row));
                 if from == to {
                     self.known.replace(Arc::clone(&place));
@@ -425,12 +466,12 @@ impl<R: Send + Sync + 'static> ListView<R> {
     ) -> Result<Refreshed<Rows<R>>, SqliteError> {
         let mut steps = Vec::new();
         let most = 2 * self.members.most(self.rows.len());
-        let keys = self.members.concerned(read, changes)?;
-        let Some(keys) = keys.filter(|keys| keys.len() <= most) else {
+        let concerned = self.members.concerned(read, changes, most)?;
+        let Some(concerned) = concerned.filter(|concerned| concerned.len() <= 2 * most) else {
             return Ok(Refreshed { value: self.refresh_all(read)?, was_run: true });
         };
-        for key in keys {
-            match self.read_one(read, &key, &mut steps) {
+        for concern in concerned {
+            match self.read_one(read, &concern, most, &mut steps) {
                 Ok(true) => {}
                 Ok(false) => {
                     self.tear();
@@ -463,7 +504,9 @@ impl<R: Send + Sync + 'static> View<Rows<R>> for ListView<R> {
         news: News,
     ) -> Result<Refreshed<Rows<R>>, SqliteError> {
         match news {
-            News::Rows(changes) if changes.len() <= self.members.most(self.rows.len()) => {
+            News::Rows(changes)
+                if self.is_sure && changes.len() <= self.members.most(self.rows.len()) =>
+            {
                 self.refresh_rows(read, &changes)
             }
             _ => {
@@ -525,33 +568,66 @@ fn row_members(
     first: &Listed<'_>,
     second: Option<&Listed<'_>>,
 ) -> Option<RowMembers> {
-    let mut one = Select { order: Vec::new(), limit: None, offset: 0, ..all.clone() };
-    for column in first.key_columns() {
-        // Its value comes with each row.
-        let is_it = column.compare(Comparison::Equal, Expr::Value(Value::Integer(0)));
-        is_it.narrow(&mut one.filter);
-    }
-    let (text, mut binds) = written(&one)?;
-    binds.truncate(binds.len() - first.key().count());
+    let key: Vec<Expr> = first.key_columns().collect();
     let joined = match second {
         Some(second) => Some(joined(all, first, second)?),
         None => None,
     };
-    Some(RowMembers::new(first.index, (text, binds), joined))
+    let one = found_by(all, &key, &[])?;
+    Some(RowMembers::new(first.index, key.len(), one, joined))
+}
+
+/// Writes how rows are found by these columns, whose values come last, and those being null.
+fn found_by(all: &Select, key: &[Expr], nulls: &[Expr]) -> Option<(String, Vec<Value>)> {
+    let mut one = Select { order: Vec::new(), limit: None, offset: 0, ..all.clone() };
+    for column in nulls {
+        Expr::IsNull(column.clone().into()).narrow(&mut one.filter);
+    }
+    for column in key {
+        // Its value comes with each row.
+        let is_it = column.clone().compare(Comparison::Equal, Expr::Value(Value::Integer(0)));
+        is_it.narrow(&mut one.filter);
+    }
+    let (text, mut binds) = written(&one)?;
+    binds.truncate(binds.len() - key.len());
+    Some((text, binds))
 }
 
 /// Writes how the rows are found to which one of the second table is joined.
 fn joined(all: &Select, first: &Listed<'_>, second: &Listed<'_>) -> Option<Joined> {
     let is_inner = all.joins.iter().all(|join| join.kind == JoinKind::Inner);
     let inner = |join: &Join| Join { kind: JoinKind::Inner, ..join.clone() };
-    let partners = Select {
+    let by = |filter: Option<Expr>| Select {
         columns: first.key_columns().map(Output::from).collect(),
         joins: all.joins.iter().map(inner).collect(),
-        // What a left join finds makes a difference even where the filter does not want it.
-        filter: all.filter.clone().filter(|_| is_inner),
+        filter,
+        // What comes with each row.
+        limit: Some(0),
         ..Select::new(first.source.clone())
     };
-    Some(Joined { table: second.index, partners: GivenRow::new(&partners, 1, second.table)? })
+    // What a left join finds makes a difference even where the filter does not want it; and it may be
+    // about what cannot be given. Without it, some rows more are looked at.
+    let filtered = all.filter.clone().filter(|_| is_inner);
+    let partners = GivenRow::new(&by(filtered), 1, second.table)
+        .or_else(|| GivenRow::new(&by(None), 1, second.table))?;
+    let (mine, others): (Vec<_>, Vec<_>) =
+        (first.key_columns().collect(), second.key_columns().collect());
+    let both: Vec<Expr> = mine.iter().chain(&others).cloned().collect();
+    Some(Joined {
+        table: second.index,
+        partners,
+        has_index: None,
+        pair: found_by(all, &both, &[])?,
+        alone: if is_inner { None } else { Some(found_by(all, &mine, &others)?) },
+    })
+}
+
+/// Returns what is ordered by, without saying how it is compared.
+fn without_collation(expr: &Expr) -> &Expr {
+    match expr.as_written() {
+        Expr::Collate { expr, .. } => without_collation(expr),
+        expr => expr,
+    }
 }
 
 /// Writes a selection, unless it is more than SQLite takes: it says a little more than the query, which

@@ -10,8 +10,8 @@ use crate::watch::kind::kind_of_value;
 /// What an aggregate is taken of, and what has to be kept of it for that.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
-    /// The name of the type that its values have.
-    pub(super) kind: &'static str,
+    /// The name of the type that its values have, if that counts.
+    pub(super) kind: Option<&'static str>,
     /// True if each different value is kept.
     pub(super) values: bool,
 }
@@ -57,11 +57,16 @@ impl Kept {
     /// Tells whether a value is of the type, and equal only to itself.
     pub(super) fn fits(self, value: &Value) -> bool {
         let is_negative_zero = matches!(value, Value::Real(real) if real.to_bits() == 1 << 63);
-        kind_of_value(value) == Some(self.kind) && !is_negative_zero
+        self.kind.is_none() || (kind_of_value(value) == self.kind && !is_negative_zero)
     }
 }
 
 impl Tally {
+    /// Returns the number of values that are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.values.len()
+    }
+
     pub(super) fn add(&mut self, kept: Kept, value: Value) {
         if value == Value::Null {
             return;
@@ -146,7 +151,7 @@ pub(super) fn count(count: u64) -> Value {
 mod tests {
     use super::*;
 
-    const REALS: Kept = Kept { kind: "REAL", values: true };
+    const REALS: Kept = Kept { kind: Some("REAL"), values: true };
 
     #[test]
     fn the_sign_of_a_zero_is_not_decided_here() {
