@@ -544,20 +544,29 @@ fn casts_turn_values_into_others_as_sql_does() {
 }
 
 #[test]
-fn rows_of_one_table_are_ordered_to_the_end_by_their_key() {
-    let text = |query: &Select<Todo>| query.compile().unwrap().0;
-    let ends = |query: &Select<Todo>, end: &str| {
-        let text = text(query);
+fn selections_are_ordered_to_the_end() {
+    fn ends(query: &impl Query, end: &str) {
+        let (text, _) = query.compile().unwrap();
         assert!(text.ends_with(end), "{text}");
-    };
+    }
     ends(&Todo::select(), r#" ORDER BY "todos"."id""#);
     ends(&Todo::select().order_by(Todo::text), r#" ORDER BY "todos"."text", "todos"."id""#);
     let last = Todo::select().order_by(Todo::text.desc());
     ends(&last, r#" ORDER BY "todos"."text" DESC, "todos"."id" DESC"#);
     ends(&Todo::select().order_by(Todo::id.desc()), r#" ORDER BY "todos"."id" DESC"#);
-    // Where a row is not a row of the table, there is nothing to order by.
+    // What is different is in the order of what is shown, unless a key is.
     let texts = Todo::select().columns(Todo::text).distinct();
-    assert!(!texts.compile().unwrap().0.contains("ORDER BY"));
+    ends(&texts, r#" FROM "todos" ORDER BY "todos"."text""#);
+    ends(&Todo::select().distinct(), r#" ORDER BY "todos"."id""#);
+    let both = Todo::select().join::<Comment>(Todo::id.eq(Comment::todo));
+    ends(&both, r#" ORDER BY "todos"."id", "comments"."id""#);
+    let groups = Todo::select().columns(count_rows()).group_by((Todo::done, Todo::text));
+    ends(&groups, r#" ORDER BY "todos"."done", "todos"."text""#);
+    let by_key = Todo::select().columns(count_rows()).group_by((Todo::text, Todo::id));
+    ends(&by_key, r#" ORDER BY "todos"."id""#);
+    // A number would be taken for that of a column.
+    let constant = Todo::select().columns(count_rows()).group_by(Expr::<Todo>::all([]));
+    ends(&constant, " GROUP BY (1 = 1)");
     let count = Todo::select().order_by(Todo::text).count();
     assert!(!count.compile().unwrap().0.contains("ORDER BY"), "a count goes the shortest way");
     let some = Todo::select().order_by(Todo::text).limit(2).count();
