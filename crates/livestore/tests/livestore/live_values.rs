@@ -513,6 +513,37 @@ fn a_list_that_failed_halfway_is_told_by_steps_that_lead_to_it() {
     assert!(patched.lock().unwrap().iter().eq(&rows));
 }
 
+/// Something with a text that may be any bytes.
+#[derive(Table, Clone, Debug, PartialEq)]
+#[table(name = "odds")]
+struct Odd {
+    #[column(primary_key)]
+    id: i64,
+    text: String,
+}
+
+#[derive(Event, serde::Serialize, serde::Deserialize)]
+#[event(name = "v1.OddAdded")]
+struct OddAdded(i64, Vec<u8>);
+
+#[test]
+fn texts_that_are_no_utf8_are_ordered_as_sqlite_does() {
+    let schema = Schema::builder().table::<Odd>().event(|OddAdded(id, bytes): OddAdded, _| {
+        let text = livestore::value::<Odd, _>(bytes).to_text();
+        (
+            Odd::insert(Odd { id, text: String::new() }),
+            Odd::update().set(Odd::text, text).filter(Odd::id.eq(id)),
+        )
+    });
+    let store = Store::open(schema.build().unwrap(), "test", MemoryAdapter::new()).unwrap();
+    store.commit([OddAdded(1, "é".into()), OddAdded(2, vec![0x80])]).unwrap();
+    let ids = store.query_db(Odd::select().columns(Odd::id).order_by(Odd::text));
+    let _followed = ids.subscribe(|_| ());
+    assert_eq!(ids.get().unwrap().to_vec(), [2, 1]);
+    store.commit(OddAdded(3, "ä".into())).unwrap();
+    assert_eq!(ids.get().unwrap().to_vec(), [2, 3, 1]);
+}
+
 #[test]
 fn a_batch_is_told_as_one() {
     let store = memory_store();
