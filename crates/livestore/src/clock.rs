@@ -1,7 +1,8 @@
 //! The one place that reads the clock and draws randomness from the system.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use web_time::{SystemTime, UNIX_EPOCH};
 
 /// Returns the time, in milliseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "this is the driver's clock")]

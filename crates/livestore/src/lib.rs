@@ -8,6 +8,10 @@
 //! This crate is an independent implementation of [LiveStore](https://livestore.dev)'s design.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    target_family = "wasm",
+    allow(dead_code, unused_imports, reason = "sessions of other windows and files come with OPFS")
+)]
 
 mod adapter;
 pub mod big_integer;
@@ -21,6 +25,7 @@ mod error;
 mod event;
 mod eventlog;
 mod group;
+#[cfg(not(target_family = "wasm"))]
 pub mod inspect;
 mod live;
 mod materializer;
@@ -29,6 +34,7 @@ mod options;
 mod reader;
 mod receipt;
 pub mod replica;
+mod runtime;
 mod schema;
 #[doc(hidden)]
 pub mod session;
@@ -38,7 +44,9 @@ mod unknown;
 mod upcaster;
 mod warning;
 
-pub use adapter::{Adapter, FileAdapter, MemoryAdapter};
+#[cfg(not(target_family = "wasm"))]
+pub use adapter::FileAdapter;
+pub use adapter::{Adapter, MemoryAdapter};
 pub use boot::{BootStatus, BootStatuses, InitialSync};
 pub use command::{
     Command, CommandContext, CommandError, CommandFailure, ExecuteError, HandlerError,
@@ -124,12 +132,13 @@ pub fn new_id() -> String {
 
 /// Everything that most apps need: `use livestore::prelude::*`.
 pub mod prelude {
+    #[cfg(not(target_family = "wasm"))]
+    pub use crate::FileAdapter;
     pub use crate::{
         Command, CommandContext, CommitReceipt, DeadLetterReason, Event, ExecuteError, Fate,
-        FileAdapter, FromRow, HandlerError, Json, Live, LiveDef, LiveQuery, MaterializeError,
-        MemoryAdapter, OnRebase, Query, RebaseContext, Rows, Schema, Signal, SignalDef, Sql, Store,
-        Subscription, Table, computed, count_rows, excluded, new_id, query_as, query_db,
-        query_with, signal,
+        FromRow, HandlerError, Json, Live, LiveDef, LiveQuery, MaterializeError, MemoryAdapter,
+        OnRebase, Query, RebaseContext, Rows, Schema, Signal, SignalDef, Sql, Store, Subscription,
+        Table, computed, count_rows, excluded, new_id, query_as, query_db, query_with, signal,
     };
 }
 

@@ -5,13 +5,13 @@ mod opener;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use livestore_core::{BackendId, ClientId, ConfirmedGroup, GroupId, SessionId, StoreId};
 use livestore_reactive::Source;
 use livestore_sqlite::{Durability, Query, SqliteError, StateHash};
 use serde::Serialize;
-use tokio::io::DuplexStream;
+use web_time::Instant;
 
 pub(crate) use inner::Inner;
 use opener::Opener;
@@ -84,11 +84,15 @@ impl Store {
         let how = Opener { schema, store_id, adapter, options, host: None };
         let store = match (topology, file) {
             (Topology::Direct, _) | (_, None) => how.open_direct(false)?,
+            #[cfg(not(target_family = "wasm"))]
             (Topology::Auto, Some(file)) => match how.open_direct(true) {
                 Err(OpenError::InUse { .. }) => how.follow(&file)?,
                 opened => opened?,
             },
+            #[cfg(not(target_family = "wasm"))]
             (Topology::Split, Some(file)) => how.follow(&file)?,
+            #[cfg(target_family = "wasm")]
+            (_, Some(_)) => how.open_direct(true)?,
         };
         let has_backend = store.0.inner.read(Replica::has_upstream).unwrap_or(false);
         if let InitialSync::Blocking { timeout } = initial_sync
@@ -104,7 +108,8 @@ impl Store {
     }
 
     /// Lets a session of this process follow.
-    pub(crate) fn serve(&self, pipe: DuplexStream) {
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn serve(&self, pipe: tokio::io::DuplexStream) {
         let driver = self.0.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = &*driver {
             driver.serve(pipe);

@@ -4,11 +4,11 @@ use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Instant;
 
 use livestore_reactive::{Computed, Source, WeakComputed};
 use livestore_sqlite::watch::{Id, Interest, News, Refreshed, View};
 use livestore_sqlite::{Connection, RowChange, SqliteError, ValueError, Watch};
+use web_time::Instant;
 
 use super::definition::{Key, LiveContext, LiveDef, LiveValue, QueryKey};
 use super::log::RefreshOutcome;

@@ -12,8 +12,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::election::Candidacy;
+use super::error::LinkError;
 use super::file::{Derived, LeaderFile};
-use super::io::{LinkError, LinkStream};
+use super::io::LinkStream;
 use super::local;
 use super::message::{Refused, RefusedReason};
 use super::session_end::{Answer, Beginning, PING, SessionEnd};

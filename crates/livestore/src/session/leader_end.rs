@@ -2,7 +2,7 @@
 
 use livestore_sqlite::SqliteError;
 
-use super::io::LinkError;
+use super::error::LinkError;
 use super::link::Frame;
 use super::message::{LeaderMessage, LeaderStatus, Refused};
 use super::wire::Wire;

@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::io::{LinkError, LinkStream};
+use super::error::LinkError;
+use super::io::LinkStream;
 use super::leader_end::{Heard, LeaderEnd};
 use crate::Schema;
 use crate::replica::read_rows;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::io::LinkError;
+use super::error::LinkError;
 use super::link::Frame;
 use super::message::Refused;
 use super::wire::Wire;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use livestore_core::StoreId;
 use tokio::time::timeout;
 
-use super::io::{LinkError, LinkStream};
+use super::error::LinkError;
+use super::io::LinkStream;
 use super::link::Frame;
 use super::local;
 use super::message::{

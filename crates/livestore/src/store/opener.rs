@@ -1,29 +1,27 @@
 //! Opening a store: on its file, or as a session that follows whoever leads.
 
+#[cfg(not(target_family = "wasm"))]
+mod follow;
+
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use livestore_core::{ClientId, SessionId, StoreId};
 use livestore_reactive::Graph;
 use livestore_sqlite::Durability;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 
 use super::{Inner, Open, Store};
 use crate::adapter::Adapter;
-use crate::boot::{BootListeners, BootStatus};
+use crate::boot::BootStatus;
 use crate::clock::{self, Clock};
 use crate::driver::{Driver, Machine};
 use crate::live::{Engine, RefreshLog};
 use crate::options::StoreOptions;
 use crate::replica::{RebuildProgress, Replica, ReplicaConfig};
-use crate::session::{Attending, Beginning, Opening};
 use crate::warning::Warnings;
 use crate::{OpenError, Schema, Warning};
-
-/// How long a leader is looked for while a store is opened.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a store is opened, and opened once more if it comes to lead.
 #[derive(Clone)]
@@ -121,55 +119,6 @@ impl Opener {
         };
         let driver = Driver::start(&inner, machine)?;
         debug_assert_eq!(inner.schema.state_version(), schema.state_version());
-        Ok(Store(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) })))
-    }
-
-    /// Follows whoever leads, or leads from another thread.
-    pub(super) fn follow(&self, file: &Path) -> Result<Store, OpenError> {
-        let (random, clock) = self.chance()?;
-        let session_id = SessionId::from_random(&random[8..16]);
-        // Who commits is for the leader to say.
-        let client_id = ClientId::from_random(&random[..8]);
-        let config = self.config(client_id, session_id.clone(), random);
-        let wake = Arc::new(Notify::new());
-        let warnings = Arc::new(Warnings::default());
-        let refreshes = Arc::new(RefreshLog::default());
-        let host = Host {
-            session_id: session_id.clone(),
-            warnings: Arc::clone(&warnings),
-            refreshes: Arc::clone(&refreshes),
-        };
-        let first = Self { host: Some(host), ..self.clone() };
-        let (mut later, is_boot_over) = (first.clone(), BootListeners::default());
-        // The opening that somebody listens to is over by then.
-        (later.options.boot, later.options.reproducible) = (is_boot_over, None);
-        let attending = Attending {
-            file: Arc::from(file),
-            hello: Replica::first_session_hello(&config),
-            lead: Arc::new(move |is_first| {
-                if is_first { &first } else { &later }.open_direct(true)
-            }),
-            patience: PATIENCE,
-            boot: self.options.boot.clone(),
-            wake: Arc::clone(&wake),
-        };
-        let (began, beginning) = mpsc::channel();
-        let (opened, to_thread) = oneshot::channel();
-        let driver = Driver::attend(attending, Opening { began, opened: to_thread })?;
-        let gone = || OpenError::InUse { path: file.display().to_string() };
-        let Beginning { answer, rows } = beginning.recv().map_err(|_| gone())??;
-        let mut replica = Replica::open_session(config, &answer, rows)?;
-        replica.warn(warnings);
-        replica.tell_of(refreshes);
-        let inner = self.inner(Parts {
-            replica,
-            session_id,
-            clock,
-            wake,
-            leader_file: Some(Arc::from(file)),
-        });
-        // If its thread is gone, the session says so itself.
-        let _ = opened.send(Arc::downgrade(&inner));
         Ok(Store(Arc::new(Open { inner, driver: Mutex::new(Some(driver)) })))
     }
 

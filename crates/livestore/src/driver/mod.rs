@@ -1,50 +1,46 @@
-//! The native driver: a thread that carries out what the replica asks for.
+//! The driver: a task that carries out what the replica asks for.
 //!
 //! It owns all I/O besides SQLite: the connection to the backend, timers, and the sync of a
 //! barrier. It decides nothing.
 
-use std::future::Future;
+#[cfg(not(target_family = "wasm"))]
+mod native;
+#[cfg(target_family = "wasm")]
+mod web;
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use livestore_core::{ConfirmedGroup, GlobalSeqNum, Group};
 use livestore_sqlite::{FileLock, SqliteError};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{Notify, watch};
 
 use crate::receipt::Awaited;
 use crate::replica::{Barrier, UpstreamAction};
-use crate::session::{self, Attending, Listener, Opening, Stream};
+use crate::runtime::{self, Instant, Task, sleep_until, timeout};
 use crate::store::Inner;
 use crate::sync_provider::{Incoming, OwnLog, StoreEnd, SyncError, SyncProvider, link};
-use crate::{OpenError, QueryError, Unavailable, adapter, clock};
+use crate::{QueryError, Unavailable, clock};
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use native::Driver;
+#[cfg(not(target_family = "wasm"))]
+use native::{Visitors, sync_disk};
+#[cfg(target_family = "wasm")]
+pub(crate) use web::Driver;
+#[cfg(target_family = "wasm")]
+use web::{Visitors, sync_disk};
 
 /// How long a provider may take to come to its end when the conversation has ended.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Sessions that may follow one leader at a time.
-const MAX_SESSIONS: usize = 64;
-
-/// How long nobody is let in after that has failed.
-const REST: Duration = Duration::from_millis(100);
-
 /// Wakes the driver at least this often; a lost wake-up then costs seconds, not the sync.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The running driver; dropping it ends the thread and waits for it.
-pub(crate) struct Driver {
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
-    /// Where sessions of this very process come in.
-    pipes: mpsc::UnboundedSender<DuplexStream>,
-    /// That of a store without a thread.
-    _lock: Option<FileLock>,
-}
+/// How long the driver goes on before it lets others have the thread, where it has none of its own.
+const TURN: Duration = Duration::from_millis(8);
 
 /// What a driver works with.
 pub(crate) struct Machine {
@@ -56,104 +52,6 @@ pub(crate) struct Machine {
     pub(crate) check_materializers: bool,
     /// Whether other sessions may follow.
     pub(crate) leads: bool,
-}
-
-impl Driver {
-    /// Starts the thread, if there is something to sync with: a backend, or a disk.
-    pub(crate) fn start(inner: &Arc<Inner>, machine: Machine) -> Result<Self, OpenError> {
-        let Machine { provider, path, lock, wake, check_materializers, leads } = machine;
-        let (stop, stopped) = watch::channel(false);
-        let (pipes, from_pipes) = mpsc::unbounded_channel();
-        let (mut thread, mut lock) = (None, lock);
-        if provider.is_some() || path.is_some() {
-            let lock = lock.take();
-            let store = Arc::downgrade(inner);
-            let run = async move || {
-                if check_materializers && let Some(inner) = store.upgrade() {
-                    // A store that is closed already has nothing left to check.
-                    let _ = inner.check_materializers();
-                }
-                let listener = path.as_deref().filter(|_| leads).and_then(listen);
-                let run = Run {
-                    store,
-                    provider,
-                    path,
-                    wake,
-                    conversation: None,
-                    syncing: None,
-                    listener,
-                    pipes: from_pipes,
-                    sessions: JoinSet::new(),
-                    rests_until: None,
-                    _lock: lock,
-                };
-                run.until(stopped).await;
-            };
-            thread = Some(spawn("livestore-sync", run)?);
-        }
-        Ok(Self { stop, thread, pipes, _lock: lock })
-    }
-
-    /// Starts the thread of a session that follows a leader.
-    pub(crate) fn attend(attending: Attending, opening: Opening) -> Result<Self, OpenError> {
-        let (stop, stopped) = watch::channel(false);
-        let (pipes, _) = mpsc::unbounded_channel();
-        let thread = Some(spawn("livestore-session", || attending.run(opening, stopped))?);
-        Ok(Self { stop, thread, pipes, _lock: None })
-    }
-
-    /// Tells whether the caller is on the driver's own thread.
-    pub(crate) fn is_this_thread(&self) -> bool {
-        let own = self.thread.as_ref().map(|thread| thread.thread().id());
-        own == Some(std::thread::current().id())
-    }
-
-    /// Lets a session of this process follow.
-    pub(crate) fn serve(&self, pipe: DuplexStream) {
-        // If the driver is gone, the session sees the end of its pipe.
-        let _ = self.pipes.send(pipe);
-    }
-}
-
-/// Runs something on a thread of its own.
-fn spawn<F: Future<Output = ()>>(
-    name: &str,
-    begin: impl FnOnce() -> F + Send + 'static,
-) -> Result<JoinHandle<()>, OpenError> {
-    let run = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        match runtime {
-            Ok(runtime) => {
-                runtime.block_on(begin());
-                // Whatever still blocks, such as a slow name lookup, is not waited for.
-                runtime.shutdown_background();
-            }
-            Err(error) => tracing::error!(%error, "a thread of the store could not start"),
-        }
-    };
-    let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
-    spawned.map_err(|source| OpenError::Io { path: format!("the thread {name}"), source })
-}
-
-/// Listens for sessions; if that cannot be, the store is for this one alone.
-fn listen(file: &Path) -> Option<Listener> {
-    Listener::bind(file)
-        .inspect_err(|error| {
-            tracing::warn!(%error, file = %file.display(), "other sessions cannot follow this one");
-        })
-        .ok()
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(thread) = self.thread.take()
-            // A subscriber may drop the store on the driver's own thread.
-            && thread.thread().id() != std::thread::current().id()
-        {
-            let _ = thread.join();
-        }
-    }
 }
 
 /// The log of a store, for its provider.
@@ -185,7 +83,7 @@ impl OwnLog for StoreLog {
 
 struct Conversation {
     end: StoreEnd,
-    provider: tokio::task::JoinHandle<Result<(), SyncError>>,
+    provider: Task<Result<(), SyncError>>,
 }
 
 struct Run {
@@ -194,33 +92,41 @@ struct Run {
     path: Option<PathBuf>,
     wake: Arc<Notify>,
     conversation: Option<Conversation>,
-    /// A sync that is under way on a thread of its own, so that nobody else waits for the disk.
+    /// A sync that is under way, so that nobody else waits for the disk.
     syncing: Option<(Barrier, Syncing)>,
-    /// Where sessions come in.
-    listener: Option<Listener>,
-    pipes: mpsc::UnboundedReceiver<DuplexStream>,
-    sessions: JoinSet<()>,
-    /// Nobody is let in until then, since that has just failed.
-    rests_until: Option<Instant>,
+    /// Sessions that follow, and those that come.
+    visitors: Visitors,
     /// Released last, when nothing of this process uses the file any more.
     _lock: Option<FileLock>,
 }
 
-type Syncing = tokio::task::JoinHandle<io::Result<()>>;
+type Syncing = Task<io::Result<()>>;
 
 /// The store is gone; nothing is left to drive.
 struct Closed;
 
 impl Run {
+    fn new(store: Weak<Inner>, machine: Machine, visitors: Visitors) -> Self {
+        let Machine { provider, path, lock, wake, .. } = machine;
+        Self {
+            store,
+            provider,
+            path,
+            wake,
+            conversation: None,
+            syncing: None,
+            visitors,
+            _lock: lock,
+        }
+    }
+
     async fn until(mut self, mut stopped: watch::Receiver<bool>) {
-        while let Ok(next) = self.carry_out() {
+        while let Ok(next) = self.carry_out().await {
             let wake = Arc::clone(&self.wake);
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stopped| *stopped) => break,
-                came = accept(&mut self.listener, self.rests_until) => self.welcome(came),
-                Some(pipe) = self.pipes.recv() => self.serve(pipe),
-                Some(_) = self.sessions.join_next() => {}
+                came = self.visitors.next() => self.visitors.take_in(came, &self.store, self.path.as_deref()),
                 incoming = receive(&mut self.conversation) => {
                     if self.take_in(incoming).await.is_err() {
                         break;
@@ -235,8 +141,7 @@ impl Run {
                 () = sleep_until(next) => {}
             }
         }
-        self.listener = None;
-        self.sessions.shutdown().await;
+        self.visitors.send_away().await;
         if let Some((_, syncing)) = self.syncing.take() {
             // The file stays locked as long as this uses it.
             let _ = syncing.await;
@@ -250,8 +155,13 @@ impl Run {
     }
 
     /// Does everything that the replica asks for now; returns when to ask again at the latest.
-    fn carry_out(&mut self) -> Result<Instant, Closed> {
+    async fn carry_out(&mut self) -> Result<Instant, Closed> {
+        let mut turn = Instant::now();
         loop {
+            if !runtime::HAS_OWN_THREAD && turn.elapsed() >= TURN {
+                runtime::yield_now().await;
+                turn = Instant::now();
+            }
             let store = self.store.upgrade().ok_or(Closed)?;
             let now_ms = clock::now_ms();
             let start = Instant::now();
@@ -290,37 +200,10 @@ impl Run {
                         });
                         return Ok(Instant::now() + pause);
                     };
-                    let path = self.path.clone();
-                    let sync = move || path.as_deref().map_or(Ok(()), adapter::sync_wal);
-                    self.syncing = Some((barrier, tokio::task::spawn_blocking(sync)));
+                    self.syncing = Some((barrier, sync_disk(self.path.clone())));
                 }
             }
         }
-    }
-
-    /// Takes in a session that has come to the socket.
-    fn welcome(&mut self, came: io::Result<Stream>) {
-        self.rests_until = None;
-        match came {
-            Ok(stream) => self.serve(stream),
-            Err(error) => {
-                tracing::warn!(%error, "a session could not be let in");
-                self.rests_until = Some(Instant::now() + REST);
-            }
-        }
-    }
-
-    fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(&mut self, stream: S) {
-        let (Some(inner), Some(path)) = (self.store.upgrade(), &self.path) else { return };
-        let is_full = self.sessions.len() >= MAX_SESSIONS;
-        let (store, file) = (self.store.clone(), Arc::from(path.as_path()));
-        let output = inner.output();
-        self.sessions.spawn(async move {
-            match session::serve(stream, store, file, output, is_full).await {
-                Ok(()) => {}
-                Err(error) => tracing::debug!(%error, "a session is gone"),
-            }
-        });
     }
 
     fn sync_done(&self, (barrier, synced): (Barrier, io::Result<()>)) -> Result<(), Closed> {
@@ -338,7 +221,7 @@ impl Run {
         let (link, end) = link(Arc::new(StoreLog(self.store.clone())));
         let Some(provider) = self.provider.clone() else { return };
         tracing::debug!(backend = %provider.describe(), "connecting");
-        let provider = tokio::spawn(async move { provider.connect(link).await });
+        let provider = runtime::spawn(async move { provider.connect(link).await });
         self.conversation = Some(Conversation { end, provider });
     }
 
@@ -346,7 +229,7 @@ impl Run {
         if let Some(Conversation { end, mut provider }) = self.conversation.take() {
             // That tells the provider, which is not waited for; but it does not live on beside the next one.
             drop(end);
-            tokio::spawn(async move {
+            let _ = runtime::spawn(async move {
                 if timeout(FAREWELL, &mut provider).await.is_err() {
                     provider.abort();
                 }
@@ -368,7 +251,7 @@ impl Run {
             }),
             Some(Incoming::Message(message)) => {
                 // The provider hands over what has come while the last message was taken.
-                tokio::task::yield_now().await;
+                runtime::yield_now().await;
                 let link = self.conversation.as_ref();
                 let more_waits = link.is_some_and(|link| !link.end.incoming.is_empty());
                 let start = Instant::now();
@@ -404,17 +287,6 @@ impl Run {
             }
         }
     }
-}
-
-async fn accept(
-    listener: &mut Option<Listener>,
-    rests_until: Option<Instant>,
-) -> io::Result<Stream> {
-    let Some(listener) = listener else { return std::future::pending().await };
-    if let Some(until) = rests_until {
-        sleep_until(until).await;
-    }
-    listener.accept().await
 }
 
 async fn receive(conversation: &mut Option<Conversation>) -> Option<Incoming> {

@@ -1,4 +1,4 @@
-//! Adapters: where a store keeps its data, and what it syncs with.
+//! Stores in files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -6,102 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use livestore_core::{ClientId, StoreId};
-use livestore_sqlite::{Connection, Durability, FileLock, SqliteError, rusqlite};
+use livestore_sqlite::{Connection, Durability, FileLock};
 
+use super::{Adapter, Medium, opening};
 use crate::OpenError;
 use crate::session::Lock;
 use crate::sync_provider::{Capabilities, SyncProvider};
-
-/// Opens the medium of a store.
-///
-/// The adapters here are all there are; the trait exists so that [`Store::open`](crate::Store::open)
-/// takes any of them.
-pub trait Adapter: sealed::Sealed + Send + Sync + 'static {
-    #[doc(hidden)]
-    fn open(&self, store_id: &StoreId) -> Result<Medium, OpenError>;
-
-    /// Returns the file that other sessions may have open, if there is one.
-    #[doc(hidden)]
-    fn file(&self, store_id: &StoreId) -> Option<PathBuf>;
-
-    /// Returns what the backend is able to do, if there is one.
-    #[doc(hidden)]
-    fn capabilities(&self) -> Option<Capabilities>;
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::MemoryAdapter {}
-    impl Sealed for super::FileAdapter {}
-}
-
-/// An opened medium.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Medium {
-    pub(crate) connection: Connection,
-    pub(crate) durability: Durability,
-    pub(crate) path: Option<PathBuf>,
-    pub(crate) client_id: Option<ClientId>,
-    pub(crate) sync: Option<Arc<dyn SyncProvider>>,
-    /// Held as long as the store is open.
-    pub(crate) lock: Option<FileLock>,
-}
-
-impl std::fmt::Debug for dyn SyncProvider {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SyncProvider({})", self.describe())
-    }
-}
-
-/// Keeps a store in memory; it is gone when the store is dropped.
-#[derive(Debug, Default)]
-pub struct MemoryAdapter {
-    sync: Option<Arc<dyn SyncProvider>>,
-    client_id: Option<ClientId>,
-}
-
-impl MemoryAdapter {
-    /// Makes an adapter without a backend.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Syncs with a backend.
-    #[must_use]
-    pub fn sync(mut self, provider: impl SyncProvider) -> Self {
-        self.sync = Some(Arc::new(provider));
-        self
-    }
-
-    /// Sets who commits, instead of a random id.
-    #[must_use]
-    pub fn client_id(mut self, client_id: ClientId) -> Self {
-        self.client_id = Some(client_id);
-        self
-    }
-}
-
-impl Adapter for MemoryAdapter {
-    fn open(&self, _store_id: &StoreId) -> Result<Medium, OpenError> {
-        Ok(Medium {
-            connection: Connection::open_memory()?,
-            durability: Durability::Memory,
-            path: None,
-            client_id: self.client_id.clone(),
-            sync: self.sync.clone(),
-            lock: None,
-        })
-    }
-
-    fn file(&self, _store_id: &StoreId) -> Option<PathBuf> {
-        None
-    }
-
-    fn capabilities(&self) -> Option<Capabilities> {
-        self.sync.as_ref().map(|provider| provider.capabilities())
-    }
-}
 
 /// Keeps a store in a file of a folder; the folder may hold many stores.
 #[derive(Debug)]
@@ -234,18 +144,6 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), OpenError> {
 pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.display().to_string();
     move |source| OpenError::Io { path, source }
-}
-
-/// Gives SQLite's ways of saying "no database" one name.
-pub(crate) fn opening(path: &Path, error: SqliteError) -> OpenError {
-    match &error {
-        SqliteError::Sqlite { source, .. }
-            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) =>
-        {
-            OpenError::NotADatabase { path: path.display().to_string() }
-        }
-        _ => error.into(),
-    }
 }
 
 /// Makes everything that was committed to a file before the call survive a power cut.

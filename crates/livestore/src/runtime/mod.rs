@@ -1,0 +1,11 @@
+//! Tasks and timers, of whatever carries the store.
+
+#[cfg(not(target_family = "wasm"))]
+mod native;
+#[cfg(target_family = "wasm")]
+mod web;
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use native::*;
+#[cfg(target_family = "wasm")]
+pub(crate) use web::*;
