@@ -1,4 +1,4 @@
-//! Every developer task: `cargo xtask <demo|test|interop|soak|bench|compile-time>`.
+//! Every developer task: `cargo xtask <demo|test|interop|soak|bench|web|compile-time>`.
 
 #![forbid(unsafe_code)]
 
@@ -9,6 +9,7 @@ mod install;
 mod interop;
 mod process;
 mod test;
+mod web;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Task {
     Soak(test::SoakArgs),
     /// Measure, each case beside what plain SQLite does
     Bench(bench::Args),
+    /// Build what browsers and Node load, and weigh it (makes a compiler for it, if there is none)
+    Web(web::Args),
     /// Measure how long an app of 30 tables and 100 events takes to build after a change
     CompileTime(compile_time::Args),
     /// Check licences and sources of all dependencies (installs cargo-deny if it is missing)
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Interop(args) => interop::run_all(&args),
         Task::Soak(args) => test::soak(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Web(args) => web::run_all(&args),
         Task::CompileTime(args) => compile_time::run(&args),
         Task::Deny => test::deny(),
     };

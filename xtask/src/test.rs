@@ -98,6 +98,12 @@ fn interop() -> Command {
     command
 }
 
+fn web() -> Command {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--package", "xtask", "--", "web", "--test"]);
+    command
+}
+
 fn documentation() -> Command {
     let mut command = cargo();
     command.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
@@ -129,6 +135,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     parts.run("documentation", &mut documentation())?;
     parts.run("demo", &mut demo_check())?;
     parts.run("interop", &mut interop())?;
+    parts.run("web", &mut web())?;
     let sim_tests = ["test", "--release", "--locked", "--package", "livestore-sim"];
     parts.run("simulator's tests", cargo().args(sim_tests))?;
     parts.run("simulator", &mut simulator(&["--threads", "2", "--seeds", &SEEDS.to_string()]))?;

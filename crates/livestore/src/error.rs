@@ -240,6 +240,9 @@ pub enum QueryError {
         /// The document's name.
         name: String,
     },
+    /// The closure of a definition failed.
+    #[error("{0}")]
+    Failed(std::sync::Arc<str>),
     /// The closure of a definition has read a live value of another store.
     #[error("a live value of another store was read; read a definition of it instead")]
     OtherStore,
@@ -252,6 +255,11 @@ pub enum QueryError {
 }
 
 impl QueryError {
+    /// Makes an error of a definition's closure.
+    pub fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string().into())
+    }
+
     /// Tells whether the same query may succeed later although nothing that it reads has changed.
     pub(crate) fn may_pass(&self) -> bool {
         match self {

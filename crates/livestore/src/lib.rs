@@ -10,7 +10,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     target_family = "wasm",
-    allow(dead_code, unused_imports, reason = "sessions of other windows and files come with OPFS")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "sessions of other windows and files come with OPFS"
+    )
 )]
 
 mod adapter;

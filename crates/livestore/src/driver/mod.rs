@@ -229,11 +229,11 @@ impl Run {
         if let Some(Conversation { end, mut provider }) = self.conversation.take() {
             // That tells the provider, which is not waited for; but it does not live on beside the next one.
             drop(end);
-            let _ = runtime::spawn(async move {
+            drop(runtime::spawn(async move {
                 if timeout(FAREWELL, &mut provider).await.is_err() {
                     provider.abort();
                 }
-            });
+            }));
         }
         tracing::debug!(reason, "disconnected");
         let now_ms = clock::now_ms();

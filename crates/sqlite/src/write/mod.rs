@@ -22,7 +22,7 @@ pub use update::{Assignment, Update};
 
 /// One SQL write with its values, ready to run.
 ///
-/// It can only be made by the builders of this crate, so its text never holds input.
+/// The builders make it, and then its text holds no input; [`raw`](Self::raw) takes a text of the app's.
 #[derive(Debug, Clone)]
 pub struct Write {
     pub(crate) sql: WriteSql,
@@ -53,6 +53,13 @@ impl Write {
     ) -> Result<Self, StatementError> {
         Checker::new(tables).statement(statement)?;
         Ok(Self::build(|writer| writer.statement(statement))?)
+    }
+
+    /// Takes the text of one statement, with the values for its `?`.
+    ///
+    /// It is held to the same rules as every write: it can use the tables that its event may use.
+    pub fn raw(sql: &str, binds: Vec<Value>) -> Self {
+        Self { sql: WriteSql::Built(sql::mark_write(sql)), binds }
     }
 
     /// Makes a write whose names are known to exist, which gives these back of each row.

@@ -1,0 +1,114 @@
+//! Errors as JavaScript has them: an `Error` with a tag that says which one it is.
+
+use std::error::Error;
+
+use js_sys::Reflect;
+use livestore::{CommitError, OpenError, QueryError, ReceiptError, Unavailable};
+use wasm_bindgen::JsValue;
+
+/// Makes an error with a tag by which code tells it from others.
+pub(crate) fn tagged(tag: &str, message: &str) -> JsValue {
+    let error = js_sys::Error::new(message);
+    error.set_name(tag);
+    // Setting a property of a new object cannot fail.
+    let _ = Reflect::set(&error, &"_tag".into(), &tag.into());
+    error.into()
+}
+
+/// An error of this crate that has a tag.
+pub(crate) trait Tagged: Error {
+    fn tag(&self) -> &'static str;
+
+    /// The event that it is about, if it is about one.
+    fn event(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Turns an error into JavaScript's, with all that caused it in its message.
+pub(crate) fn to_js(error: &impl Tagged) -> JsValue {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = error.source();
+    }
+    let js = tagged(error.tag(), &message);
+    if let Some(event) = error.event() {
+        let _ = Reflect::set(&js, &"event".into(), &event.into());
+    }
+    js
+}
+
+impl Tagged for Unavailable {
+    fn tag(&self) -> &'static str {
+        match self {
+            Self::Closed => "StoreClosed",
+            Self::InMaterializer => "StoreInMaterializer",
+            Self::InComputed => "StoreInComputed",
+            _ => "StoreUnavailable",
+        }
+    }
+}
+
+impl Tagged for OpenError {
+    fn tag(&self) -> &'static str {
+        match self {
+            Self::StoreId(_) => "InvalidStoreId",
+            Self::Sqlite(_) => "SqliteError",
+            _ => "OpenError",
+        }
+    }
+}
+
+impl Tagged for CommitError {
+    fn tag(&self) -> &'static str {
+        match self {
+            Self::Backpressure { .. } => "Backpressure",
+            Self::UnknownEvent { .. } => "UnknownEventError",
+            Self::EventName(_) => "InvalidEventName",
+            Self::Payload { .. } => "PayloadError",
+            Self::Materialize { .. } => "MaterializeError",
+            Self::GroupTooLarge { .. } | Self::Group(_) => "GroupError",
+            Self::Sqlite(_) => "SqliteError",
+            Self::Store(unavailable) => unavailable.tag(),
+            _ => "CommitError",
+        }
+    }
+
+    fn event(&self) -> Option<String> {
+        match self {
+            Self::UnknownEvent { name, .. }
+            | Self::Payload { name, .. }
+            | Self::Materialize { name, .. } => Some(name.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl Tagged for QueryError {
+    fn tag(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "SqliteError",
+            Self::Store(unavailable) => unavailable.tag(),
+            _ => "QueryError",
+        }
+    }
+}
+
+impl Tagged for ReceiptError {
+    fn tag(&self) -> &'static str {
+        match self {
+            Self::NoBackend => "NoBackend",
+            Self::Rejected { .. } => "Rejected",
+            Self::Archived => "Archived",
+            Self::NotSynced => "NotSynced",
+            Self::DiskFailed => "DiskFailed",
+            _ => "ReceiptError",
+        }
+    }
+}

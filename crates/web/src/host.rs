@@ -1,0 +1,78 @@
+//! What the engine asks TypeScript for.
+
+use send_wrapper::SendWrapper;
+use wasm_bindgen::prelude::*;
+
+type Answer = Result<JsValue, JsValue>;
+
+#[wasm_bindgen]
+extern "C" {
+    /// What TypeScript does for the engine of one store.
+    #[derive(Clone)]
+    pub type Host;
+
+    /// Turns an event into writes: a JSON array of statements, or of `{"sql": …, "binds": […]}`.
+    ///
+    /// `query` reads the state, until this has returned.
+    #[wasm_bindgen(structural, method, catch)]
+    pub(crate) fn materialize(
+        this: &Host,
+        name: &str,
+        args: &str,
+        client_id: &str,
+        session_id: &str,
+        query: &dyn Fn(JsValue) -> Answer,
+    ) -> Result<JsValue, JsValue>;
+
+    /// Computes a value that was defined under a number; `read` depends on that of a handle.
+    #[wasm_bindgen(structural, method, catch)]
+    pub(crate) fn compute(
+        this: &Host,
+        id: u32,
+        read: &dyn Fn(u32) -> Answer,
+    ) -> Result<JsValue, JsValue>;
+
+    /// Tells whether two values are equal.
+    #[wasm_bindgen(structural, method, catch)]
+    pub(crate) fn equal(this: &Host, left: &JsValue, right: &JsValue) -> Result<bool, JsValue>;
+}
+
+/// The host, and what else is JavaScript's, kept where only its thread can use it.
+pub(crate) type SharedHost = SendWrapper<Host>;
+
+/// What a computation of TypeScript's came to: a value, or what it threw.
+///
+/// Values are compared by TypeScript.
+#[derive(Clone)]
+pub(crate) struct JsOutcome {
+    host: SharedHost,
+    outcome: SendWrapper<Answer>,
+}
+
+impl JsOutcome {
+    pub(crate) fn new(host: &SharedHost, outcome: Answer) -> Self {
+        Self { host: host.clone(), outcome: SendWrapper::new(outcome) }
+    }
+
+    pub(crate) fn get(&self) -> Answer {
+        (*self.outcome).clone()
+    }
+}
+
+impl PartialEq for JsOutcome {
+    fn eq(&self, other: &Self) -> bool {
+        match (&*self.outcome, &*other.outcome) {
+            (Ok(left), Ok(right)) => {
+                js_sys::Object::is(left, right) || self.host.equal(left, right).unwrap_or(false)
+            }
+            (Err(left), Err(right)) => js_sys::Object::is(left, right),
+            _ => false,
+        }
+    }
+}
+
+/// What was thrown, as a text.
+pub(crate) fn thrown(value: &JsValue) -> String {
+    let error = value.dyn_ref::<js_sys::Error>().map(|error| String::from(error.to_string()));
+    error.or_else(|| value.as_string()).unwrap_or_else(|| format!("{value:?}"))
+}

@@ -1,0 +1,20 @@
+//! The core of LiveStore for TypeScript in browsers and Node, as WebAssembly.
+//!
+//! What is exported here is the engine that the npm packages stand on, not their interface: texts of
+//! JSON and plain values go in and out, and everything that has to do with types, schemas of payloads
+//! and frameworks is TypeScript's. There is one thread, so what JavaScript gave is kept in wrappers that
+//! no other thread could use.
+
+#![forbid(unsafe_code)]
+#![cfg(target_family = "wasm")]
+
+mod error;
+mod host;
+mod live;
+mod query;
+mod schema;
+mod store;
+mod value;
+
+pub use live::LiveHandle;
+pub use store::{ReceiptHandle, StoreHandle, SubscriptionHandle};

@@ -1,0 +1,156 @@
+//! Live values as TypeScript follows them.
+
+use std::cell::RefCell;
+
+use js_sys::{Array, Function};
+use livestore::{DiffStep, LiveQuery, QueryError, Row, Rows, Signal, Subscription};
+use send_wrapper::SendWrapper;
+use wasm_bindgen::prelude::*;
+
+use crate::error;
+use crate::host::{JsOutcome, SharedHost};
+use crate::store::SubscriptionHandle;
+use crate::value::row_to_js;
+
+/// A live value of a store.
+#[derive(Clone)]
+pub(crate) enum Live {
+    Rows(LiveQuery<Rows<Row>>),
+    Value(LiveQuery<JsOutcome>),
+}
+
+/// A live value, and what of its rows TypeScript has.
+#[wasm_bindgen]
+pub struct LiveHandle {
+    id: u32,
+    live: Live,
+    /// What sets it, if it is a signal.
+    signal: Option<(SharedHost, Signal<JsOutcome>)>,
+    /// The rows that were handed out last.
+    taken: RefCell<Option<Rows<Row>>>,
+}
+
+impl LiveHandle {
+    pub(crate) fn new(id: u32, live: Live) -> Self {
+        Self { id, live, signal: None, taken: RefCell::new(None) }
+    }
+
+    pub(crate) fn of_signal(
+        id: u32,
+        live: Live,
+        host: SharedHost,
+        signal: Signal<JsOutcome>,
+    ) -> Self {
+        Self { signal: Some((host, signal)), ..Self::new(id, live) }
+    }
+}
+
+#[wasm_bindgen]
+impl LiveHandle {
+    /// The number by which a computation reads it.
+    #[wasm_bindgen(getter)]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Returns a number that grows whenever the value has changed.
+    pub fn version(&self) -> f64 {
+        match &self.live {
+            Live::Rows(rows) => rows.version() as f64,
+            Live::Value(value) => value.version() as f64,
+        }
+    }
+
+    /// Returns the value of what is computed, or throws what its computation has thrown.
+    pub fn value(&self) -> Result<JsValue, JsValue> {
+        match &self.live {
+            Live::Rows(_) => Err(error::tagged("QueryError", "rows are taken step by step")),
+            Live::Value(value) => value.get().map_err(|error| error::to_js(&error))?.get(),
+        }
+    }
+
+    /// Returns how the rows that were taken last became those of now, as a flat list: 0, at, row for
+    /// one that comes; 1, at for one that goes; 2, from, to for one that moves; 3, at, row for one that
+    /// has changed. Nothing if they are the same.
+    pub fn take(&self) -> Result<Option<Array>, JsValue> {
+        let Live::Rows(live) = &self.live else {
+            return Err(error::tagged("QueryError", "what is computed has no rows"));
+        };
+        let now = live.get().map_err(|error| error::to_js(&error))?;
+        let mut taken = self.taken.borrow_mut();
+        let diff = now.diff_from(taken.as_ref());
+        let is_first = taken.replace(now).is_none();
+        if diff.steps.is_empty() && !is_first {
+            return Ok(None);
+        }
+        let steps = Array::new();
+        let number = |number: usize| JsValue::from_f64(number as f64);
+        for step in &diff.steps {
+            match step {
+                DiffStep::Insert { at, row } => steps.push3(0, number(*at), row_to_js(row)),
+                DiffStep::Remove { at } => steps.push2(1, number(*at)),
+                DiffStep::Move { from, to } => steps.push3(2, number(*from), number(*to)),
+                DiffStep::Update { at, row } => steps.push3(3, number(*at), row_to_js(row)),
+            }
+        }
+        Ok(Some(steps))
+    }
+
+    /// Calls a function now and whenever the value has changed, until the subscription is freed.
+    pub fn subscribe(&self, on_change: Function) -> SubscriptionHandle {
+        let on_change = SendWrapper::new(on_change);
+        let call = move || {
+            // What a subscriber throws is told by the host, which has wrapped it.
+            let _ = on_change.call0(&JsValue::UNDEFINED);
+        };
+        SubscriptionHandle::new(match &self.live {
+            Live::Rows(rows) => follow(rows, call),
+            Live::Value(value) => follow(value, call),
+        })
+    }
+
+    /// Sets the value of a signal; not while something is computed.
+    pub fn set(&self, value: JsValue) -> Result<(), JsValue> {
+        let Some((host, signal)) = &self.signal else {
+            return Err(error::tagged("QueryError", "only a signal can be set"));
+        };
+        signal.set(JsOutcome::new(host, Ok(value)));
+        Ok(())
+    }
+
+    /// Tells how precisely changes are told to concern it.
+    pub fn explain(&self) -> Result<String, JsValue> {
+        match &self.live {
+            Live::Rows(rows) => {
+                let explanation = rows.explain().map_err(|error| error::to_js(&error))?;
+                Ok(explanation.to_string())
+            }
+            Live::Value(_) => Ok(String::new()),
+        }
+    }
+}
+
+fn follow<T: Clone + PartialEq + Send + Sync + 'static>(
+    live: &LiveQuery<T>,
+    call: impl Fn() + Send + 'static,
+) -> Subscription {
+    live.subscribe_result(move |_: Result<&T, &QueryError>| call())
+}
+
+/// Lists grow by several elements at once.
+trait Push {
+    fn push2(&self, kind: u8, first: JsValue);
+    fn push3(&self, kind: u8, first: JsValue, second: JsValue);
+}
+
+impl Push for Array {
+    fn push2(&self, kind: u8, first: JsValue) {
+        self.push(&JsValue::from(kind));
+        self.push(&first);
+    }
+
+    fn push3(&self, kind: u8, first: JsValue, second: JsValue) {
+        self.push2(kind, first);
+        self.push(&second);
+    }
+}

@@ -1,0 +1,271 @@
+//! Stores as TypeScript has them in its hands.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use js_sys::{Array, Function, Promise};
+use livestore::{
+    ClientId, CommitReceipt, Fate, MemoryAdapter, NewEvent, QueryError, Row, Rows, Store,
+    StoreOptions, Subscription, computed, query_with,
+};
+use send_wrapper::SendWrapper;
+use serde::Deserialize;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
+
+use crate::error::{self, tagged};
+use crate::host::{Host, JsOutcome, SharedHost, thrown};
+use crate::live::{Live, LiveHandle};
+use crate::query::WebQuery;
+use crate::schema::SchemaJson;
+use crate::value;
+
+/// How a store is opened, as JSON.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OpenJson {
+    store_id: String,
+    client_id: Option<String>,
+    schema: SchemaJson,
+}
+
+/// The live values that computations can read, by number.
+type Lives = Rc<RefCell<HashMap<u32, Live>>>;
+
+/// A store.
+#[wasm_bindgen]
+pub struct StoreHandle {
+    store: Store,
+    host: SharedHost,
+    lives: Lives,
+    next_live: Cell<u32>,
+}
+
+fn throw<E: error::Tagged>(error: E) -> JsValue {
+    error::to_js(&error)
+}
+
+#[wasm_bindgen]
+impl StoreHandle {
+    /// Opens a store in memory.
+    #[wasm_bindgen(constructor)]
+    pub fn open(options: &str, host: Host) -> Result<StoreHandle, JsValue> {
+        let invalid = |why: String| tagged("OpenError", &why);
+        let options: OpenJson =
+            serde_json::from_str(options).map_err(|error| invalid(error.to_string()))?;
+        let host = SendWrapper::new(host);
+        let schema = options.schema.build(&host)?;
+        let mut adapter = MemoryAdapter::new();
+        if let Some(id) = options.client_id {
+            adapter = adapter.client_id(ClientId::new(id).map_err(|e| invalid(e.to_string()))?);
+        }
+        let store = Store::open_with(schema, options.store_id, adapter, StoreOptions::new());
+        let store = store.map_err(throw)?;
+        Ok(Self { store, host, lives: Lives::default(), next_live: Cell::new(0) })
+    }
+
+    /// Commits events as one group: names and payloads by turns, each payload as JSON.
+    pub fn commit(&self, events: Vec<String>) -> Result<ReceiptHandle, JsValue> {
+        let event = |pair: &[String]| {
+            let args: serde_json::Value = serde_json::from_str(&pair[1])
+                .map_err(|error| tagged("PayloadError", &format!("{}: {error}", pair[0])))?;
+            NewEvent::new(&pair[0], &args).map_err(throw)
+        };
+        let events = events.chunks_exact(2).map(event).collect::<Result<Vec<_>, _>>()?;
+        Ok(ReceiptHandle(self.store.commit(events).map_err(throw)?))
+    }
+
+    /// Reads the rows of a query, each as a list of values.
+    pub fn query(&self, description: &str) -> Result<Array, JsValue> {
+        let rows = self.store.query(self.parse(description)?).map_err(throw)?;
+        Ok(rows.iter().map(|row| value::row_to_js(row)).collect())
+    }
+
+    fn parse(&self, description: &str) -> Result<WebQuery, JsValue> {
+        let tables = self.store.schema().tables();
+        WebQuery::parse(description, tables).map_err(|why| tagged("QueryError", &why))
+    }
+
+    /// Makes a query live.
+    #[wasm_bindgen(js_name = liveQuery)]
+    pub fn live_query(
+        &self,
+        description: &str,
+        label: Option<String>,
+    ) -> Result<LiveHandle, JsValue> {
+        let mut def = livestore::query_db(self.parse(description)?);
+        if let Some(label) = label {
+            def = def.label(label);
+        }
+        Ok(self.enter(Live::Rows(self.store.live(def))))
+    }
+
+    /// Makes a query live that TypeScript chooses by what it reads: the host computes its description.
+    #[wasm_bindgen(js_name = liveChoice)]
+    pub fn live_choice(&self, id: u32, label: Option<String>) -> LiveHandle {
+        let (host, lives) = (self.host.clone(), SendWrapper::new(Rc::clone(&self.lives)));
+        let schema = self.store.schema().clone();
+        let mut def = query_with(move |context| {
+            let read = |live: u32| read(&lives, live, context);
+            let described =
+                host.compute(id, &read).map_err(|error| QueryError::failed(thrown(&error)))?;
+            let description = described.as_string().unwrap_or_default();
+            WebQuery::parse(&description, schema.tables()).map_err(QueryError::failed)
+        });
+        if let Some(label) = label {
+            def = def.label(label);
+        }
+        self.enter(Live::Rows(self.store.live(def)))
+    }
+
+    /// Makes a value live that the host computes.
+    #[wasm_bindgen(js_name = liveComputed)]
+    pub fn live_computed(&self, id: u32, label: Option<String>) -> LiveHandle {
+        let (host, lives) = (self.host.clone(), SendWrapper::new(Rc::clone(&self.lives)));
+        let mut def = computed(move |context| {
+            let read = |live: u32| read(&lives, live, context);
+            Ok(JsOutcome::new(&host, host.compute(id, &read)))
+        });
+        if let Some(label) = label {
+            def = def.label(label);
+        }
+        self.enter(Live::Value(self.store.live(def)))
+    }
+
+    /// Makes a value that TypeScript sets.
+    #[wasm_bindgen(js_name = liveSignal)]
+    pub fn live_signal(&self, initial: JsValue) -> LiveHandle {
+        let def = livestore::signal(JsOutcome::new(&self.host, Ok(initial)));
+        let signal = self.store.signal(&def);
+        let live = Live::Value(self.store.live(computed(move |context| context.get(&def))));
+        LiveHandle::of_signal(self.enter_as(&live), live, self.host.clone(), signal)
+    }
+
+    fn enter(&self, live: Live) -> LiveHandle {
+        LiveHandle::new(self.enter_as(&live), live)
+    }
+
+    fn enter_as(&self, live: &Live) -> u32 {
+        let id = self.next_live.get();
+        self.next_live.set(id + 1);
+        self.lives.borrow_mut().insert(id, live.clone());
+        id
+    }
+
+    /// Forgets a live value; its handle goes on.
+    pub fn leave(&self, id: u32) {
+        let gone = self.lives.borrow_mut().remove(&id);
+        drop(gone);
+    }
+
+    /// Groups what a function does: followers are told once, when it is over.
+    pub fn batch(&self, run: &Function) -> Result<JsValue, JsValue> {
+        self.store.batch(|| run.call0(&JsValue::UNDEFINED))
+    }
+
+    /// Returns where the store stands towards the backend, as JSON.
+    #[wasm_bindgen(js_name = syncStatus)]
+    pub fn sync_status(&self) -> Result<String, JsValue> {
+        let status = self.store.sync_status().map_err(throw)?;
+        serde_json::to_string(&status).map_err(|error| tagged("QueryError", &error.to_string()))
+    }
+
+    /// The store's id.
+    #[wasm_bindgen(getter, js_name = storeId)]
+    pub fn store_id(&self) -> String {
+        self.store.store_id().to_string()
+    }
+
+    /// Who commits here.
+    #[wasm_bindgen(getter, js_name = clientId)]
+    pub fn client_id(&self) -> String {
+        self.store.client_id().to_string()
+    }
+
+    /// The id of this opening of the store.
+    #[wasm_bindgen(getter, js_name = sessionId)]
+    pub fn session_id(&self) -> String {
+        self.store.session_id().to_string()
+    }
+
+    /// Closes the store.
+    pub fn shutdown(&self) -> Result<(), JsValue> {
+        let lives = self.lives.take();
+        drop(lives);
+        self.store.shutdown().map_err(throw)
+    }
+}
+
+/// Reads a live value within a computation, which then depends on it.
+fn read(lives: &Lives, id: u32, context: &livestore::LiveContext<'_>) -> Result<JsValue, JsValue> {
+    let live = lives.borrow().get(&id).cloned();
+    match live {
+        None => Err(tagged("QueryError", "this live value is gone")),
+        Some(Live::Rows(rows)) => {
+            let read: Result<Rows<Row>, QueryError> = context.get(&rows);
+            read.map(|_| JsValue::UNDEFINED).map_err(throw)
+        }
+        Some(Live::Value(value)) => context.get(&value).map_err(throw)?.get(),
+    }
+}
+
+/// Tells what became of a commit.
+#[wasm_bindgen]
+pub struct ReceiptHandle(CommitReceipt);
+
+#[wasm_bindgen]
+impl ReceiptHandle {
+    /// The id of the group.
+    #[wasm_bindgen(getter, js_name = groupId)]
+    pub fn group_id(&self) -> String {
+        self.0.group_id().to_string()
+    }
+
+    /// Waits until the commit is as safe as it will be; the promise gives how safe that is.
+    pub fn persisted(&self) -> Promise {
+        let receipt = self.0.clone();
+        future_to_promise(async move {
+            let durability = receipt.persisted().await.map_err(throw)?;
+            Ok(format!("{durability:?}").to_lowercase().into())
+        })
+    }
+
+    /// Waits until the backend has ordered it; the promise gives the positions of its first and its last
+    /// event.
+    pub fn confirmed(&self) -> Promise {
+        let receipt = self.0.clone();
+        future_to_promise(async move {
+            let positions = receipt.confirmed().await.map_err(throw)?;
+            let number = |position: u64| JsValue::from_f64(position as f64);
+            Ok(Array::of2(&number(positions.first.0), &number(positions.last.0)).into())
+        })
+    }
+
+    /// Waits until its fate is known: `confirmed`, `rewritten`, `rejected` or `archived`.
+    pub fn fate(&self) -> Promise {
+        let receipt = self.0.clone();
+        future_to_promise(async move {
+            let fate = receipt.fate().await.map_err(throw)?;
+            Ok(JsValue::from_str(match fate {
+                Fate::Confirmed { .. } => "confirmed",
+                Fate::Rewritten { .. } => "rewritten",
+                Fate::Rejected { .. } => "rejected",
+                Fate::Archived => "archived",
+                _ => "unknown",
+            }))
+        })
+    }
+}
+
+/// Goes on until it is freed.
+#[wasm_bindgen]
+pub struct SubscriptionHandle {
+    _subscription: Subscription,
+}
+
+impl SubscriptionHandle {
+    pub(crate) fn new(subscription: Subscription) -> Self {
+        Self { _subscription: subscription }
+    }
+}

@@ -1,0 +1,261 @@
+//! A compiler for WebAssembly.
+//!
+//! On an ordinary machine rustup has the target. Where rustup has no network, Debian's packages have a
+//! compiler with the same back-end, and the source of the standard library, which is built once; the
+//! C compiler for SQLite is clang in any case.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Outcome;
+use crate::process::{answers, run};
+
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+
+const HOST: &str = "x86_64-unknown-linux-gnu";
+
+/// The version of LLVM that Debian's `rustc-web` is linked with.
+const LLVM: &str = "22";
+
+/// Set to anything, it keeps rustup from being asked.
+const WITHOUT_RUSTUP: &str = "LIVESTORE_WASM_FROM_DEBIAN";
+
+/// What builds for WebAssembly.
+pub(crate) struct Toolchain {
+    /// The folder with Debian's compiler; none if the usual one has the target.
+    folder: Option<PathBuf>,
+    clang: String,
+    archiver: String,
+}
+
+impl Toolchain {
+    /// Starts a cargo command.
+    pub(crate) fn cargo(&self) -> Command {
+        let mut cargo = match &self.folder {
+            None => Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into())),
+            Some(folder) => {
+                let mut cargo = Command::new(folder.join("bin/cargo"));
+                cargo.env("RUSTC", folder.join("bin/rustc"));
+                // What the usual toolchain has set for its own commands.
+                for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTDOC"] {
+                    cargo.env_remove(name);
+                }
+                cargo
+            }
+        };
+        let variable = TARGET.replace('-', "_");
+        cargo.env(format!("CC_{variable}"), &self.clang);
+        cargo.env(format!("AR_{variable}"), &self.archiver);
+        cargo
+    }
+}
+
+/// Who is asked first for a compiler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum First {
+    Rustup,
+    /// Its packages are there wherever the other things are that tests need.
+    Debian,
+}
+
+/// Finds a toolchain, or installs one.
+pub(crate) fn ready(first: First) -> Result<Toolchain, Box<dyn std::error::Error>> {
+    let (clang, archiver) = clang()?;
+    let has_target = has_target()?
+        || (first == First::Rustup || !answers("apt-get", "--version")) && ask_rustup()?;
+    let folder = if has_target { None } else { Some(from_debian()?) };
+    Ok(Toolchain { folder, clang, archiver })
+}
+
+/// Tells whether the usual compiler has the target.
+fn has_target() -> Result<bool, Box<dyn std::error::Error>> {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output()?;
+    let sysroot = String::from_utf8_lossy(&sysroot.stdout).trim().to_owned();
+    Ok(Path::new(&sysroot).join("lib/rustlib").join(TARGET).is_dir())
+}
+
+/// Lets rustup add the target, where it can; tells whether it is there then.
+fn ask_rustup() -> Result<bool, Box<dyn std::error::Error>> {
+    if std::env::var_os(WITHOUT_RUSTUP).is_some() || !answers("rustup", "--version") {
+        return Ok(false);
+    }
+    println!("Missing: the target {TARGET}. Installing it: rustup target add {TARGET}");
+    // Without a network that fails, and Debian is asked.
+    let _ = run(Command::new("rustup").args(["target", "add", TARGET]));
+    has_target()
+}
+
+/// Finds a C compiler for WebAssembly and its archiver, or installs them.
+fn clang() -> Result<(String, String), Box<dyn std::error::Error>> {
+    let find = || {
+        let versions = [LLVM, "21", "20", "19", "18", "17", "16"];
+        let names =
+            versions.map(|version| (format!("clang-{version}"), format!("llvm-ar-{version}")));
+        let unversioned = ("clang".to_owned(), "llvm-ar".to_owned());
+        std::iter::once(unversioned).chain(names).find(|(clang, archiver)| {
+            let targets = Command::new(clang).arg("--print-targets").output();
+            let knows = targets
+                .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("wasm32"));
+            knows && answers(archiver, "--version")
+        })
+    };
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    apt(&[
+        "install",
+        "--yes",
+        "--no-install-recommends",
+        &format!("clang-{LLVM}"),
+        &format!("llvm-{LLVM}"),
+    ])?;
+    find().ok_or_else(|| "there is no clang that knows wasm32; install clang and llvm".into())
+}
+
+fn apt(words: &[&str]) -> Outcome {
+    if !answers("apt-get", "--version") {
+        return Err(format!("install by hand what `apt-get {}` would", words.join(" ")).into());
+    }
+    run(Command::new("apt-get").args(["update", "--quiet=2"]))?;
+    run(Command::new("apt-get").args(words).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Returns the folder of the compiler that Debian's packages make, which are unpacked and not installed.
+fn from_debian() -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let home = std::env::var_os("HOME").ok_or("there is no HOME")?;
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| Path::new(&home).join(".cache"));
+    let folder = cache.join("livestore-rs/wasm-toolchain");
+    let done = folder.join("done");
+    if done.is_file() && answers_at(&folder.join("bin/rustc")) {
+        return Ok(folder);
+    }
+    println!("Making a compiler for {TARGET} of Debian's packages in {}", folder.display());
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    let work = folder.join("work");
+    std::fs::create_dir_all(&work)?;
+    unpack(&work)?;
+    assemble(&work, &folder)?;
+    build_std(&work, &folder)?;
+    std::fs::remove_dir_all(&work)?;
+    std::fs::write(done, "")?;
+    Ok(folder)
+}
+
+fn answers_at(program: &Path) -> bool {
+    program.to_str().is_some_and(|program| answers(program, "--version"))
+}
+
+/// Downloads and unpacks the packages, which apt verifies as for an installation.
+fn unpack(work: &Path) -> Outcome {
+    let linked = format!("libllvm{LLVM}");
+    let lld = format!("lld-{LLVM}");
+    apt(&["install", "--yes", "--no-install-recommends", "gcc", "libc6-dev", &linked, &lld])?;
+    let packages = [
+        "rustc-web",
+        "cargo-web",
+        "libstd-rust-web-dev",
+        "rust-web-src",
+        // Libraries of cargo's own.
+        "libgit2-1.5",
+        "libssh2-1",
+        "libhttp-parser2.9",
+        "libmbedcrypto7",
+        "libmbedtls14",
+        "libmbedx509-1",
+    ];
+    // The compiler itself is a library, in a package that is named after its version.
+    let shown = Command::new("apt-cache").args(["depends", "libstd-rust-web-dev"]).output()?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let depends = shown.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+    let library = depends.filter(|name| name.starts_with("libstd-rust-web-"));
+    let words = packages.into_iter().chain(library);
+    run(Command::new("apt-get").args(["download", "--quiet=2"]).args(words).current_dir(work))?;
+    for entry in std::fs::read_dir(work)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            run(Command::new("dpkg").arg("-x").arg(&path).arg(work.join("root")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the parts where a compiler looks for them.
+fn assemble(work: &Path, folder: &Path) -> Outcome {
+    let usr = work.join("root/usr");
+    let libraries = usr.join("lib/x86_64-linux-gnu");
+    let lib = folder.join("lib");
+    std::fs::create_dir_all(folder.join("bin"))?;
+    std::fs::create_dir_all(lib.join("rustlib").join(HOST).join("bin"))?;
+    for entry in std::fs::read_dir(&libraries)? {
+        let path = entry?.path();
+        if path.to_string_lossy().contains(".so") {
+            copy(&path, &lib)?;
+        }
+    }
+    copy(&usr.join("lib/rustlib").join(HOST).join("lib"), &lib.join("rustlib").join(HOST))?;
+    // rustc looks for its own linker there; Debian's is the same program.
+    let linker = format!("/usr/bin/lld-{LLVM}");
+    std::os::unix::fs::symlink(linker, lib.join("rustlib").join(HOST).join("bin/rust-lld"))?;
+    for program in ["rustc", "rustdoc", "cargo"] {
+        let real = lib.join(format!("{program}.real"));
+        std::fs::copy(usr.join("bin").join(program), &real)?;
+        // Its libraries lie in no folder that the system knows.
+        let script = format!(
+            "#!/bin/sh\nLD_LIBRARY_PATH=\"{lib}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\" exec \"{real}\" \"$@\"\n",
+            lib = lib.display(),
+            real = real.display(),
+        );
+        let path = folder.join("bin").join(program);
+        std::fs::write(&path, script)?;
+        run(Command::new("chmod").arg("+x").arg(&path))?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, into: &Path) -> Outcome {
+    run(Command::new("cp").arg("-a").arg(from).arg(into))
+}
+
+/// Builds the standard library from Debian's source of it.
+fn build_std(work: &Path, folder: &Path) -> Outcome {
+    let sources = std::fs::read_dir(work.join("root/usr/src"))?;
+    let source = sources.filter_map(Result::ok).map(|entry| entry.path().join("library"));
+    let source =
+        source.into_iter().find(|path| path.is_dir()).ok_or("there is no source of std")?;
+    let toolchain = Toolchain {
+        folder: Some(folder.to_owned()),
+        clang: String::new(),
+        archiver: String::new(),
+    };
+    let target = work.join("target");
+    let mut cargo = toolchain.cargo();
+    // std's crates are unstable to everybody else, link-time optimisation needs their bitcode, and their
+    // bytes must not depend on the folder.
+    let flags = format!(
+        "-Zforce-unstable-if-unmarked -Cembed-bitcode=yes --remap-path-prefix={}=/rustc/library",
+        source.display()
+    );
+    cargo
+        .args(["build", "--quiet", "--release", "--target", TARGET, "--manifest-path"])
+        .arg(source.join("sysroot/Cargo.toml"))
+        .current_dir(&source)
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", flags);
+    run(&mut cargo)?;
+    let out = folder.join("lib/rustlib").join(TARGET).join("lib");
+    std::fs::create_dir_all(&out)?;
+    for entry in std::fs::read_dir(target.join(TARGET).join("release/deps"))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let is_library = path.extension().is_some_and(|extension| extension == "rlib");
+        // That is only the package which pulls in the others.
+        if is_library && !name.to_string_lossy().starts_with("libsysroot-") {
+            std::fs::copy(&path, out.join(name))?;
+        }
+    }
+    Ok(())
+}
