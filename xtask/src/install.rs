@@ -87,7 +87,7 @@ fn has_rights(need: &Need) -> bool {
     need.package.is_none() || (is_root() && answers("apt-get", "--version"))
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

@@ -1,6 +1,7 @@
 //! Live values as TypeScript follows them.
 
 use std::cell::RefCell;
+use std::rc::Weak;
 
 use js_sys::{Array, Function};
 use livestore::{DiffStep, LiveQuery, QueryError, Row, Rows, Signal, Subscription};
@@ -9,7 +10,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::error;
 use crate::host::{JsOutcome, SharedHost};
-use crate::store::SubscriptionHandle;
+use crate::store::{Lives, SubscriptionHandle};
 use crate::value::row_to_js;
 
 /// A live value of a store.
@@ -20,10 +21,14 @@ pub(crate) enum Live {
 }
 
 /// A live value, and what of its rows TypeScript has.
+///
+/// Computations can read it until it is freed.
 #[wasm_bindgen]
 pub struct LiveHandle {
     id: u32,
     live: Live,
+    /// Where computations find it.
+    lives: Weak<Lives>,
     /// What sets it, if it is a signal.
     signal: Option<(SharedHost, Signal<JsOutcome>)>,
     /// The rows that were handed out last.
@@ -31,17 +36,23 @@ pub struct LiveHandle {
 }
 
 impl LiveHandle {
-    pub(crate) fn new(id: u32, live: Live) -> Self {
-        Self { id, live, signal: None, taken: RefCell::new(None) }
+    pub(crate) fn new(id: u32, live: Live, lives: Weak<Lives>) -> Self {
+        Self { id, live, lives, signal: None, taken: RefCell::new(None) }
     }
 
-    pub(crate) fn of_signal(
-        id: u32,
-        live: Live,
-        host: SharedHost,
-        signal: Signal<JsOutcome>,
-    ) -> Self {
-        Self { signal: Some((host, signal)), ..Self::new(id, live) }
+    pub(crate) fn with_signal(mut self, host: SharedHost, signal: Signal<JsOutcome>) -> Self {
+        self.signal = Some((host, signal));
+        self
+    }
+}
+
+impl Drop for LiveHandle {
+    fn drop(&mut self) {
+        if let Some(lives) = self.lives.upgrade() {
+            // What is gone with it may be others' handles.
+            let gone = lives.borrow_mut().remove(&self.id);
+            drop(gone);
+        }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use js_sys::{Array, Function, Promise};
 use livestore::{
-    ClientId, CommitReceipt, Fate, MemoryAdapter, NewEvent, QueryError, Row, Rows, Store,
-    StoreOptions, Subscription, computed, query_with,
+    CanonicalJson, ClientId, CommitReceipt, Fate, MemoryAdapter, NewEvent, QueryError, Row, Rows,
+    Store, StoreOptions, Subscription, computed, query_with,
 };
 use send_wrapper::SendWrapper;
 use serde::Deserialize;
@@ -30,15 +30,15 @@ struct OpenJson {
     schema: SchemaJson,
 }
 
-/// The live values that computations can read, by number.
-type Lives = Rc<RefCell<HashMap<u32, Live>>>;
+/// The live values that computations can read, by number, as long as they have a handle.
+pub(crate) type Lives = RefCell<HashMap<u32, Live>>;
 
 /// A store.
 #[wasm_bindgen]
 pub struct StoreHandle {
     store: Store,
     host: SharedHost,
-    lives: Lives,
+    lives: Rc<Lives>,
     next_live: Cell<u32>,
 }
 
@@ -62,17 +62,20 @@ impl StoreHandle {
         }
         let store = Store::open_with(schema, options.store_id, adapter, StoreOptions::new());
         let store = store.map_err(throw)?;
-        Ok(Self { store, host, lives: Lives::default(), next_live: Cell::new(0) })
+        Ok(Self { store, host, lives: Rc::default(), next_live: Cell::new(0) })
     }
 
     /// Commits events as one group: names and payloads by turns, each payload as JSON.
     pub fn commit(&self, events: Vec<String>) -> Result<ReceiptHandle, JsValue> {
         let event = |pair: &[String]| {
-            let args: serde_json::Value = serde_json::from_str(&pair[1])
-                .map_err(|error| tagged("PayloadError", &format!("{}: {error}", pair[0])))?;
-            NewEvent::new(&pair[0], &args).map_err(throw)
+            let [name, args] = pair else {
+                return Err(tagged("PayloadError", "an event without a payload"));
+            };
+            let args = CanonicalJson::of_json(args)
+                .map_err(|error| tagged("PayloadError", &format!("{name}: {error}")))?;
+            NewEvent::from_json(name, args).map_err(throw)
         };
-        let events = events.chunks_exact(2).map(event).collect::<Result<Vec<_>, _>>()?;
+        let events = events.chunks(2).map(event).collect::<Result<Vec<_>, _>>()?;
         Ok(ReceiptHandle(self.store.commit(events).map_err(throw)?))
     }
 
@@ -104,7 +107,7 @@ impl StoreHandle {
     /// Makes a query live that TypeScript chooses by what it reads: the host computes its description.
     #[wasm_bindgen(js_name = liveChoice)]
     pub fn live_choice(&self, id: u32, label: Option<String>) -> LiveHandle {
-        let (host, lives) = (self.host.clone(), SendWrapper::new(Rc::clone(&self.lives)));
+        let (host, lives) = (self.host.clone(), SendWrapper::new(Rc::downgrade(&self.lives)));
         let schema = self.store.schema().clone();
         let mut def = query_with(move |context| {
             let read = |live: u32| read(&lives, live, context);
@@ -122,7 +125,7 @@ impl StoreHandle {
     /// Makes a value live that the host computes.
     #[wasm_bindgen(js_name = liveComputed)]
     pub fn live_computed(&self, id: u32, label: Option<String>) -> LiveHandle {
-        let (host, lives) = (self.host.clone(), SendWrapper::new(Rc::clone(&self.lives)));
+        let (host, lives) = (self.host.clone(), SendWrapper::new(Rc::downgrade(&self.lives)));
         let mut def = computed(move |context| {
             let read = |live: u32| read(&lives, live, context);
             Ok(JsOutcome::new(&host, host.compute(id, &read)))
@@ -139,24 +142,14 @@ impl StoreHandle {
         let def = livestore::signal(JsOutcome::new(&self.host, Ok(initial)));
         let signal = self.store.signal(&def);
         let live = Live::Value(self.store.live(computed(move |context| context.get(&def))));
-        LiveHandle::of_signal(self.enter_as(&live), live, self.host.clone(), signal)
+        self.enter(live).with_signal(self.host.clone(), signal)
     }
 
     fn enter(&self, live: Live) -> LiveHandle {
-        LiveHandle::new(self.enter_as(&live), live)
-    }
-
-    fn enter_as(&self, live: &Live) -> u32 {
         let id = self.next_live.get();
         self.next_live.set(id + 1);
         self.lives.borrow_mut().insert(id, live.clone());
-        id
-    }
-
-    /// Forgets a live value; its handle goes on.
-    pub fn leave(&self, id: u32) {
-        let gone = self.lives.borrow_mut().remove(&id);
-        drop(gone);
+        LiveHandle::new(id, live, Rc::downgrade(&self.lives))
     }
 
     /// Groups what a function does: followers are told once, when it is over.
@@ -198,8 +191,12 @@ impl StoreHandle {
 }
 
 /// Reads a live value within a computation, which then depends on it.
-fn read(lives: &Lives, id: u32, context: &livestore::LiveContext<'_>) -> Result<JsValue, JsValue> {
-    let live = lives.borrow().get(&id).cloned();
+fn read(
+    lives: &Weak<Lives>,
+    id: u32,
+    context: &livestore::LiveContext<'_>,
+) -> Result<JsValue, JsValue> {
+    let live = lives.upgrade().and_then(|lives| lives.borrow().get(&id).cloned());
     match live {
         None => Err(tagged("QueryError", "this live value is gone")),
         Some(Live::Rows(rows)) => {

@@ -95,6 +95,7 @@ test('what is committed is read, with values as JavaScript has them', () => {
   assert.equal(store.clientId, 'ann')
   commit(store, created('a', { rank: 1, picture: { blob: '00ff' } }), created('b'))
   commit(store, created('c', { rank: { integer: '9007199254740993' } }))
+  commit(store, created('x', { rank: 2 ** 53 + 2 }))
   const sql = { sql: { text: 'SELECT id, rank, picture, 0.5 FROM todos WHERE id <> ? ORDER BY id', binds: ['x'] } }
   assert.deepEqual(store.query(JSON.stringify(sql)), [
     ['a', 1, new Uint8Array([0, 255]), 0.5],
@@ -115,6 +116,7 @@ test('what fails changes nothing and says what it was', () => {
   assert.deepEqual(tagOf(() => commit(store, created('a'), ['v1.Thrown', {}])), ['MaterializeError', 'v1.Thrown'])
   assert.deepEqual(tagOf(() => commit(store, ['v1.Unheard', {}])), ['UnknownEventError', 'v1.Unheard'])
   assert.deepEqual(tagOf(() => store.commit(['v1.TodoCreated', '{'])), ['PayloadError', undefined])
+  assert.deepEqual(tagOf(() => store.commit(['v1.TodoCreated'])), ['PayloadError', undefined])
   assert.deepEqual(tagOf(() => store.query(JSON.stringify({ sql: { text: 'DELETE FROM todos', binds: [] } }))), [
     'SqliteError',
     undefined,
@@ -190,6 +192,16 @@ test('a query can be chosen by what it reads', () => {
   assert.deepEqual(chosen.take(), [0, 0, ['a']])
   rank.set(2)
   assert.deepEqual(chosen.take(), [3, 0, ['b']])
+})
+
+test('what is freed can be computed of no more', () => {
+  const { host, store } = open()
+  const rows = store.liveQuery(all)
+  const { id } = rows
+  const reading = () => store.liveComputed(host.define((read) => (read(id), 'read')))
+  assert.equal(reading().value(), 'read')
+  rows.free()
+  assert.deepEqual(tagOf(() => reading().value()), ['QueryError', undefined])
 })
 
 test('a batch is told once', () => {

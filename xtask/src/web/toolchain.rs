@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Outcome;
+use crate::install::is_root;
 use crate::process::{answers, run};
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -61,10 +62,22 @@ pub(crate) enum First {
 /// Finds a toolchain, or installs one.
 pub(crate) fn ready(first: First) -> Result<Toolchain, Box<dyn std::error::Error>> {
     let (clang, archiver) = clang()?;
-    let has_target = has_target()?
-        || (first == First::Rustup || !answers("apt-get", "--version")) && ask_rustup()?;
+    let has_target = has_target()? || (first == First::Rustup || !has_packages()) && ask_rustup()?;
     let folder = if has_target { None } else { Some(from_debian()?) };
     Ok(Toolchain { folder, clang, archiver })
+}
+
+/// Tells whether packages of the compiler are there and may be installed.
+fn has_packages() -> bool {
+    let is_known = || {
+        answers("apt-cache", "--version") && {
+            let shown = Command::new("apt-cache").args(["show", "rustc-web"]).output();
+            shown.is_ok_and(|shown| shown.status.success())
+        }
+    };
+    // A new machine does not know its packages yet.
+    let update = || run(Command::new("apt-get").args(["update", "--quiet=2"])).is_ok();
+    cfg!(target_arch = "x86_64") && is_root() && (is_known() || update() && is_known())
 }
 
 /// Tells whether the usual compiler has the target.
@@ -113,8 +126,9 @@ fn clang() -> Result<(String, String), Box<dyn std::error::Error>> {
 }
 
 fn apt(words: &[&str]) -> Outcome {
-    if !answers("apt-get", "--version") {
-        return Err(format!("install by hand what `apt-get {}` would", words.join(" ")).into());
+    if !is_root() || !answers("apt-get", "--version") {
+        let words = words.join(" ");
+        return Err(format!("something is missing; install it with\n  sudo apt-get {words}").into());
     }
     run(Command::new("apt-get").args(["update", "--quiet=2"]))?;
     run(Command::new("apt-get").args(words).env("DEBIAN_FRONTEND", "noninteractive"))
@@ -129,6 +143,10 @@ fn from_debian() -> Result<PathBuf, Box<dyn std::error::Error>> {
     let done = folder.join("done");
     if done.is_file() && answers_at(&folder.join("bin/rustc")) {
         return Ok(folder);
+    }
+    if !has_packages() {
+        let add = format!("rustup target add {TARGET}");
+        return Err(format!("there is no compiler for {TARGET}; install it with\n  {add}").into());
     }
     println!("Making a compiler for {TARGET} of Debian's packages in {}", folder.display());
     if folder.exists() {

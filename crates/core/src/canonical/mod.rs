@@ -111,13 +111,18 @@ impl CanonicalJson {
         Encoder::encode(value, Integers::Exact).map(Self)
     }
 
-    /// Takes a text that claims to be canonical, and checks it.
-    pub fn parse(text: &str) -> Result<Self, JsonError> {
+    /// Makes the canonical form of a JSON text, whose numbers are doubles as JavaScript's are.
+    pub fn of_json(text: &str) -> Result<Self, JsonError> {
         let value: serde_json::Value = serde_json::from_str(text)
             .map_err(|error| JsonError::Syntax { reason: error.to_string() })?;
+        Encoder::encode(&value, Integers::AsDoubles).map(Self)
+    }
+
+    /// Takes a text that claims to be canonical, and checks it.
+    pub fn parse(text: &str) -> Result<Self, JsonError> {
         // A number that arrives is a double, whatever wrote it; the canonical form of that double
         // is what has to stand in the text.
-        let canonical = Encoder::encode(&value, Integers::AsDoubles)?;
+        let Self(canonical) = Self::of_json(text)?;
         if *canonical == *text {
             return Ok(Self(canonical));
         }

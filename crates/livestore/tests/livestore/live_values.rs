@@ -544,6 +544,42 @@ fn texts_that_are_no_utf8_are_ordered_as_sqlite_does() {
     assert_eq!(ids.get().unwrap().to_vec(), [2, 3, 1]);
 }
 
+/// Something whose key may be any bytes, joined to what has its number.
+#[derive(Table, Clone, Debug, PartialEq)]
+#[table(name = "strange", index(columns = [number]))]
+struct Strange {
+    #[column(primary_key)]
+    key: String,
+    number: i64,
+}
+
+#[derive(Event, serde::Serialize, serde::Deserialize)]
+#[event(name = "v1.StrangeAdded")]
+struct StrangeAdded(Vec<u8>, i64);
+
+#[test]
+fn a_row_whose_key_is_no_utf8_is_found_by_what_is_joined_to_it() {
+    let schema = Schema::builder()
+        .table::<Odd>()
+        .table::<Strange>()
+        .event(|OddAdded(id, _): OddAdded, _| Odd::insert(Odd { id, text: String::new() }))
+        .event(|StrangeAdded(key, number): StrangeAdded, _| {
+            let key = livestore::value::<Strange, _>(key).to_text();
+            (
+                Strange::insert(Strange { key: "new".into(), number }),
+                Strange::update().set(Strange::key, key).filter(Strange::key.eq("new")),
+            )
+        });
+    let store = Store::open(schema.build().unwrap(), "test", MemoryAdapter::new()).unwrap();
+    store.commit([StrangeAdded(vec![0x80], 1), StrangeAdded("b".into(), 1)]).unwrap();
+    let pairs = Strange::select().join::<Odd>(Odd::id.eq(Strange::number)).columns(Odd::id);
+    let live = store.query_db(pairs.clone());
+    let _followed = live.subscribe(|_| ());
+    store.commit(OddAdded(1, Vec::new())).unwrap();
+    assert_eq!(live.get().unwrap().to_vec(), [1, 1]);
+    assert_eq!(store.query(pairs).unwrap().to_vec(), [1, 1]);
+}
+
 #[test]
 fn a_batch_is_told_as_one() {
     let store = memory_store();

@@ -550,6 +550,11 @@ impl Listed<'_> {
     fn key_columns(&self) -> impl Iterator<Item = Expr> {
         self.key().map(|(of, name)| Column::of(of, name).into())
     }
+
+    /// Tells whether a column, by index among those that are written, is of texts.
+    fn is_text(&self, column: usize) -> bool {
+        self.table.written().nth(column).is_some_and(|column| column.column_type().sql() == "TEXT")
+    }
 }
 
 fn places<'a>(select: &'a Select, tables: &'a [TableDef]) -> Option<Vec<Listed<'a>>> {
@@ -616,6 +621,7 @@ fn joined(all: &Select, first: &Listed<'_>, second: &Listed<'_>) -> Option<Joine
     Some(Joined {
         table: second.index,
         partners,
+        texts: first.table.key().map(|key| first.is_text(key)).collect(),
         has_index: None,
         pair: found_by(all, &both, &[])?,
         alone: if is_inner { None } else { Some(found_by(all, &mine, &others)?) },

@@ -22,8 +22,7 @@ pub(super) trait Members: Send {
     /// Forgets what is known of the state, of which anything may have changed.
     fn forget(&mut self) {}
 
-    /// Returns the most changed rows that are to be looked at one by one, given the length of the list;
-    /// and the most entries.
+    /// Returns the most changed rows that are to be looked at one by one, given the length of the list.
     fn most(&self, len: usize) -> usize;
 
     /// Returns what changed rows concern, each once, in the order in which it has to be looked at; none
@@ -67,6 +66,8 @@ pub(super) struct Joined {
     /// Finds the keys of rows of the other to which a row of this is joined, up to a number that comes
     /// last.
     pub(super) partners: GivenRow,
+    /// Which columns of those keys are texts.
+    pub(super) texts: Box<[bool]>,
     /// True if that takes an index; nothing until it is asked for.
     pub(super) has_index: Option<bool>,
     /// The statement for a pair of rows, which ends with both keys.
@@ -110,7 +111,8 @@ impl Joined {
         Ok(has_index)
     }
 
-    /// Appends the keys of the rows to which a row is joined; false if they are too many.
+    /// Appends the keys of the rows to which a row is joined; false if they are too many, or one of them
+    /// cannot be looked up: a text that is no UTF-8 is read as bytes.
     fn partners(
         &mut self,
         read: StateRead<'_>,
@@ -133,7 +135,10 @@ impl Joined {
             }
             Ok::<_, SqliteError>(())
         })?;
-        Ok(keys.len() - before <= most)
+        let is_bytes =
+            |(value, is_text): (&Value, &bool)| *is_text && matches!(value, Value::Blob(_));
+        let is_unsure = |key: &Key| key.iter().zip(&self.texts).any(is_bytes);
+        Ok(keys.len() - before <= most && !keys[before..].iter().any(is_unsure))
     }
 }
 
