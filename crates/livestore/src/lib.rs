@@ -50,6 +50,8 @@ mod warning;
 
 #[cfg(not(target_family = "wasm"))]
 pub use adapter::FileAdapter;
+#[cfg(target_family = "wasm")]
+pub use adapter::WebAdapter;
 pub use adapter::{Adapter, MemoryAdapter};
 pub use boot::{BootStatus, BootStatuses, InitialSync};
 pub use command::{
@@ -138,6 +140,8 @@ pub fn new_id() -> String {
 pub mod prelude {
     #[cfg(not(target_family = "wasm"))]
     pub use crate::FileAdapter;
+    #[cfg(target_family = "wasm")]
+    pub use crate::WebAdapter;
     pub use crate::{
         Command, CommandContext, CommitReceipt, DeadLetterReason, Event, ExecuteError, Fate,
         FromRow, HandlerError, Json, Live, LiveDef, LiveQuery, MaterializeError, MemoryAdapter,

@@ -201,7 +201,7 @@ impl Schema {
     /// Returns the events, ordered by name, those that are only upcast left out.
     pub fn events(&self) -> Vec<&EventDef> {
         let mut events: Vec<_> = self.0.events.values().filter_map(|e| e.def.as_ref()).collect();
-        events.sort_by_key(|def| def.name());
+        events.sort_unstable_by_key(|def| def.name());
         events
     }
 
@@ -490,9 +490,9 @@ impl SchemaBuilder {
             self.tables.push(Ok(table));
         }
         let mut tables = self.tables.into_iter().collect::<Result<Vec<_>, _>>()?;
-        tables.sort_by(|a, b| a.name().cmp(b.name()));
+        tables.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         let mut lower: Vec<_> = tables.iter().map(|t| t.name().to_ascii_lowercase()).collect();
-        lower.sort();
+        lower.sort_unstable();
         if let Some(pair) = lower.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(SchemaError::DuplicateTable { name: pair[0].clone() });
         }
@@ -582,7 +582,7 @@ fn state_version(
         .map(|(name, event)| (name, event.def.as_ref().map_or(0, EventDef::materializer_version)))
         .filter(|(_, version)| *version > 0)
         .collect();
-    versions.sort();
+    versions.sort_unstable();
     for (name, version) in versions {
         field("event");
         field(name.as_str());

@@ -229,14 +229,18 @@ impl Authorizer {
 
     /// Runs a closure in another mode.
     pub(crate) fn with_mode<R>(&self, mode: Mode, run: impl FnOnce() -> R) -> R {
-        let mut state = self.lock();
-        let before = std::mem::replace(&mut state.mode, mode);
-        (state.was_asked, state.in_doubt, state.denied) = (false, false, None);
-        drop(state);
-        let reset = Reset(self, before);
+        let reset = self.enter(mode);
         let result = run();
         drop(reset);
         result
+    }
+
+    /// Sets the mode until what is returned is dropped.
+    fn enter(&self, mode: Mode) -> Reset<'_> {
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.mode, mode);
+        (state.was_asked, state.in_doubt, state.denied) = (false, false, None);
+        Reset(self, before)
     }
 
     /// Tells whether SQLite has prepared a statement in this mode, rather than take it from the

@@ -46,10 +46,8 @@ impl ColumnType {
             | (Self::Blob, Value::Blob(_)) => true,
             (Self::Real, Value::Real(value)) => value.is_finite(),
             (Self::Json, Value::Text(text)) => CanonicalJson::parse(text).is_ok(),
-            (Self::DateTime, Value::Text(text)) => {
-                // Another spelling of the same moment would not be found by it.
-                text.parse().is_ok_and(|moment: DateTime| *moment.to_string() == **text)
-            }
+            // Another spelling of the same moment would not be found by it.
+            (Self::DateTime, Value::Text(text)) => DateTime::is_stored_form(text),
             (Self::DateTimeMillis, Value::Integer(ms)) => DateTimeMillis::from_millis(*ms).is_ok(),
             _ => false,
         }

@@ -279,12 +279,9 @@ impl Connection {
         &self,
         run: impl FnOnce() -> Result<R, E>,
     ) -> Result<R, E> {
-        self.system().run("BEGIN IMMEDIATE", &[])?;
-        let mark = self.capture.journal().mark();
-        let rollback = RollBack { connection: self, mark, sql: "ROLLBACK" };
+        let open = self.begin("BEGIN IMMEDIATE", "ROLLBACK")?;
         let result = run()?;
-        self.system().run("COMMIT", &[])?;
-        std::mem::forget(rollback);
+        open.keep("COMMIT")?;
         Ok(result)
     }
 
@@ -293,14 +290,17 @@ impl Connection {
         &self,
         run: impl FnOnce() -> Result<R, E>,
     ) -> Result<R, E> {
-        self.system().run("SAVEPOINT __livestore", &[])?;
-        let mark = self.capture.journal().mark();
-        let sql = "ROLLBACK TO __livestore; RELEASE __livestore";
-        let rollback = RollBack { connection: self, mark, sql };
+        let undo = "ROLLBACK TO __livestore; RELEASE __livestore";
+        let open = self.begin("SAVEPOINT __livestore", undo)?;
         let result = run()?;
-        self.system().run("RELEASE __livestore", &[])?;
-        std::mem::forget(rollback);
+        open.keep("RELEASE __livestore")?;
         Ok(result)
+    }
+
+    /// Begins what is undone unless it is kept.
+    fn begin(&self, sql: &'static str, undo: &'static str) -> Result<RollBack<'_>, SqliteError> {
+        self.system().run(sql, &[])?;
+        Ok(RollBack { connection: self, mark: self.capture.journal().mark(), sql: undo })
     }
 
     /// Hands out what was captured since the last call: how to undo it.
@@ -323,6 +323,15 @@ struct RollBack<'a> {
     /// The journal at the beginning.
     mark: JournalMark,
     sql: &'static str,
+}
+
+impl RollBack<'_> {
+    /// Ends it with a statement; if that fails, it is undone.
+    fn keep(self, sql: &'static str) -> Result<(), SqliteError> {
+        self.connection.system().run(sql, &[])?;
+        std::mem::forget(self);
+        Ok(())
+    }
 }
 
 impl Drop for RollBack<'_> {
@@ -365,12 +374,29 @@ impl StateRead<'_> {
 
     /// Runs a query by its text and hands its rows to a closure, which steps through them as far as it
     /// likes.
+    #[expect(clippy::missing_panics_doc, reason = "the closure is called if there is no error")]
     pub fn run<R>(
         self,
         text: &str,
         binds: &[Value],
         read: impl FnOnce(RowCursor<'_>) -> Result<R, SqliteError>,
     ) -> Result<R, SqliteError> {
+        let (mut read, mut result) = (Some(read), None);
+        self.run_dyn(text, binds, &mut |rows| {
+            result = read.take().map(|read| read(rows)).transpose()?;
+            Ok(())
+        })?;
+        Ok(result.expect("a query that runs has its rows read"))
+    }
+
+    /// The same for any closure, which is called once; there are many, so this is not compiled for each
+    /// of them.
+    fn run_dyn(
+        self,
+        text: &str,
+        binds: &[Value],
+        read: &mut dyn FnMut(RowCursor<'_>) -> Result<(), SqliteError>,
+    ) -> Result<(), SqliteError> {
         let Self { connection, mode, mark } = self;
         let marked = sql::mark(mark, &pure_dates(mode, text));
         connection.authorizer.with_mode(mode, || {
@@ -553,12 +579,14 @@ impl<'a> System<'a> {
         self,
         sql: &str,
         params: impl Params,
-        row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<R>,
+        mut row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<R>,
     ) -> Result<Vec<R>, SqliteError> {
-        let run = || {
-            self.0.raw.prepare_cached(sql)?.query_map(params, row)?.collect::<rusqlite::Result<_>>()
-        };
-        run().map_err(|error: rusqlite::Error| SqliteError::new(error, sql))
+        let mut rows = Vec::new();
+        self.walk(sql, params, &mut |found| {
+            rows.push(row(found)?);
+            Ok(true)
+        })?;
+        Ok(rows)
     }
 
     /// Runs a query and maps its first row, if it has one.
@@ -566,14 +594,14 @@ impl<'a> System<'a> {
         self,
         sql: &str,
         params: impl Params,
-        row: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<R>,
+        mut row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<R>,
     ) -> Result<Option<R>, SqliteError> {
-        let run = || {
-            let mut statement = self.0.raw.prepare_cached(sql)?;
-            let mut rows = statement.query(params)?;
-            rows.next()?.map(row).transpose()
-        };
-        run().map_err(|error: rusqlite::Error| SqliteError::new(error, sql))
+        let mut first = None;
+        self.walk(sql, params, &mut |found| {
+            first = Some(row(found)?);
+            Ok(false)
+        })?;
+        Ok(first)
     }
 
     /// Walks over a query's rows until the closure says stop.
@@ -582,6 +610,17 @@ impl<'a> System<'a> {
         sql: &str,
         params: impl Params,
         mut row: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<bool>,
+    ) -> Result<(), SqliteError> {
+        self.walk(sql, params, &mut row)
+    }
+
+    /// Walks over a query's rows until the closure says stop; there are many closures, so this is not
+    /// compiled for each of them.
+    fn walk(
+        self,
+        sql: &str,
+        params: impl Params,
+        row: &mut dyn FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<bool>,
     ) -> Result<(), SqliteError> {
         let run = || {
             let mut statement = self.0.raw.prepare_cached(sql)?;

@@ -67,7 +67,7 @@ impl Connection {
     /// [`SqliteError::NotCaptured`] until [`Self::capture_changes`] was called.
     pub fn open_state(&mut self, mut tables: Vec<TableDef>) -> Result<(), SqliteError> {
         check_tables(&tables)?;
-        tables.sort_by(TableDef::cmp_place);
+        tables.sort_unstable_by(TableDef::cmp_place);
         let memory = tables.partition_point(|table| table.scope().is_on_disk());
         self.create_memory_tables(&tables[memory..])?;
         self.capture.prepare(&self.raw, &tables)?;
@@ -129,7 +129,7 @@ impl Connection {
     /// of one fails, rather than find it empty.
     pub fn admit_state(&mut self, mut tables: Vec<TableDef>) {
         tables.retain(|table| table.scope().is_on_disk());
-        tables.sort_by(TableDef::cmp_place);
+        tables.sort_unstable_by(TableDef::cmp_place);
         self.set_tables(tables);
     }
 

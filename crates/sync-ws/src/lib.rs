@@ -1,7 +1,8 @@
 //! Syncs a store with the LiveStore server over WebSocket.
 //!
 //! The protocol's messages are carried as they are, one text frame each; `docs/protocol.md`
-//! specifies them. What is said, and when to connect again, is the store's business.
+//! specifies them. What is said, and when to connect again, is the store's business. It runs on
+//! tokio, and in WebAssembly on the WebSocket that JavaScript has.
 
 #![forbid(unsafe_code)]
 
@@ -15,37 +16,23 @@ struct Readme;
 #[doc = include_str!("../../../docs/guide/auth.md")]
 struct Auth;
 
+mod socket;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
 use livestore::protocol::{
     Authenticate, ClientMessage, Goodbye, GoodbyeReason, ServerMessage, Token,
 };
 use livestore::sync_provider::{BoxFuture, Link, Outgoing, TokenError, TokenRequest, TokenSource};
 use livestore::{SyncError, SyncProvider};
-use livestore_core::limits::MAX_FRAME_BYTES;
-use tokio::net::TcpStream;
-use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::WebSocketConfig};
-use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
-};
 
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+use socket::{Broken, Socket, timeout};
+
 /// How long the app may take for a token.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one frame may take to leave.
-const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the server is pinged.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// Pings that may be without an answer.
-const MAX_UNANSWERED: u32 = 3;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A [`SyncProvider`] for the LiveStore server.
 #[derive(Clone)]
@@ -118,40 +105,23 @@ impl WsSync {
         }
     }
 
-    fn offline(&self, reason: impl std::fmt::Display) -> SyncError {
-        SyncError::Offline { backend: self.describe(), reason: reason.to_string() }
-    }
-
     async fn open(&self) -> Result<Socket, SyncError> {
-        let connector = if self.url.starts_with("wss://") {
-            Connector::Rustls(livestore_tls::client_config().map_err(|error| self.offline(error))?)
-        } else if self.url.starts_with("ws://") {
-            Connector::Plain
-        } else {
-            let reason = "it has to start with wss:// or ws://".into();
-            return Err(SyncError::Address { address: self.describe(), reason });
-        };
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_FRAME_BYTES))
-            .max_frame_size(Some(MAX_FRAME_BYTES));
-        // Messages are small and answers are waited for: do not hold them back.
-        let url = self.url.as_str();
-        let connecting = connect_async_tls_with_config(url, Some(config), true, Some(connector));
-        match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok((socket, _))) => Ok(socket),
-            Ok(Err(error @ (WsError::Url(_) | WsError::HttpFormat(_)))) => {
-                Err(SyncError::Address { address: self.describe(), reason: error.to_string() })
-            }
-            Ok(Err(error)) => Err(self.offline(error)),
-            Err(_) => Err(self.offline(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+        if !self.url.starts_with("wss://") && !self.url.starts_with("ws://") {
+            return Err(self.ended(Broken::Address("it has to start with wss:// or ws://".into())));
+        }
+        Socket::connect(&self.url).await.map_err(|broken| self.ended(broken))
+    }
+
+    /// Says how a conversation ended whose socket is no more.
+    fn ended(&self, broken: Broken) -> SyncError {
+        match broken {
+            Broken::Address(reason) => SyncError::Address { address: self.describe(), reason },
+            Broken::Offline(reason) => SyncError::Offline { backend: self.describe(), reason },
         }
     }
 
-    async fn send(&self, socket: &mut Socket, message: Message) -> Result<(), SyncError> {
-        match timeout(SEND_TIMEOUT, socket.send(message)).await {
-            Ok(sent) => sent.map_err(|error| self.offline(error)),
-            Err(_) => Err(self.offline(format!("a message did not leave within {SEND_TIMEOUT:?}"))),
-        }
+    async fn send(&self, socket: &mut Socket, message: ClientMessage) -> Result<(), SyncError> {
+        socket.send(message.encode()).await.map_err(|broken| self.ended(broken))
     }
 
     /// Takes note of what a message says about the token that was shown, and returns what the store
@@ -190,51 +160,30 @@ impl WsSync {
         let mut socket = self.open().await?;
         if let Some(token) = token {
             let message = ClientMessage::Authenticate(Authenticate { token });
-            self.send(&mut socket, Message::text(message.encode())).await?;
+            self.send(&mut socket, message).await?;
         }
         if delivery.opened().await.is_err() {
             return Ok(());
         }
-        let mut ping = interval(PING_EVERY);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Counted and not timed: while the store is busy, nothing is read.
-        let mut unanswered = 0;
         loop {
             tokio::select! {
                 message = outgoing.next() => {
                     let Some(message) = message else {
-                        let _ = timeout(SEND_TIMEOUT, socket.close(None)).await;
+                        socket.close().await;
                         return Ok(());
                     };
-                    self.send(&mut socket, Message::text(message.encode())).await?;
+                    self.send(&mut socket, message).await?;
                 }
-                frame = socket.next() => {
-                    unanswered = 0;
-                    let frame = match frame {
-                        None => return Ok(()),
-                        Some(frame) => frame.map_err(|error| self.offline(error))?,
+                frame = socket.receive() => {
+                    let Some(text) = frame.map_err(|broken| self.ended(broken))? else {
+                        return Ok(());
                     };
-                    let text = match &frame {
-                        Message::Text(text) => text.as_str(),
-                        Message::Close(_) => return Ok(()),
-                        // Answered by the library; they only show that the server is there.
-                        Message::Ping(_) | Message::Pong(_) => continue,
-                        // Not in the protocol; reported as the malformed message that it is.
-                        Message::Binary(_) | Message::Frame(_) => "",
-                    };
-                    let message = ServerMessage::decode(text).map_err(|source| {
+                    let message = ServerMessage::decode(&text).map_err(|source| {
                         SyncError::Protocol { backend: self.describe(), source }
                     })?;
                     if delivery.deliver(self.judge(message, request)).await.is_err() {
                         return Ok(());
                     }
-                }
-                _ = ping.tick() => {
-                    if unanswered == MAX_UNANSWERED {
-                        return Err(self.offline("it does not answer"));
-                    }
-                    unanswered += 1;
-                    self.send(&mut socket, Message::Ping(Vec::new().into())).await?;
                 }
             }
         }
@@ -243,7 +192,7 @@ impl WsSync {
 
 impl SyncProvider for WsSync {
     fn connect(&self, link: Link) -> BoxFuture<'_, Result<(), SyncError>> {
-        Box::pin(self.converse(link))
+        socket::boxed(self.converse(link))
     }
 
     /// The address without what may hold a secret: user, password and query.

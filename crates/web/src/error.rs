@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use js_sys::Reflect;
-use livestore::{CommitError, OpenError, QueryError, ReceiptError, Unavailable};
+use livestore::{CommitError, ExecuteError, OpenError, QueryError, ReceiptError, Unavailable};
 use wasm_bindgen::JsValue;
 
 /// Makes an error with a tag by which code tells it from others.
@@ -74,7 +74,10 @@ impl Tagged for CommitError {
             Self::Payload { .. } => "PayloadError",
             Self::Materialize { .. } => "MaterializeError",
             Self::GroupTooLarge { .. } | Self::Group(_) => "GroupError",
+            Self::UnknownDocument { .. } => "UnknownDocument",
+            Self::Document { .. } => "DocumentError",
             Self::Sqlite(_) => "SqliteError",
+            Self::Query(error) => error.tag(),
             Self::Store(unavailable) => unavailable.tag(),
             _ => "CommitError",
         }
@@ -90,10 +93,28 @@ impl Tagged for CommitError {
     }
 }
 
+impl Tagged for ExecuteError<serde_json::Value> {
+    fn tag(&self) -> &'static str {
+        match self {
+            Self::Commit(error) => error.tag(),
+            Self::Unknown { .. } => "UnknownCommand",
+            _ => "CommandError",
+        }
+    }
+
+    fn event(&self) -> Option<String> {
+        match self {
+            Self::Commit(error) => error.event(),
+            _ => None,
+        }
+    }
+}
+
 impl Tagged for QueryError {
     fn tag(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "SqliteError",
+            Self::UnknownDocument { .. } => "UnknownDocument",
             Self::Store(unavailable) => unavailable.tag(),
             _ => "QueryError",
         }
@@ -108,6 +129,7 @@ impl Tagged for ReceiptError {
             Self::Archived => "Archived",
             Self::NotSynced => "NotSynced",
             Self::DiskFailed => "DiskFailed",
+            Self::Query(error) => error.tag(),
             _ => "ReceiptError",
         }
     }

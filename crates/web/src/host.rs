@@ -35,6 +35,19 @@ extern "C" {
     /// Tells whether two values are equal.
     #[wasm_bindgen(structural, method, catch)]
     pub(crate) fn equal(this: &Host, left: &JsValue, right: &JsValue) -> Result<bool, JsValue>;
+
+    /// Promises a token, to `connect`, or to `renew` one that the server does not want; called if the
+    /// options say that there are tokens.
+    #[wasm_bindgen(structural, method, catch)]
+    pub(crate) fn token(this: &Host, request: &str) -> Result<JsValue, JsValue>;
+
+    /// Tells of an event that the schema does not know; called if the options ask for that.
+    #[wasm_bindgen(structural, method, catch, js_name = unknownEvent)]
+    pub(crate) fn unknown_event(this: &Host, event: &str) -> Result<JsValue, JsValue>;
+
+    /// Tells developers of something that nobody else can be told of.
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    pub(crate) fn report(error: &JsValue);
 }
 
 /// The host, and what else is JavaScript's, kept where only its thread can use it.

@@ -8,12 +8,18 @@
 #![forbid(unsafe_code)]
 #![cfg(target_family = "wasm")]
 
+mod document;
 mod error;
+mod events;
+mod health;
 mod host;
 mod live;
+mod options;
+mod panic;
 mod query;
 mod schema;
 mod store;
+mod sync;
 mod value;
 
 pub use live::LiveHandle;

@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 use crate::error;
 use crate::host::{JsOutcome, SharedHost};
 use crate::store::{Lives, SubscriptionHandle};
-use crate::value::row_to_js;
+use crate::value::{columns_to_js, row_to_js};
 
 /// A live value of a store.
 #[derive(Clone)]
@@ -105,6 +105,12 @@ impl LiveHandle {
             }
         }
         Ok(Some(steps))
+    }
+
+    /// Returns the names of the columns of the rows that were taken last, if there were rows.
+    pub fn columns(&self) -> JsValue {
+        let taken = self.taken.borrow();
+        taken.as_ref().and_then(Rows::first).map_or(JsValue::NULL, |row| columns_to_js(row))
     }
 
     /// Calls a function now and whenever the value has changed, until the subscription is freed.

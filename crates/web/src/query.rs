@@ -39,6 +39,13 @@ impl WebQuery {
     }
 }
 
+impl WebQuery {
+    /// Tells whether only SQLite knows the names of its columns.
+    pub(crate) fn is_sql(&self) -> bool {
+        matches!(self, Self::Sql(_))
+    }
+}
+
 impl Query for WebQuery {
     type Output = Rows<Row>;
 

@@ -1,12 +1,14 @@
 //! Schemas as TypeScript describes them.
 
-use livestore::ast::Statement;
+use livestore::ast::{Delete, Insert, Statement, Update};
 use livestore::{
     CanonicalJson, ColumnDef, ColumnType, DocumentDef, EventDef, EventKind, IndexDef,
-    MaterializeError, MaterializerContext, Schema, SchemaBuilder, Scope, TableDef, TableError,
-    UnknownEvents, Value, Write,
+    MaterializeError, MaterializerContext, Schema, SchemaBuilder, Scope, TableDef, UnknownEvents,
+    Value, Write,
 };
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 use wasm_bindgen::JsValue;
 
@@ -15,14 +17,14 @@ use crate::host::{SharedHost, thrown};
 use crate::query::WebQuery;
 use crate::value;
 
-/// A schema, as JSON.
+/// A schema, as JSON. Its parts are read one by one, so that errors can name them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct SchemaJson {
-    tables: Vec<TableJson>,
-    events: Vec<EventJson>,
+    tables: Vec<Box<RawValue>>,
+    events: Vec<Box<RawValue>>,
     #[serde(default)]
-    documents: Vec<DocumentJson>,
+    documents: Vec<Box<RawValue>>,
     #[serde(default)]
     persist_client_only: bool,
     #[serde(default)]
@@ -34,9 +36,9 @@ pub(crate) struct SchemaJson {
 struct TableJson {
     name: String,
     scope: Scope,
-    columns: Vec<ColumnJson>,
+    columns: Vec<Box<RawValue>>,
     #[serde(default)]
-    indexes: Vec<IndexJson>,
+    indexes: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -96,55 +98,94 @@ struct DocumentJson {
     by_session: bool,
 }
 
-/// A write of a materializer, as JSON.
+/// A write of a materializer, as JSON: an SQL text or a statement.
+///
+/// It is no untagged enum, for which `serde` would have all parts of a statement compiled once more.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum WriteJson {
-    Sql {
-        sql: String,
-        #[serde(default)]
-        binds: Vec<Value>,
-    },
-    Statement(Box<Statement>),
+#[serde(deny_unknown_fields)]
+struct WriteJson {
+    sql: Option<String>,
+    #[serde(default)]
+    binds: Vec<Value>,
+    insert: Option<Insert>,
+    update: Option<Update>,
+    delete: Option<Delete>,
+}
+
+/// Reads a part of a description; an error says which one.
+fn part<T: DeserializeOwned>(kind: &str, json: &RawValue) -> Result<T, String> {
+    /// What all parts have.
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+
+    serde_json::from_str(json.get()).map_err(|error| {
+        match serde_json::from_str::<Named>(json.get()) {
+            Ok(Named { name }) => format!("{kind} {name}: {error}"),
+            Err(_) => format!("{kind} {json}: {error}"),
+        }
+    })
 }
 
 impl SchemaJson {
-    pub(crate) fn build(self, host: &SharedHost) -> Result<Schema, JsValue> {
-        let invalid = |why: String| tagged("SchemaError", &why);
-        let tables = self.tables.into_iter().map(TableJson::define).collect::<Result<Vec<_>, _>>();
-        let tables = tables.map_err(|error| invalid(error.to_string()))?;
+    pub(crate) fn build(
+        self,
+        host: &SharedHost,
+        unknown_events: UnknownEvents,
+    ) -> Result<Schema, JsValue> {
+        self.define(host, unknown_events).map_err(|why| tagged("SchemaError", &why))
+    }
+
+    fn define(self, host: &SharedHost, unknown_events: UnknownEvents) -> Result<Schema, String> {
+        let mut tables = Vec::with_capacity(self.tables.len());
+        for json in &self.tables {
+            tables.push(part::<TableJson>("table", json)?.define()?);
+        }
         let known: Arc<[TableDef]> = tables.clone().into();
-        let builder = tables.into_iter().fold(Schema::builder(), SchemaBuilder::table_def);
-        let builder = self.events.into_iter().fold(builder, |builder, event| {
+        let mut builder = tables.into_iter().fold(Schema::builder(), SchemaBuilder::table_def);
+        for json in &self.events {
+            let event: EventJson = part("event", json)?;
             let (host, known) = (host.clone(), Arc::clone(&known));
-            builder.event_def(event.define(), move |args, context| {
+            builder = builder.event_def(event.define(), move |args, context| {
                 materialize(&host, &known, args, context)
-            })
-        });
-        let documents = self.documents.into_iter().map(|document| {
-            let def = DocumentDef::new(document.name, &document.default)?;
-            Ok(if document.by_session { def.by_session() } else { def })
-        });
-        let documents: Result<Vec<_>, livestore::JsonError> = documents.collect();
-        let documents = documents.map_err(|error| invalid(error.to_string()))?;
-        let builder = documents.into_iter().fold(builder, SchemaBuilder::document_def);
+            });
+        }
+        for json in &self.documents {
+            builder = builder.document_def(part::<DocumentJson>("document", json)?.define()?);
+        }
         let schema = builder
             .persist_client_only(self.persist_client_only)
             .materializer_version(self.materializer_version)
-            .unknown_events(UnknownEvents::default())
+            .unknown_events(unknown_events)
             .build();
-        schema.map_err(|error| invalid(error.to_string()))
+        schema.map_err(|error| error.to_string())
     }
 }
 
 impl TableJson {
-    fn define(self) -> Result<TableDef, TableError> {
-        let table = TableDef::new(self.name, self.columns.into_iter().map(ColumnJson::define))?;
+    fn define(self) -> Result<TableDef, String> {
+        let name = self.name;
+        let of_table = |error: String| format!("table {name}: {error}");
+        let columns = self.columns.iter().map(|json| part::<ColumnJson>("column", json));
+        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(of_table)?;
+        let indexes = self.indexes.iter().map(|json| part::<IndexJson>("index", json));
+        let indexes = indexes.collect::<Result<Vec<_>, _>>().map_err(of_table)?;
+        let table = TableDef::new(name, columns.into_iter().map(ColumnJson::define));
         let index = |table: TableDef, index: IndexJson| {
             let def = IndexDef::new(index.name, index.columns);
             table.index(if index.unique { def.unique() } else { def })
         };
-        Ok(self.indexes.into_iter().fold(table, index).with_scope(self.scope))
+        let table = table.map_err(|error| error.to_string())?;
+        Ok(indexes.into_iter().fold(table, index).with_scope(self.scope))
+    }
+}
+
+impl DocumentJson {
+    fn define(self) -> Result<DocumentDef, String> {
+        let def = DocumentDef::new(&*self.name, &self.default);
+        let def = def.map_err(|error| format!("document {}: {error}", self.name))?;
+        Ok(if self.by_session { def.by_session() } else { def })
     }
 }
 
@@ -196,8 +237,7 @@ fn materialize(
         let query = WebQuery::parse(&json, tables).map_err(|why| tagged("QueryError", &why))?;
         let rows = context.query(&query);
         let rows = rows.map_err(|error| tagged("QueryError", &error.to_string()))?;
-        let rows: js_sys::Array = rows.iter().map(|row| value::row_to_js(row)).collect();
-        Ok(rows.into())
+        Ok(value::rows_to_js(&rows, query.is_sql()).into())
     };
     let (client, session) = (context.client_id().as_str(), context.session_id().as_str());
     let name = context.event_name().as_str();
@@ -205,11 +245,26 @@ fn materialize(
     let writes = writes.map_err(|error| MaterializeError::failed(thrown(&error)))?;
     let json = writes.as_string().unwrap_or_default();
     let writes: Vec<WriteJson> = serde_json::from_str(&json).map_err(MaterializeError::failed)?;
-    let write = |write| match write {
-        WriteJson::Sql { sql, binds } => Ok(Write::raw(&sql, binds)),
-        WriteJson::Statement(statement) => {
-            Write::checked(&statement, tables).map_err(MaterializeError::failed)
-        }
-    };
-    writes.into_iter().map(write).collect()
+    writes.into_iter().map(|write| write.check(tables)).collect()
+}
+
+impl WriteJson {
+    fn check(self, tables: &[TableDef]) -> Result<Write, MaterializeError> {
+        let statement = match self {
+            Self { sql: Some(sql), binds, insert: None, update: None, delete: None } => {
+                return Ok(Write::raw(&sql, binds));
+            }
+            Self { insert: Some(insert), update: None, delete: None, .. } => {
+                Statement::Insert(insert)
+            }
+            Self { update: Some(update), delete: None, .. } => Statement::Update(update),
+            Self { delete: Some(delete), .. } => Statement::Delete(delete),
+            _ => {
+                return Err(MaterializeError::failed(
+                    "a write that is neither SQL nor a statement",
+                ));
+            }
+        };
+        Write::checked(&statement, tables).map_err(MaterializeError::failed)
+    }
 }

@@ -6,29 +6,19 @@ use std::rc::{Rc, Weak};
 
 use js_sys::{Array, Function, Promise};
 use livestore::{
-    CanonicalJson, ClientId, CommitReceipt, Fate, MemoryAdapter, NewEvent, QueryError, Row, Rows,
-    Store, StoreOptions, Subscription, computed, query_with,
+    CanonicalJson, CommitReceipt, Durability, Fate, NewEvent, QueryError, Row, Rows, Store,
+    Subscription, computed, query_with,
 };
 use send_wrapper::SendWrapper;
-use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
 use crate::error::{self, tagged};
 use crate::host::{Host, JsOutcome, SharedHost, thrown};
 use crate::live::{Live, LiveHandle};
+use crate::options;
 use crate::query::WebQuery;
-use crate::schema::SchemaJson;
 use crate::value;
-
-/// How a store is opened, as JSON.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct OpenJson {
-    store_id: String,
-    client_id: Option<String>,
-    schema: SchemaJson,
-}
 
 /// The live values that computations can read, by number, as long as they have a handle.
 pub(crate) type Lives = RefCell<HashMap<u32, Live>>;
@@ -36,13 +26,14 @@ pub(crate) type Lives = RefCell<HashMap<u32, Live>>;
 /// A store.
 #[wasm_bindgen]
 pub struct StoreHandle {
-    store: Store,
-    host: SharedHost,
+    /// Whoever waits for something of it has a weak reference, so that it can go.
+    pub(crate) store: Rc<Store>,
+    pub(crate) host: SharedHost,
     lives: Rc<Lives>,
     next_live: Cell<u32>,
 }
 
-fn throw<E: error::Tagged>(error: E) -> JsValue {
+pub(crate) fn throw<E: error::Tagged>(error: E) -> JsValue {
     error::to_js(&error)
 }
 
@@ -51,17 +42,8 @@ impl StoreHandle {
     /// Opens a store in memory.
     #[wasm_bindgen(constructor)]
     pub fn open(options: &str, host: Host) -> Result<StoreHandle, JsValue> {
-        let invalid = |why: String| tagged("OpenError", &why);
-        let options: OpenJson =
-            serde_json::from_str(options).map_err(|error| invalid(error.to_string()))?;
         let host = SendWrapper::new(host);
-        let schema = options.schema.build(&host)?;
-        let mut adapter = MemoryAdapter::new();
-        if let Some(id) = options.client_id {
-            adapter = adapter.client_id(ClientId::new(id).map_err(|e| invalid(e.to_string()))?);
-        }
-        let store = Store::open_with(schema, options.store_id, adapter, StoreOptions::new());
-        let store = store.map_err(throw)?;
+        let store = Rc::new(options::open(options, &host)?);
         Ok(Self { store, host, lives: Rc::default(), next_live: Cell::new(0) })
     }
 
@@ -79,10 +61,12 @@ impl StoreHandle {
         Ok(ReceiptHandle(self.store.commit(events).map_err(throw)?))
     }
 
-    /// Reads the rows of a query, each as a list of values.
+    /// Reads the rows of a query, each as a list of values; those of SQL have the names as `columns`.
     pub fn query(&self, description: &str) -> Result<Array, JsValue> {
-        let rows = self.store.query(self.parse(description)?).map_err(throw)?;
-        Ok(rows.iter().map(|row| value::row_to_js(row)).collect())
+        let query = self.parse(description)?;
+        let is_sql = query.is_sql();
+        let rows = self.store.query(query).map_err(throw)?;
+        Ok(value::rows_to_js(&rows, is_sql))
     }
 
     fn parse(&self, description: &str) -> Result<WebQuery, JsValue> {
@@ -145,7 +129,7 @@ impl StoreHandle {
         self.enter(live).with_signal(self.host.clone(), signal)
     }
 
-    fn enter(&self, live: Live) -> LiveHandle {
+    pub(crate) fn enter(&self, live: Live) -> LiveHandle {
         let id = self.next_live.get();
         self.next_live.set(id + 1);
         self.lives.borrow_mut().insert(id, live.clone());
@@ -155,13 +139,6 @@ impl StoreHandle {
     /// Groups what a function does: followers are told once, when it is over.
     pub fn batch(&self, run: &Function) -> Result<JsValue, JsValue> {
         self.store.batch(|| run.call0(&JsValue::UNDEFINED))
-    }
-
-    /// Returns where the store stands towards the backend, as JSON.
-    #[wasm_bindgen(js_name = syncStatus)]
-    pub fn sync_status(&self) -> Result<String, JsValue> {
-        let status = self.store.sync_status().map_err(throw)?;
-        serde_json::to_string(&status).map_err(|error| tagged("QueryError", &error.to_string()))
     }
 
     /// The store's id.
@@ -182,7 +159,7 @@ impl StoreHandle {
         self.store.session_id().to_string()
     }
 
-    /// Closes the store.
+    /// Closes the store; whatever is waited for ends with an error.
     pub fn shutdown(&self) -> Result<(), JsValue> {
         let lives = self.lives.take();
         drop(lives);
@@ -209,7 +186,7 @@ fn read(
 
 /// Tells what became of a commit.
 #[wasm_bindgen]
-pub struct ReceiptHandle(CommitReceipt);
+pub struct ReceiptHandle(pub(crate) CommitReceipt);
 
 #[wasm_bindgen]
 impl ReceiptHandle {
@@ -224,7 +201,11 @@ impl ReceiptHandle {
         let receipt = self.0.clone();
         future_to_promise(async move {
             let durability = receipt.persisted().await.map_err(throw)?;
-            Ok(format!("{durability:?}").to_lowercase().into())
+            Ok(JsValue::from_str(match durability {
+                Durability::Memory => "memory",
+                Durability::Normal => "normal",
+                Durability::Full => "full",
+            }))
         })
     }
 

@@ -1,7 +1,7 @@
 //! Values of SQLite as JavaScript has them.
 
-use js_sys::{BigInt, Uint8Array};
-use livestore::{Row, Value};
+use js_sys::{Array, BigInt, Reflect, Uint8Array};
+use livestore::{Row, Rows, Value};
 use wasm_bindgen::JsValue;
 
 /// Integers up to this are exact as numbers.
@@ -21,8 +21,26 @@ pub(crate) fn to_js(value: &Value) -> JsValue {
     }
 }
 
+/// The rows of a query.
+///
+/// If they are wanted and there are rows, the names of the columns are a property `columns`.
+pub(crate) fn rows_to_js(rows: &Rows<Row>, with_columns: bool) -> Array {
+    let all: Array = rows.iter().map(|row| row_to_js(row)).collect();
+    if let Some(row) = rows.first().filter(|_| with_columns) {
+        // Setting a property of a new list cannot fail.
+        let _ = Reflect::set(&all, &"columns".into(), &columns_to_js(row));
+    }
+    all
+}
+
+/// The names of a row's columns.
+pub(crate) fn columns_to_js(row: &Row) -> JsValue {
+    let names: Array = row.columns().iter().map(|name| JsValue::from_str(name)).collect();
+    names.into()
+}
+
 /// The values of a row, in the order of the columns.
 pub(crate) fn row_to_js(row: &Row) -> JsValue {
-    let values: js_sys::Array = row.values().iter().map(to_js).collect();
+    let values: Array = row.values().iter().map(to_js).collect();
     values.into()
 }

@@ -1,94 +1,8 @@
 // What the engine does for TypeScript, in Node: `cargo xtask web --test`.
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-
-const folder = process.env.LIVESTORE_ENGINE
-assert.ok(folder, 'LIVESTORE_ENGINE names the folder with the engine')
-const { initSync, StoreHandle } = await import(`${folder}/livestore.js`)
-initSync({ module: readFileSync(`${folder}/livestore_bg.wasm`) })
-
-const schema = {
-  tables: [
-    {
-      name: 'todos',
-      scope: 'synced',
-      columns: [
-        { name: 'id', type: 'text', primaryKey: true },
-        { name: 'text', type: 'text', default: '' },
-        { name: 'rank', type: 'integer', nullable: true },
-        { name: 'picture', type: 'blob', nullable: true },
-      ],
-    },
-  ],
-  events: [
-    { name: 'v1.TodoCreated', kind: 'synced' },
-    { name: 'v1.TodoRanked', kind: 'synced' },
-    { name: 'v1.Counted', kind: 'synced' },
-    { name: 'v1.Thrown', kind: 'synced' },
-  ],
-}
-
-const column = (name) => ({ column: { of: 'todos', name } })
-
-/** What TypeScript does for the engine; computations are entered by number. */
-class Host {
-  computations = new Map()
-
-  materialize(name, args, _clientId, _sessionId, query) {
-    const event = JSON.parse(args)
-    switch (name) {
-      case 'v1.TodoCreated': {
-        const values = Object.entries(event).map(([name, value]) => ({ column: name, value: { value } }))
-        return JSON.stringify([{ insert: { table: 'todos', values } }])
-      }
-      case 'v1.TodoRanked':
-        return JSON.stringify([{ sql: 'UPDATE todos SET rank = ? WHERE id = ?', binds: [event.rank, event.id] }])
-      case 'v1.Counted': {
-        const [[count]] = query(JSON.stringify({ sql: { text: 'SELECT count(*) FROM todos', binds: [] } }))
-        return JSON.stringify([{ sql: 'UPDATE todos SET text = ?', binds: [`one of ${count}`] }])
-      }
-      default:
-        throw new Error(`no idea what ${name} means`)
-    }
-  }
-
-  compute(id, read) {
-    return this.computations.get(id)(read)
-  }
-
-  equal(left, right) {
-    return JSON.stringify(left) === JSON.stringify(right)
-  }
-
-  define(compute) {
-    this.computations.set(this.computations.size, compute)
-    return this.computations.size - 1
-  }
-}
-
-function open() {
-  const host = new Host()
-  const store = new StoreHandle(JSON.stringify({ storeId: 'test', clientId: 'ann', schema }), host)
-  return { host, store }
-}
-
-const commit = (store, ...events) =>
-  store.commit(events.flatMap(([name, args]) => [name, JSON.stringify(args)]))
-const created = (id, more = {}) => ['v1.TodoCreated', { id, ...more }]
-const all = JSON.stringify({
-  select: { from: { table: 'todos' }, columns: [{ expr: column('id') }, { expr: column('rank') }] },
-})
-const tagOf = (run) => {
-  try {
-    run()
-  } catch (error) {
-    assert.ok(error instanceof Error)
-    return [error._tag, error.event]
-  }
-  return undefined
-}
+import { StoreHandle, all, commit, created, open, schema, tagOf } from './support.mjs'
 
 test('what is committed is read, with values as JavaScript has them', () => {
   const { store } = open()
@@ -97,17 +11,28 @@ test('what is committed is read, with values as JavaScript has them', () => {
   commit(store, created('c', { rank: { integer: '9007199254740993' } }))
   commit(store, created('x', { rank: 2 ** 53 + 2 }))
   const sql = { sql: { text: 'SELECT id, rank, picture, 0.5 FROM todos WHERE id <> ? ORDER BY id', binds: ['x'] } }
-  assert.deepEqual(store.query(JSON.stringify(sql)), [
+  const rows = store.query(JSON.stringify(sql))
+  assert.deepEqual(rows.columns, ['id', 'rank', 'picture', '0.5'])
+  assert.deepEqual([...rows], [
     ['a', 1, new Uint8Array([0, 255]), 0.5],
     ['b', null, null, 0.5],
     ['c', 9007199254740993n, null, 0.5],
   ])
 })
 
+test('a session can be chosen', () => {
+  const { store } = open({ sessionId: 'static' })
+  assert.equal(store.sessionId, 'static')
+  store.documentSet('ui', undefined, '{"filter":"open","width":5}', false)
+  assert.equal(store.documentGet('ui', 'static'), '{"filter":"open","width":5}')
+  assert.notEqual(open().store.sessionId, open().store.sessionId)
+  assert.deepEqual(tagOf(() => open({ sessionId: '' })), ['OpenError', undefined])
+})
+
 test('a materializer reads the state before its event', () => {
   const { store } = open()
   commit(store, created('a'), created('b'), ['v1.Counted', null])
-  const texts = store.query(JSON.stringify({ sql: { text: 'SELECT text FROM todos', binds: [] } }))
+  const texts = [...store.query(JSON.stringify({ sql: { text: 'SELECT text FROM todos', binds: [] } }))]
   assert.deepEqual(texts, [['one of 2'], ['one of 2']])
 })
 
@@ -204,6 +129,21 @@ test('what is freed can be computed of no more', () => {
   assert.deepEqual(tagOf(() => reading().value()), ['QueryError', undefined])
 })
 
+test('a subscription can end itself, and the store can be closed by it', () => {
+  const { store } = open()
+  let calls = 0
+  const subscription = store.subscribeSyncStatus(() => ++calls === 2 && subscription.free())
+  commit(store, created('a'))
+  commit(store, created('b'))
+  assert.equal(calls, 2)
+  let closes = false
+  const closing = store.liveQuery(all).subscribe(() => closes && store.shutdown())
+  closes = true
+  commit(store, created('c'))
+  assert.deepEqual(tagOf(() => store.query(all)), ['StoreClosed', undefined])
+  closing.free()
+})
+
 test('a batch is told once', () => {
   const { store } = open()
   const live = store.liveQuery(all)
@@ -233,5 +173,118 @@ test('a store that is closed says so', () => {
   store.shutdown()
   assert.deepEqual(tagOf(() => store.query(all)), ['StoreClosed', undefined])
   assert.deepEqual(tagOf(() => commit(store, created('a'))), ['StoreClosed', undefined])
+  subscription.free()
+})
+
+test('receipts that are waited for when the store is closed say so', async () => {
+  const { store } = open({ sync: { url: 'ws://127.0.0.1:9' } })
+  const receipt = commit(store, created('a'))
+  const confirmed = receipt.confirmed()
+  const events = store.nextEvents(JSON.stringify({ since: 0, limit: 1 }))
+  store.shutdown()
+  await assert.rejects(confirmed, { _tag: 'StoreClosed' })
+  await assert.rejects(events, { _tag: 'StoreClosed' })
+  await assert.rejects(receipt.fate(), { _tag: 'StoreClosed' })
+  assert.deepEqual(tagOf(() => store.retryNow()), ['StoreClosed', undefined])
+})
+
+test('a document is its default, and what was set of it', async () => {
+  const { store } = open()
+  const live = store.liveDocument('ui', undefined, 'ui')
+  const seen = []
+  const subscription = live.subscribe(() => seen.push(live.value()))
+  assert.equal(store.documentGet('ui'), '{"filter":"all","width":200}')
+  store.documentSet('ui', undefined, '{"width": 5}', true)
+  store.documentSet('ui', undefined, '{"width": 5}', true)
+  store.documentSet('ui', 'another', '{"filter":"none","width":1}', false)
+  assert.equal(await store.documentSet('ui', undefined, '{"filter":"open","width":7}', false).persisted(), 'memory')
+  assert.deepEqual(seen.map(JSON.parse), [
+    { filter: 'all', width: 200 },
+    { filter: 'all', width: 5 },
+    { filter: 'open', width: 7 },
+  ])
+  assert.equal(store.documentGet('ui', 'another'), '{"filter":"none","width":1}')
+  assert.equal(store.documentGet('ui', store.sessionId), store.documentGet('ui'))
+  assert.deepEqual(tagOf(() => store.documentGet('nothing')), ['UnknownDocument', undefined])
+  assert.deepEqual(tagOf(() => store.documentSet('ui', undefined, '5', true)), ['DocumentError', undefined])
+  subscription.free()
+})
+
+test('a document is set by its event as well', () => {
+  const { store } = open()
+  const rows = () => [...store.query(JSON.stringify({ sql: { text: 'SELECT * FROM settings', binds: [] } }))]
+  assert.deepEqual(rows(), [])
+  commit(store, ['settingsSet', { id: 'default', value: { dark: true } }])
+  assert.deepEqual(rows(), [['default', '{"dark":true}']])
+  assert.equal(store.documentGet('settings'), '{"dark":true}')
+  commit(store, ['settingsSet', { id: 'default', fields: { size: 3 } }], created('a'))
+  assert.equal(store.documentGet('settings'), '{"dark":true,"size":3}')
+  commit(store, ['settingsSet', { id: 'default', reset: true }])
+  assert.equal(store.documentGet('settings'), '{"dark":false}')
+  assert.deepEqual(tagOf(() => commit(store, ['settingsSet', { id: 5 }])), ['MaterializeError', 'settingsSet'])
+})
+
+test('what is wrong with a schema is named', () => {
+  const messageOf = (change) => {
+    const wrong = structuredClone(schema)
+    change(wrong)
+    try {
+      open({ schema: wrong })
+    } catch (error) {
+      return `${error._tag}: ${error.message}`
+    }
+    return undefined
+  }
+  assert.match(messageOf((s) => (s.tables[0].columns[2].type = 'number')), /^SchemaError: table todos: column rank: .*number/)
+  assert.match(messageOf((s) => (s.tables[0].scope = 'shared')), /^SchemaError: table todos: .*shared/)
+  assert.match(messageOf((s) => (s.tables[0].columns[2].default = 'five')), /^SchemaError: .*todos\.rank/)
+  assert.match(messageOf((s) => (s.tables[0].columns[2].name = 'a b')), /^SchemaError: .*a b/)
+  assert.match(messageOf((s) => (s.events[1].kind = 'sync')), /^SchemaError: event v1\.TodoRanked: .*sync/)
+  assert.match(messageOf((s) => (s.documents[0].extra = 1)), /^SchemaError: document ui: .*extra/)
+  assert.match(messageOf((s) => delete s.tables[0].name), /^SchemaError: table .*name/)
+  assert.throws(() => new StoreHandle('{"storeId": 5}', {}), { _tag: 'OpenError' })
+})
+
+test('a store without a backend has a status, and none of what goes wrong', () => {
+  const { store } = open()
+  commit(store, created('a'))
+  const status = JSON.parse(store.syncStatus())
+  assert.equal(status.connection, 'noBackend')
+  assert.equal(status.isSynced, false)
+  assert.equal(status.pendingEvents, 1)
+  const seen = []
+  const subscription = store.subscribeSyncStatus((json) => seen.push(JSON.parse(json).pendingEvents))
+  commit(store, created('b'))
+  assert.deepEqual(seen, [1, 2])
+  subscription.free()
+  for (const list of [store.deadLetters(), store.quarantined(), store.warnings()]) assert.equal(list, '[]')
+  assert.equal(store.acknowledgeDeadLetter('01939c5e-8d2a-7cc0-98c8-2b7c1a7e0f00'), false)
+  assert.deepEqual(tagOf(() => store.retryDeadLetter('01939c5e-8d2a-7cc0-98c8-2b7c1a7e0f00')), ['UnknownDeadLetter', undefined])
+  assert.deepEqual(tagOf(() => store.retryDeadLetter('x')), ['InvalidGroupId', undefined])
+  const live = store.liveQuery(all, 'all todos')
+  live.take()
+  commit(store, created('c'))
+  live.take()
+  const [refresh] = JSON.parse(store.explainRefresh()).slice(-1)
+  assert.deepEqual(refresh.causes, [{ table: 'todos', rows: 1 }])
+  assert.equal(refresh.queries[0].query, 'all todos')
+})
+
+test('warnings are told, each once, with a text', () => {
+  const old = structuredClone(schema)
+  old.events[0].deprecated = 'use v2'
+  const { store } = open({ schema: old })
+  const seen = []
+  const subscription = store.subscribeWarnings((json) => seen.push(JSON.parse(json)))
+  commit(store, created('a'))
+  commit(store, created('b'))
+  const warning = {
+    message: 'event v1.TodoCreated is deprecated: use v2',
+    kind: 'deprecatedEvent',
+    name: 'v1.TodoCreated',
+    reason: 'use v2',
+  }
+  assert.deepEqual(seen, [[], [warning]])
+  assert.deepEqual(JSON.parse(store.warnings()), [warning])
   subscription.free()
 })

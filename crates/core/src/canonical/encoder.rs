@@ -419,7 +419,9 @@ impl<'a> ObjectEncoder<'a> {
             let mut ends: Vec<usize> = members.iter().skip(1).map(|(_, at)| at - 1).collect();
             ends.push(start + unordered.len());
             let mut spans: Vec<_> = members.drain(..).zip(ends).collect();
-            spans.sort_by(|((a, _), _), ((b, _), _)| a.encode_utf16().cmp(b.encode_utf16()));
+            spans.sort_unstable_by(|((a, _), _), ((b, _), _)| {
+                a.encode_utf16().cmp(b.encode_utf16())
+            });
             if let Some(pair) = spans.windows(2).find(|pair| pair[0].0.0 == pair[1].0.0) {
                 return Err(JsonError::DuplicateKey { key: pair[0].0.0.to_string() });
             }

@@ -59,7 +59,7 @@ impl Adapter for FileAdapter {
         let durability = Durability::Normal;
         let path = Some(path);
         let (client_id, sync) = (client_id.clone(), sync.clone());
-        Ok(Medium { connection, durability, path, client_id, sync, lock })
+        Ok(Medium { connection, durability, path, client_id, session_id: None, sync, lock })
     }
 
     fn file(&self, store_id: &StoreId) -> Option<PathBuf> {

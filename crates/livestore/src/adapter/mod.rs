@@ -2,11 +2,14 @@
 
 #[cfg(not(target_family = "wasm"))]
 mod file;
+mod memory;
+#[cfg(target_family = "wasm")]
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use livestore_core::{ClientId, StoreId};
+use livestore_core::{ClientId, SessionId, StoreId};
 use livestore_sqlite::{Connection, Durability, FileLock, SqliteError, rusqlite};
 
 use crate::OpenError;
@@ -19,6 +22,9 @@ pub(crate) use file::{
     LOCK_EXTENSION, STORE_EXTENSION, io_error, store_files, store_named_by, store_path,
     sync_folder, sync_wal, wal_of,
 };
+pub use memory::MemoryAdapter;
+#[cfg(target_family = "wasm")]
+pub use web::WebAdapter;
 
 /// Opens the medium of a store.
 ///
@@ -42,6 +48,8 @@ mod sealed {
     impl Sealed for super::MemoryAdapter {}
     #[cfg(not(target_family = "wasm"))]
     impl Sealed for super::FileAdapter {}
+    #[cfg(target_family = "wasm")]
+    impl Sealed for super::WebAdapter {}
 }
 
 /// An opened medium.
@@ -52,6 +60,7 @@ pub struct Medium {
     pub(crate) durability: Durability,
     pub(crate) path: Option<PathBuf>,
     pub(crate) client_id: Option<ClientId>,
+    pub(crate) session_id: Option<SessionId>,
     pub(crate) sync: Option<Arc<dyn SyncProvider>>,
     /// Held as long as the store is open.
     pub(crate) lock: Option<FileLock>,
@@ -60,55 +69,6 @@ pub struct Medium {
 impl std::fmt::Debug for dyn SyncProvider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SyncProvider({})", self.describe())
-    }
-}
-
-/// Keeps a store in memory; it is gone when the store is dropped.
-#[derive(Debug, Default)]
-pub struct MemoryAdapter {
-    sync: Option<Arc<dyn SyncProvider>>,
-    client_id: Option<ClientId>,
-}
-
-impl MemoryAdapter {
-    /// Makes an adapter without a backend.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Syncs with a backend.
-    #[must_use]
-    pub fn sync(mut self, provider: impl SyncProvider) -> Self {
-        self.sync = Some(Arc::new(provider));
-        self
-    }
-
-    /// Sets who commits, instead of a random id.
-    #[must_use]
-    pub fn client_id(mut self, client_id: ClientId) -> Self {
-        self.client_id = Some(client_id);
-        self
-    }
-}
-
-impl Adapter for MemoryAdapter {
-    fn open(&self, _store_id: &StoreId) -> Result<Medium, OpenError> {
-        Ok(Medium {
-            connection: Connection::open_memory()?,
-            durability: Durability::Memory,
-            path: None,
-            client_id: self.client_id.clone(),
-            sync: self.sync.clone(),
-            lock: None,
-        })
-    }
-
-    fn file(&self, _store_id: &StoreId) -> Option<PathBuf> {
-        None
-    }
-
-    fn capabilities(&self) -> Option<Capabilities> {
-        self.sync.as_ref().map(|provider| provider.capabilities())
     }
 }
 

@@ -1,6 +1,5 @@
 //! The documents of an open store.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -78,7 +77,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Document<T
     /// Sets the whole value.
     pub fn set(&self, value: &T) -> Result<CommitReceipt, CommitError> {
         let value = self.encode(value)?;
-        self.commit(What::Value { value }, |_| true)?.ok_or(Unavailable::Closed.into())
+        self.commit(What::Value(value), |_| true)?.ok_or(Unavailable::Closed.into())
     }
 
     /// Sets the fields of an object that are given, and leaves all others as they are.
@@ -107,7 +106,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Document<T
         {
             return Err(wrong(format!("it has no field {field}")));
         }
-        self.commit(What::Fields { fields }, |_| true)?.ok_or(Unavailable::Closed.into())
+        self.commit(What::Fields(fields), |_| true)?.ok_or(Unavailable::Closed.into())
     }
 
     /// Changes the value with a function, and sets the fields that it has changed; `None` if there
@@ -126,9 +125,9 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Document<T
             let (before, after) = (self.encode(&before)?, self.encode(&after)?);
             let what = match value::difference(&before, &after) {
                 Some(fields) if fields.is_empty() => return Ok(None),
-                Some(fields) => What::Fields { fields },
+                Some(fields) => What::Fields(fields),
                 None if before == after => return Ok(None),
-                None => What::Value { value: after },
+                None => What::Value(after),
             };
             if let Some(receipt) = self.commit(what, |now| now == stored.as_deref())? {
                 return Ok(Some(receipt));
@@ -138,7 +137,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Document<T
 
     /// Makes it the default again.
     pub fn reset(&self) -> Result<CommitReceipt, CommitError> {
-        self.commit(What::Reset { reset: true }, |_| true)?.ok_or(Unavailable::Closed.into())
+        self.commit(What::Reset, |_| true)?.ok_or(Unavailable::Closed.into())
     }
 
     /// Returns the store, if its schema has the document.
@@ -170,7 +169,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Document<T
         is_as_before: impl FnOnce(Option<&str>) -> bool,
     ) -> Result<Option<CommitReceipt>, CommitError> {
         let store = self.known().map_err(commit_error)?;
-        let set = Set { id: Cow::Borrowed(&self.query.id), what };
+        let set = Set::new(&self.query.id, what);
         let event = NewEvent::new(&self.query.def.event_name(), &set)?;
         let stored = StoredQuery(self.query.clone());
         store.commit_if(vec![event], |replica| {

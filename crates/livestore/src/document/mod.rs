@@ -8,6 +8,7 @@
 mod handle;
 mod value;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,9 +16,9 @@ use livestore_core::{CanonicalJson, JsonError};
 use livestore_sqlite::{
     ColumnDef, ColumnType, Scope, Sql, TableDef, TableError, TableWrite, Value as SqlValue, Write,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 pub use handle::{Document, DocumentQuery};
 
@@ -118,14 +119,16 @@ impl DocumentDef {
                 Some(row) => Some(row.get::<String>("value").map_err(MaterializeError::failed)?),
                 None => None,
             };
-            let id = || [("id".to_owned(), SqlValue::from(&*set.id))];
-            let after = match set.what {
-                What::Reset { .. } => None,
-                What::Value { value } => Some(CanonicalJson::encode(&value)?),
-                What::Fields { fields } => {
+            let key = SqlValue::from(&*set.id);
+            let id = || [("id".to_owned(), key.clone())];
+            let unknown = || MaterializeError::failed("what becomes of the document is not known");
+            let after = match set.what().ok_or_else(unknown)? {
+                What::Reset => None,
+                What::Value(value) => Some(CanonicalJson::encode(&value)?),
+                What::Fields(fields) => {
                     let before = before.as_deref().map(serde_json::from_str).transpose();
                     let before: Option<Value> = before.map_err(MaterializeError::failed)?;
-                    let before = before.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+                    let before = before.unwrap_or_else(|| Value::Object(Map::new()));
                     Some(CanonicalJson::encode(&value::overlay(before, fields))?)
                 }
             };
@@ -157,22 +160,48 @@ impl fmt::Debug for DocumentDef {
     }
 }
 
-/// The payload of the event that sets a document.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// The payload of the event that sets a document: its id, and one of the other members.
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Set<'a> {
-    id: std::borrow::Cow<'a, str>,
-    #[serde(flatten)]
-    what: What,
+    id: Cow<'a, str>,
+    #[serde(default, deserialize_with = "also_null", skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fields: Option<Map<String, Value>>,
+    /// Always true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reset: Option<bool>,
 }
 
 /// What becomes of the stored value.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 enum What {
     /// It is replaced.
-    Value { value: Value },
+    Value(Value),
     /// These fields of it are; a value that is no object becomes one.
-    Fields { fields: serde_json::Map<String, Value> },
-    /// It goes, so that the default counts again; always true.
-    Reset { reset: bool },
+    Fields(Map<String, Value>),
+    /// It goes, so that the default counts again.
+    Reset,
+}
+
+/// Reads a member that is there, also if it is null.
+fn also_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl<'a> Set<'a> {
+    fn new(id: &'a str, what: What) -> Self {
+        let set = Self { id: Cow::Borrowed(id), ..Self::default() };
+        match what {
+            What::Value(value) => Self { value: Some(value), ..set },
+            What::Fields(fields) => Self { fields: Some(fields), ..set },
+            What::Reset => Self { reset: Some(true), ..set },
+        }
+    }
+
+    fn what(self) -> Option<What> {
+        let Self { value, fields, reset, .. } = self;
+        let reset = reset.map(|_| What::Reset);
+        value.map(What::Value).or(fields.map(What::Fields)).or(reset)
+    }
 }

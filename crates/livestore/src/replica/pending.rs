@@ -410,6 +410,15 @@ pub(crate) fn groups(
     client_id: &ClientId,
     mut enough: impl FnMut(&[PendingGroup]) -> bool,
 ) -> Result<Vec<PendingGroup>, SqliteError> {
+    read_groups(connection, from, client_id, &mut enough)
+}
+
+fn read_groups(
+    connection: &Connection,
+    from: i64,
+    client_id: &ClientId,
+    enough: &mut dyn FnMut(&[PendingGroup]) -> bool,
+) -> Result<Vec<PendingGroup>, SqliteError> {
     let sql = "SELECT ordinal, group_id, event_index, client_only, event_id, name, args, \
                session_id, undo, events, origin FROM __livestore_pending WHERE ordinal >= ? ORDER BY ordinal";
     let mut groups: Vec<PendingGroup> = Vec::new();

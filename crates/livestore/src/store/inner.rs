@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::eventlog::LoggedEvent;
 use crate::live::Engine;
 use crate::receipt::{Awaited, CommitReceipt};
-use crate::replica::{Committed, GroupState, Replica};
+use crate::replica::{Committed, GroupState, Replica, SyncStatus};
 use crate::session::LeaderFile;
 use crate::warning::Warnings;
 use crate::{
@@ -86,10 +86,22 @@ impl Inner {
         if livestore_reactive::is_computing() {
             return Err(Unavailable::InComputed);
         }
-        let mut replica = self.lock()?;
-        let (before, had_failed) = (replica.status(), replica.has_disk_failed());
+        let mut step = self.begin()?;
+        let result = act(&mut step.replica);
+        self.tell_of(step);
+        Ok(result)
+    }
+
+    fn begin(&self) -> Result<Step<'_>, Unavailable> {
+        let replica = self.lock()?;
+        let (status, had_failed) = (replica.status(), replica.has_disk_failed());
         let advances = replica.advances();
-        let result = act(&mut replica);
+        Ok(Step { replica, status, had_failed, advances })
+    }
+
+    /// Lets live queries and receipts know what a step has done.
+    fn tell_of(&self, step: Step<'_>) {
+        let Step { mut replica, status: before, had_failed, advances } = step;
         let fates = replica.poll_fates().into_iter().map(|(group, _)| Awaited::Fate(group));
         let has_failed = replica.has_disk_failed() && !had_failed;
         let is_safer = has_failed || replica.poll_handed_over();
@@ -125,7 +137,6 @@ impl Inner {
         if met_unknown {
             self.tell_of_unknown();
         }
-        Ok(result)
     }
 
     pub(crate) fn graph(&self) -> &Graph {
@@ -344,6 +355,14 @@ impl Inner {
             self.closed.mark_changed();
         }
     }
+}
+
+/// A replica that something is done with, and what it was like before.
+struct Step<'a> {
+    replica: ReplicaGuard<'a>,
+    status: SyncStatus,
+    had_failed: bool,
+    advances: u64,
 }
 
 /// A locked replica that is there.

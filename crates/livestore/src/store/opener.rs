@@ -63,8 +63,9 @@ impl Opener {
         let path = medium.path.as_deref().unwrap_or(Path::new(":memory:")).to_path_buf();
         let (random, clock) = self.chance()?;
         let client_id = medium.client_id.unwrap_or_else(|| ClientId::from_random(&random[..8]));
-        let own_id = || SessionId::from_random(&random[8..16]);
-        let session_id = self.host.as_ref().map_or_else(own_id, |host| host.session_id.clone());
+        let hosted = self.host.as_ref().map(|host| host.session_id.clone());
+        let session_id = hosted.or(medium.session_id);
+        let session_id = session_id.unwrap_or_else(|| SessionId::from_random(&random[8..16]));
         let config = ReplicaConfig {
             durability: medium.durability,
             upstream: medium.sync.as_ref().map(|provider| provider.capabilities()),

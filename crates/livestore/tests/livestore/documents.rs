@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use livestore::prelude::*;
 use livestore::{
-    ClientDocument, CommitError, DocumentDef, NewEvent, QueryError, SchemaError, Scope, Warning,
+    ClientDocument, CommitError, DocumentDef, NewEvent, QueryError, SchemaError, Scope, SessionId,
+    Warning,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -122,6 +123,18 @@ fn a_document_of_a_session_is_another_in_the_next_one() {
     assert_eq!(store.document::<Cursor>().get().unwrap().line, 0);
     assert_eq!(store.document::<Cursor>().with_id(id).get().unwrap().line, 5);
     assert_eq!(store.document::<UiState>().get().unwrap().filter, "open", "this one is kept");
+}
+
+#[test]
+fn the_session_of_a_store_in_memory_can_be_chosen() {
+    let session_id = SessionId::new("static").unwrap();
+    let adapter = MemoryAdapter::new().session_id(session_id.clone());
+    let store = Store::open(schema(), "app", adapter).unwrap();
+    assert_eq!(store.session_id(), &session_id);
+    assert_eq!(store.document::<Cursor>().id(), "static");
+    store.document::<Cursor>().set(&Cursor { line: 5 }).unwrap();
+    let event = store.events().next().unwrap().unwrap();
+    assert_eq!(event.session_id, session_id);
 }
 
 #[test]

@@ -1,0 +1,201 @@
+//! That of JavaScript: of browsers, their workers, and Node.
+//!
+//! It cannot ping. Browsers answer the server's pings without telling, so the server notices a client
+//! that is gone, and here a server that is silent is noticed in two ways alone: the store gives up
+//! waiting for an answer that it needs, and where there is an `offline` event, it ends the connection.
+//! The protocol has no message for this. Nor can it be told to wait: frames that come while the store is
+//! busy are kept.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use gloo_timers::future::TimeoutFuture;
+use js_sys::{Function, JsString, Reflect};
+use livestore::sync_provider::BoxFuture;
+use livestore_core::limits::MAX_FRAME_BYTES;
+use send_wrapper::SendWrapper;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use wasm_bindgen::prelude::*;
+use web_sys::{BinaryType, CloseEvent, Event, EventTarget, MessageEvent, WebSocket};
+
+use super::{Broken, CONNECT_TIMEOUT};
+
+/// What happens to a connection.
+enum Happening {
+    Opened,
+    Text(String),
+    Closed,
+    Broke(Broken),
+}
+
+/// A connection.
+pub(crate) struct Socket {
+    socket: WebSocket,
+    happenings: UnboundedReceiver<Happening>,
+    /// Who tells that there is no network.
+    window: Option<EventTarget>,
+    /// What JavaScript calls; taken from it again before they go.
+    on_offline: Closure<dyn FnMut()>,
+    _handlers: Handlers,
+}
+
+type Handlers = (
+    Closure<dyn FnMut()>,
+    Closure<dyn FnMut(MessageEvent)>,
+    Closure<dyn FnMut(CloseEvent)>,
+    Closure<dyn FnMut(Event)>,
+);
+
+impl Socket {
+    pub(crate) async fn connect(url: &str) -> Result<Self, Broken> {
+        if property(&js_sys::global(), "WebSocket").is_undefined() {
+            let reason = "this JavaScript has no WebSocket; Node has one from version 22 on";
+            return Err(Broken::offline(reason));
+        }
+        let socket = WebSocket::new(url).map_err(|error| Broken::Address(message(&error)))?;
+        let mut socket = Self::follow(socket);
+        match timeout(CONNECT_TIMEOUT, socket.happenings.recv()).await {
+            Ok(Some(Happening::Opened)) => Ok(socket),
+            Ok(Some(Happening::Broke(broken))) => Err(broken),
+            Ok(_) => Err(Broken::offline("there is no connection")),
+            Err(Elapsed) => Err(Broken::Offline(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+        }
+    }
+
+    /// Begins to listen to a socket.
+    fn follow(socket: WebSocket) -> Self {
+        let (sender, happenings) = unbounded_channel();
+        // Whoever does not listen any more is about to take the handlers away.
+        let tell = |sender: &UnboundedSender<Happening>, happening| drop(sender.send(happening));
+        let on_open = Closure::new({
+            let sender = sender.clone();
+            move || tell(&sender, Happening::Opened)
+        });
+        let on_message = Closure::new({
+            let sender = sender.clone();
+            move |event: MessageEvent| tell(&sender, received(&event.data()))
+        });
+        let on_close = Closure::new({
+            let sender = sender.clone();
+            move |event: CloseEvent| tell(&sender, closed(&event))
+        });
+        let on_error = Closure::new({
+            let sender = sender.clone();
+            // Browsers say no more than that; it comes before the close event.
+            move |event: Event| {
+                let said = property(&event, "message").as_string().filter(|said| !said.is_empty());
+                let reason = said.unwrap_or_else(|| "there is no connection, or it broke".into());
+                tell(&sender, Happening::Broke(Broken::Offline(reason)));
+            }
+        });
+        let on_offline = Closure::new(move || {
+            tell(&sender, Happening::Broke(Broken::offline("there is no network")));
+        });
+        socket.set_binary_type(BinaryType::Arraybuffer);
+        socket.set_onopen(Some(function(&on_open)));
+        socket.set_onmessage(Some(function(&on_message)));
+        socket.set_onclose(Some(function(&on_close)));
+        socket.set_onerror(Some(function(&on_error)));
+        let window = window();
+        if let Some(window) = &window {
+            // What has such a function takes such an event.
+            let _ = window.add_event_listener_with_callback("offline", function(&on_offline));
+        }
+        let handlers = (on_open, on_message, on_close, on_error);
+        Self { socket, happenings, window, on_offline, _handlers: handlers }
+    }
+
+    #[expect(clippy::unused_async, reason = "elsewhere, a frame takes its time to leave")]
+    pub(crate) async fn send(&mut self, text: String) -> Result<(), Broken> {
+        self.socket.send_with_str(&text).map_err(|error| Broken::Offline(message(&error)))
+    }
+
+    /// Waits for the next text; nothing when the other side has closed the connection.
+    pub(crate) async fn receive(&mut self) -> Result<Option<String>, Broken> {
+        loop {
+            match self.happenings.recv().await {
+                Some(Happening::Opened) => {}
+                Some(Happening::Text(text)) => return Ok(Some(text)),
+                Some(Happening::Broke(broken)) => return Err(broken),
+                Some(Happening::Closed) | None => return Ok(None),
+            }
+        }
+    }
+
+    /// Closes it, which goes on by itself.
+    #[expect(clippy::unused_async, reason = "elsewhere, a frame takes its time to leave")]
+    pub(crate) async fn close(&mut self) {
+        let _ = self.socket.close();
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.socket.set_onopen(None);
+        self.socket.set_onmessage(None);
+        self.socket.set_onclose(None);
+        self.socket.set_onerror(None);
+        if let Some(window) = &self.window {
+            let handler = function(&self.on_offline);
+            let _ = window.remove_event_listener_with_callback("offline", handler);
+        }
+        // One that is closed already stays so.
+        let _ = self.socket.close();
+    }
+}
+
+fn function<T: ?Sized>(closure: &Closure<T>) -> &Function {
+    closure.as_ref().unchecked_ref()
+}
+
+fn property(of: &JsValue, name: &str) -> JsValue {
+    Reflect::get(of, &name.into()).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// Returns the text of what was thrown.
+fn message(error: &JsValue) -> String {
+    property(error, "message").as_string().unwrap_or_else(|| format!("{error:?}"))
+}
+
+/// Returns the window or the worker; Node has neither.
+fn window() -> Option<EventTarget> {
+    let global = js_sys::global();
+    let listens = property(&global, "addEventListener").is_function();
+    listens.then(|| global.unchecked_into())
+}
+
+fn received(frame: &JsValue) -> Happening {
+    // Not in the protocol; no text is a message, so it is reported as malformed.
+    let Some(text) = frame.dyn_ref::<JsString>() else { return Happening::Text(String::new()) };
+    // Each unit of JavaScript's texts is a byte at least; so what is far too long is not copied.
+    let text = Some(text).filter(|text| text.length() as usize <= MAX_FRAME_BYTES);
+    match text.map(String::from).filter(|text| text.len() <= MAX_FRAME_BYTES) {
+        Some(text) => Happening::Text(text),
+        None => Happening::Broke(Broken::Offline(format!(
+            "it has sent a frame of more than {MAX_FRAME_BYTES} bytes"
+        ))),
+    }
+}
+
+fn closed(event: &CloseEvent) -> Happening {
+    if event.was_clean() {
+        return Happening::Closed;
+    }
+    Happening::Broke(Broken::Offline(format!("the connection broke (code {})", event.code())))
+}
+
+/// Makes a future one that can be kept and sent, although it can only be used here.
+pub(crate) fn boxed<'a, T>(future: impl Future<Output = T> + 'a) -> BoxFuture<'a, T> {
+    Box::pin(SendWrapper::new(future))
+}
+
+/// The time is over.
+pub(crate) struct Elapsed;
+
+pub(crate) async fn timeout<F: Future>(time: Duration, future: F) -> Result<F::Output, Elapsed> {
+    match select(pin!(future), pin!(TimeoutFuture::new(time.as_millis() as u32))).await {
+        Either::Left((done, _)) => Ok(done),
+        Either::Right(_) => Err(Elapsed),
+    }
+}
