@@ -1,0 +1,271 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Schema } from 'effect/Schema'
+
+import { type AnySchema, type Codec, codecOf, effectSupport, isEffectSchema } from './codec.js'
+import { type ColumnDefinition, makeColumn } from './columns.js'
+import { type DocumentInternals, enterDocument } from './document-registry.js'
+import { LiveStoreError } from './errors.js'
+import { enterEventCodec, makeEvent, type PartialEvent } from './events.js'
+import { Builder } from './query-builder.js'
+import type { QueryBuilder } from './query-builder-types.js'
+import { SessionIdSymbol } from './session-id.js'
+import { makeTable, type TableDef } from './table.js'
+import type { TableDefBase, TableDefinition } from './table-types.js'
+
+export const ClientDocumentTableDefSymbol: unique symbol = Symbol.for('livestore.ClientDocumentTableDef') as never
+export type ClientDocumentTableDefSymbol = typeof ClientDocumentTableDefSymbol
+
+export interface ClientDocumentTableOptions<TType> {
+  /** Whether `set` takes some of the fields and leaves all others as they are. */
+  readonly partialSet: boolean
+  readonly default: {
+    /** Whose document it is, if nobody says it. */
+    readonly id: SessionIdSymbol | string | undefined
+    /** What a document is that was never set. */
+    readonly value: TType
+  }
+}
+
+export declare namespace ClientDocumentTableOptions {
+  export interface Input<TType> {
+    readonly partialSet?: boolean
+    readonly default: {
+      readonly id?: SessionIdSymbol | string | undefined
+      readonly value: TType
+    }
+  }
+  export type WithDefaults<TInput extends Input<any>, TType> = {
+    readonly partialSet: TInput['partialSet'] extends false ? false : TType extends object ? true : false
+    readonly default: {
+      readonly id: TInput['default'] extends { readonly id: infer TId extends string | SessionIdSymbol } ? TId : undefined
+      readonly value: TType
+    }
+  }
+}
+
+type DocumentColumns<TType> = {
+  readonly id: ColumnDefinition<string, string, false>
+  readonly value: ColumnDefinition<string, TType, false>
+}
+type DocumentTable<TName extends string, TType> = TableDefBase<
+  TableDefinition<TName, DocumentColumns<TType>>,
+  { readonly isClientDocumentTable: true }
+>
+
+/** A table of values of one client, of which each is read and set as one. */
+export type ClientDocumentTableDef<TName extends string, TType, TEncoded, TOptions extends ClientDocumentTableOptions<TType>> =
+  TableDef<TableDefinition<TName, DocumentColumns<TType>>, { readonly isClientDocumentTable: true }> &
+    ClientDocumentTableDef.Trait<TName, TType, TEncoded, TOptions>
+
+export declare namespace ClientDocumentTableDef {
+  export type Any = ClientDocumentTableDef<string, any, any, any>
+  export type TraitAny = Trait<any, any, any, any>
+
+  export interface Trait<TName extends string, TType, TEncoded, TOptions extends ClientDocumentTableOptions<TType>> {
+    /** The value; reading writes nothing. */
+    readonly get: Get<TName, TType, TOptions>
+    /** Makes the event that sets the value. */
+    readonly set: Set<TName, TType, TOptions>
+    /** For types alone. */
+    readonly Value: TType
+    readonly default: TOptions['default']
+    readonly valueSchema: AnySchema<TType, TEncoded>
+    readonly [ClientDocumentTableDefSymbol]: { readonly options: TOptions }
+  }
+
+  type Given<TType, TOptions extends ClientDocumentTableOptions<TType>> = {
+    readonly default: TOptions['partialSet'] extends false ? TType : Partial<TType>
+  }
+  export type Get<TName extends string, TType, TOptions extends ClientDocumentTableOptions<TType>> =
+    TOptions['default']['id'] extends string | SessionIdSymbol
+      ? (
+          id?: string | SessionIdSymbol,
+          options?: Partial<Given<TType, TOptions>>,
+        ) => QueryBuilder<TType, DocumentTable<TName, TType>, QueryBuilder.ApiFeature>
+      : (
+          id: string | SessionIdSymbol,
+          options?: Partial<Given<TType, TOptions>>,
+        ) => QueryBuilder<TType, DocumentTable<TName, TType>, QueryBuilder.ApiFeature>
+
+  type SetEvent<TName extends string, TValue> = PartialEvent<
+    `${TName}Set`,
+    { readonly id: string | SessionIdSymbol; readonly value: TValue }
+  >
+  type SetValue<TType, TOptions extends ClientDocumentTableOptions<TType>> = TOptions['partialSet'] extends false
+    ? TType
+    : Partial<TType>
+  export type Set<TName extends string, TType, TOptions extends ClientDocumentTableOptions<TType>> = {
+    readonly name: `${TName}Set`
+    readonly schema: AnySchema<any, any>
+    readonly options: { readonly derived: true; readonly clientOnly: true } & Record<string, any>
+    /** For types alone. */
+    readonly Event: SetEvent<TName, SetValue<TType, TOptions>>
+  } & (TOptions['default']['id'] extends string | SessionIdSymbol
+    ? (value: SetValue<TType, TOptions>, id?: string | SessionIdSymbol) => SetEvent<TName, SetValue<TType, TOptions>>
+    : (value: SetValue<TType, TOptions>, id: string | SessionIdSymbol) => SetEvent<TName, SetValue<TType, TOptions>>)
+
+  export type DefaultIdType<T extends TraitAny> = T extends Trait<any, any, any, infer TOptions>
+    ? TOptions['default']['id'] extends SessionIdSymbol | string
+      ? TOptions['default']['id']
+      : never
+    : never
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Whether a schema is one of fields; a Standard Schema does not tell, so what it has made has to. */
+const hasFields = (schema: AnySchema, value: unknown): boolean => {
+  if (!isObject(value)) return false
+  if (!isEffectSchema(schema)) return true
+  const { ast } = schema as { ast: any }
+  // Of a class, or of a struct with conditions, Effect makes none of which fields may be missing.
+  return ast._tag === 'TypeLiteral' && ast.propertySignatures.length > 0
+}
+
+const withoutUndefined = (value: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined))
+
+/** How the fields that are set are stored. */
+const partialCodec = (schema: AnySchema, defaultValue: Record<string, unknown>): Codec => {
+  if (isEffectSchema(schema)) return effectSupport().partial(schema)
+  const whole = codecOf(schema)
+  const pick = (all: Record<string, unknown>, fields: object) =>
+    Object.fromEntries(Object.keys(fields).map((name) => [name, all[name]]))
+  const check = (fields: any) => pick(whole.check({ ...defaultValue, ...fields }), fields)
+  return { check, encode: (fields) => pick(whole.encode({ ...defaultValue, ...fields }), fields), decode: check }
+}
+
+/** Reads what is stored, and takes of it what fits. */
+const reader = (name: string, schema: AnySchema, defaultValue: unknown): DocumentInternals['decode'] => {
+  const read = (stored: unknown) => codecOf(schema).decode(stored)
+  return (text, explicitDefault) => {
+    const stored: unknown = JSON.parse(text)
+    const base: unknown = codecOf(schema).encode(overlay(defaultValue, explicitDefault))
+    if (!isObject(base) || !isObject(stored)) {
+      try {
+        return read(stored)
+      } catch {
+        warnOnce(name)
+        return overlay(defaultValue, explicitDefault)
+      }
+    }
+    try {
+      return read({ ...base, ...stored })
+    } catch {
+      warnOnce(name)
+    }
+    // What another release has stored: each field that still fits is taken.
+    let fitting = base
+    for (const [field, value] of Object.entries(stored)) {
+      if (!(field in base)) continue
+      const more = { ...fitting, [field]: value }
+      try {
+        read(more)
+        fitting = more
+      } catch {
+        // It has the default.
+      }
+    }
+    return read(fitting)
+  }
+}
+
+const overlay = (defaultValue: unknown, explicit: unknown): unknown => {
+  if (explicit === undefined) return defaultValue
+  return isObject(defaultValue) && isObject(explicit) ? { ...defaultValue, ...withoutUndefined(explicit) } : explicit
+}
+
+const warned = new Set<string>()
+const warnOnce = (name: string): void => {
+  if (warned.has(name)) return
+  warned.add(name)
+  console.warn(
+    `LiveStore: a stored value of the client document ${name} does not fit its schema any more; what of it fits is used`,
+  )
+}
+
+interface ClientDocument {
+  <const TName extends string, TType, TEncoded, const TOptions extends ClientDocumentTableOptions.Input<NoInfer<TType>>>(
+    args: { readonly name: TName; readonly schema: Schema<TType, TEncoded> } & TOptions,
+  ): ClientDocumentTableDef<TName, TType, TEncoded, ClientDocumentTableOptions.WithDefaults<TOptions, TType>>
+  <
+    const TName extends string,
+    TSchema extends StandardSchemaV1,
+    const TOptions extends ClientDocumentTableOptions.Input<NoInfer<StandardSchemaV1.InferOutput<TSchema>>>,
+  >(
+    args: { readonly name: TName; readonly schema: TSchema } & TOptions,
+  ): ClientDocumentTableDef<
+    TName,
+    StandardSchemaV1.InferOutput<TSchema>,
+    StandardSchemaV1.InferOutput<TSchema>,
+    ClientDocumentTableOptions.WithDefaults<TOptions, StandardSchemaV1.InferOutput<TSchema>>
+  >
+}
+
+/** Defines values that stay on the client, such as what its user interface shows. */
+export const clientDocument: ClientDocument = (args: {
+  name: string
+  schema: AnySchema
+  partialSet?: boolean
+  default: { id?: SessionIdSymbol | string | undefined; value: unknown }
+}): any => {
+  const { name, schema } = args
+  const { id: defaultId, value: defaultValue } = args.default
+  const partialSet = (args.partialSet ?? true) && hasFields(schema, defaultValue)
+  const idOf = (id: string | SessionIdSymbol | undefined) => {
+    const found = id ?? defaultId
+    if (found !== undefined) return found
+    throw new LiveStoreError('QueryError', `the client document ${name} has no default id, so say whose it is`, {
+      table: name,
+    })
+  }
+
+  const document: DocumentInternals = {
+    decode: reader(name, schema, defaultValue),
+    initial: (explicitDefault) => overlay(defaultValue, explicitDefault),
+    encodedDefault: () => codecOf(schema).encode(defaultValue),
+    defaultId,
+  }
+  const codec = {
+    plain: false,
+    encode: (value: unknown) => JSON.stringify(codecOf(schema).encode(value)),
+    decode: (stored: string) => document.decode(stored, undefined),
+  }
+  const columns = { id: makeColumn('text', { primaryKey: true }), value: makeColumn('json', { schema }, codec) }
+  const table = makeTable(name, columns, { scope: 'client' }, { isClientDocumentTable: true })
+  enterDocument(table, document)
+
+  const fields = partialSet ? partialCodec(schema, defaultValue as Record<string, unknown>) : undefined
+  const setCodec: Codec = {
+    check: ({ id, value }: any) => ({
+      id,
+      value: fields === undefined ? codecOf(schema).check(value) : fields.check(withoutUndefined(value)),
+    }),
+    encode: ({ id, value }) =>
+      fields === undefined
+        ? { id, value: codecOf(schema).encode(value) }
+        : { id, fields: fields.encode(withoutUndefined(value)) },
+    decode: ({ id, value, fields: some }) => ({
+      id,
+      value: some === undefined ? codecOf(schema).decode(value) : fields?.decode(some),
+    }),
+  }
+  const event = makeEvent({ name: `${name}Set`, schema, clientOnly: true, derived: true, persist: true }, setCodec)
+  const set = (value: unknown, id?: string | SessionIdSymbol) => event({ id: idOf(id), value })
+  Object.defineProperties(set, Object.getOwnPropertyDescriptors(event))
+  enterEventCodec(set, setCodec)
+
+  return Object.assign(table, {
+    get: (id?: string | SessionIdSymbol, options?: { default?: unknown }) =>
+      new Builder({ _tag: 'RowQuery', tableDef: table, id: idOf(id), explicitDefault: options?.default }),
+    set,
+    Value: undefined,
+    default: { id: defaultId, value: defaultValue },
+    valueSchema: schema,
+    [ClientDocumentTableDefSymbol]: { options: { partialSet, default: { id: defaultId, value: defaultValue } } },
+  })
+}
+
+export const tableIsClientDocumentTable = (table: TableDefBase): table is ClientDocumentTableDef.Any =>
+  table.options.isClientDocumentTable

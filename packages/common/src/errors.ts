@@ -1,0 +1,81 @@
+/** Where errors are explained, by their tag. */
+const DOCS = 'https://github.com/livestore-rs/livestore-rs/blob/main/docs/guide/typescript.md#errors'
+
+export interface LiveStoreErrorOptions {
+  readonly cause?: unknown
+  /** The event that it is about. */
+  readonly event?: string
+  /** The table that it is about. */
+  readonly table?: string
+}
+
+/**
+ * Whatever goes wrong in a store, with a tag by which code tells one error from another.
+ *
+ * | `_tag` | what happened |
+ * |---|---|
+ * | `StoreClosed` | the store was shut down |
+ * | `StoreInComputed`, `StoreInMaterializer` | this cannot be done while something is computed, or materialized |
+ * | `SchemaError` | the schema contradicts itself |
+ * | `PayloadError` | an event's arguments do not fit its schema |
+ * | `UnknownEventError` | the schema has no such event |
+ * | `MaterializeError` | a materializer failed; nothing was committed |
+ * | `QueryError`, `SqliteError` | a query failed |
+ * | `DecodeError` | a stored value does not fit its column's schema |
+ * | `NoBackend`, `Rejected`, `Archived`, `NotSynced` | what a receipt cannot tell, or had to tell |
+ */
+export class LiveStoreError extends Error {
+  readonly _tag: string
+  readonly event?: string
+  readonly table?: string
+
+  constructor(tag: string, message: string, options: LiveStoreErrorOptions = {}) {
+    super(`${message}\n  ${DOCS}`, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = tag
+    this._tag = tag
+    if (options.event !== undefined) this.event = options.event
+    if (options.table !== undefined) this.table = options.table
+  }
+}
+
+/** What the engine throws. */
+interface EngineError extends Error {
+  readonly _tag: string
+  readonly event?: string
+}
+
+/** Those of the engine are no class of their own; an app's error may have a tag as well. */
+const isEngineError = (error: unknown): error is EngineError =>
+  error instanceof Error &&
+  Object.getPrototypeOf(error) === Error.prototype &&
+  typeof (error as Partial<EngineError>)._tag === 'string' &&
+  error.name === (error as Partial<EngineError>)._tag
+
+/** Makes what the engine has thrown an error of this package; `cause` is what the app's code threw. */
+export const fromEngine = (error: unknown, cause?: unknown): unknown => {
+  if (!isEngineError(error)) return error
+  const hint = /only synced events write to synced tables/.test(error.message)
+    ? "\n  A table says who its rows are for: State.SQLite.table({ …, scope: 'memory' }) for what client-only events write, " +
+      "scope: 'client' if these have `persist: true`."
+    : ''
+  return new LiveStoreError(error._tag, `${error.message}${hint}`, {
+    cause,
+    ...(error.event === undefined ? {} : { event: error.event }),
+  })
+}
+
+/** Runs something of the engine's, whose errors become this package's. */
+export const engine = <T>(run: () => T): T => {
+  try {
+    return run()
+  } catch (error) {
+    throw fromEngine(error)
+  }
+}
+
+/** Tells of an error that nobody can catch, as the platform tells of uncaught ones. */
+export const report = (error: unknown): void => {
+  const { reportError } = globalThis as { reportError?: (error: unknown) => void }
+  if (typeof reportError === 'function') reportError(error)
+  else console.error(error)
+}

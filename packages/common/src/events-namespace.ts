@@ -1,0 +1,1 @@
+export { clientOnly, defineEvent, synced } from './events.js'

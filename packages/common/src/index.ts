@@ -1,0 +1,68 @@
+export { nanoid } from 'nanoid'
+
+export type {
+  Adapter,
+  AdapterArgs,
+  AdapterMode,
+  InitialSyncOptions,
+  OpenedStore,
+  SyncBackend,
+  SyncOptions,
+  TokenRequest,
+} from './adapter.js'
+export type { BootStatus, Progress } from './boot-status.js'
+export type { ClientDocumentTableDef } from './client-document.js'
+export { type AnySchema, deepEqual } from './codec.js'
+export {
+  type CreateStoreOptions,
+  type CreateStoreOptionsPromise,
+  createStore,
+  createStorePromise,
+  type MigrationsReport,
+} from './create-store.js'
+export { deprecated } from './deprecated.js'
+export { Schema } from './effect-schema.js'
+export { LiveStoreError } from './errors.js'
+export { EventSequenceNumber } from './event-sequence-number.js'
+export type { StoreEventsOptions } from './event-stream.js'
+export { clientOnly, defineEvent, type EventDef, type PartialEvent, synced } from './events.js'
+export * as Events from './events-namespace.js'
+export type { DiffStep } from './live.js'
+export {
+  computed,
+  isLiveQueryDef,
+  isLiveQueryInstance,
+  isQueryable,
+  type QueryInput,
+  type QueryInputRaw,
+  queryDb,
+  signal,
+} from './live-queries.js'
+export type { DepKey, GetAtomResult, LiveQuery, LiveQueryDef, Queryable, Signal, SignalDef } from './live-query-types.js'
+export type { LiveStoreEvent } from './live-store-event.js'
+export {
+  defineMaterializer,
+  type Materializer,
+  type MaterializerContext,
+  type MaterializerResult,
+  materializers,
+} from './materializers.js'
+export type { QueryBuilder, QueryBuilderAst } from './query-builder-types.js'
+export { CommitReceipt, type Durability, type Fate, type Positions } from './receipt.js'
+export { type RegistryStoreOptions, StoreRegistry, storeOptions } from './registry.js'
+export {
+  type FromInputSchema,
+  type InputSchema,
+  type InternalState,
+  isLiveStoreSchema,
+  type LiveStoreSchema,
+  makeSchema,
+} from './schema.js'
+export { SessionIdSymbol } from './session-id.js'
+export { type Bindable, type BindValues, type PreparedBindValues, prepareBindValues, type SqlValue, sql } from './sql.js'
+export * as State from './state.js'
+// All of it, so that bindings can add to the type of `Store`.
+export * from './store.js'
+export type { ConnectionState, NetworkStatus, SyncStatus } from './sync-status.js'
+export type { UnknownEvents } from './unknown-events.js'
+export { liveStoreVersion } from './version.js'

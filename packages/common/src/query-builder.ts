@@ -1,0 +1,190 @@
+import { LiveStoreError } from './errors.js'
+import {
+  type QueryBuilder,
+  type QueryBuilderAst,
+  QueryBuilderAstSymbol,
+  QueryBuilderTypeId,
+} from './query-builder-types.js'
+import { writeSql } from './query-sql.js'
+import { columnOf } from './stored.js'
+import type { Columns, TableDefBase } from './table-types.js'
+
+type Ast = QueryBuilderAst
+type Where = QueryBuilderAst.Where
+
+const refuse = (why: string): never => {
+  throw new LiveStoreError('QueryError', why)
+}
+
+const OPERATORS = new Set<string>([
+  ...['=', '!=', '<', '>', '<=', '>='],
+  ...['LIKE', 'NOT LIKE', 'ILIKE', 'NOT ILIKE', 'IN', 'NOT IN', 'JSON_CONTAINS', 'JSON_NOT_CONTAINS'],
+])
+
+const isOperation = (value: unknown): value is { op: QueryBuilder.WhereOps; value: unknown } =>
+  typeof value === 'object' && value !== null && 'op' in value && 'value' in value && OPERATORS.has(value.op as string)
+
+const conditions = (table: TableDefBase, params: unknown[]): Where[] => {
+  if (params.length === 1) {
+    const given = Object.entries(params[0] as object).filter(([, value]) => value !== undefined)
+    return given.map(([col, value]) =>
+      isOperation(value) ? condition(table, col, value.op, value.value) : condition(table, col, '=', value),
+    )
+  }
+  const [col, ...rest] = params as [string, ...unknown[]]
+  return [rest.length === 1 ? condition(table, col, '=', rest[0]) : condition(table, col, rest[0], rest[1])]
+}
+
+const condition = (table: TableDefBase, col: string, op: unknown, value: unknown): Where => {
+  const { kind } = columnOf(table, col)
+  if (!OPERATORS.has(op as string)) refuse(`there is no operator ${String(op)}`)
+  if ((op === 'JSON_CONTAINS' || op === 'JSON_NOT_CONTAINS') && kind !== 'json') {
+    refuse(`${op} is for columns of JSON, and ${table.sqliteDef.name}.${col} is one of ${kind}`)
+  }
+  if (value === null && op !== '=' && op !== '!=') refuse(`null is compared with = and !=, not with ${String(op)}`)
+  if ((op === 'IN' || op === 'NOT IN') && !Array.isArray(value)) refuse(`${op} takes a list of values`)
+  return { col, op: op as QueryBuilder.WhereOps, value }
+}
+
+const defined = (values: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+
+const whole = (what: string, number: number): number =>
+  Number.isInteger(number) && number >= 0 && number < 2 ** 32
+    ? number
+    : refuse(`${what} takes a whole number that is not negative, and not ${number}`)
+
+export const emptySelect = (tableDef: TableDefBase): QueryBuilderAst.SelectQuery => ({
+  _tag: 'SelectQuery',
+  tableDef,
+  columns: [],
+  pluck: false,
+  where: [],
+  orderBy: [],
+  limit: undefined,
+  offset: undefined,
+  first: undefined,
+})
+
+/** Builds queries step by step; each step is another value. */
+export class Builder {
+  readonly [QueryBuilderTypeId] = QueryBuilderTypeId as QueryBuilderTypeId
+  readonly [QueryBuilderAstSymbol]: Ast
+  readonly ResultType = undefined as any
+
+  constructor(ast: Ast) {
+    this[QueryBuilderAstSymbol] = ast
+  }
+
+  get #ast(): Ast {
+    return this[QueryBuilderAstSymbol]
+  }
+
+  #select(): QueryBuilderAst.SelectQuery {
+    const ast = this.#ast
+    return ast._tag === 'SelectQuery' ? ast : refuse(`this is a ${ast._tag}, and takes no part of a selection`)
+  }
+
+  select(...columns: string[]): Builder {
+    const ast = this.#select()
+    for (const name of columns) columnOf(ast.tableDef, name)
+    return new Builder({ ...ast, columns, pluck: columns.length === 1 })
+  }
+
+  where(...params: unknown[]): Builder {
+    const ast = this.#ast
+    if (ast._tag === 'InsertQuery' || ast._tag === 'RowQuery') return refuse(`a ${ast._tag} takes no condition`)
+    return new Builder({ ...ast, where: [...ast.where, ...conditions(ast.tableDef, params)] })
+  }
+
+  count(): Builder {
+    const { tableDef, where } = this.#select()
+    return new Builder({ _tag: 'CountQuery', tableDef, where })
+  }
+
+  orderBy(...params: unknown[]): Builder {
+    const ast = this.#select()
+    const [first, direction] = params
+    const more = (typeof first === 'string' ? [{ col: first, direction }] : first) as QueryBuilderAst.OrderBy[]
+    for (const { col } of more) columnOf(ast.tableDef, col)
+    return new Builder({ ...ast, orderBy: [...ast.orderBy, ...more] })
+  }
+
+  limit(limit: number): Builder {
+    return new Builder({ ...this.#select(), limit: whole('limit', limit) })
+  }
+
+  offset(offset: number): Builder {
+    return new Builder({ ...this.#select(), offset: whole('offset', offset) })
+  }
+
+  first(behaviour: QueryBuilderAst.First = { behaviour: 'undefined' }): Builder {
+    const ast = this.#select()
+    if (ast.limit !== undefined) return refuse('first() takes one row, so that a limit before it means nothing')
+    return new Builder({ ...ast, limit: 1, first: behaviour })
+  }
+
+  insert(values: object): Builder {
+    const { tableDef } = this.#select()
+    return new Builder({
+      _tag: 'InsertQuery',
+      tableDef,
+      values: completed(tableDef, defined(values)),
+      onConflict: undefined,
+      returning: undefined,
+    })
+  }
+
+  onConflict(target: string | string[], action: QueryBuilderAst.OnConflict['action'], update: object = {}): Builder {
+    const ast = this.#ast
+    if (ast._tag !== 'InsertQuery') return refuse('onConflict() belongs to an insert')
+    const targets = Array.isArray(target) ? target : [target]
+    if (action === 'update' && Object.keys(update).length === 0) {
+      return refuse('onConflict(…, "update", …) needs a column to update')
+    }
+    return new Builder({ ...ast, onConflict: { targets, action, update: { ...update } } })
+  }
+
+  returning(...columns: string[]): Builder {
+    const ast = this.#ast
+    if (ast._tag !== 'InsertQuery' && ast._tag !== 'UpdateQuery' && ast._tag !== 'DeleteQuery') {
+      return refuse('returning() belongs to a write')
+    }
+    return new Builder({ ...ast, returning: columns })
+  }
+
+  update(values: object): Builder {
+    const { tableDef, where } = this.#select()
+    return new Builder({ _tag: 'UpdateQuery', tableDef, values: defined(values), where, returning: undefined })
+  }
+
+  delete(): Builder {
+    const { tableDef, where } = this.#select()
+    return new Builder({ _tag: 'DeleteQuery', tableDef, where, returning: undefined })
+  }
+
+  /** The query as SQL that selects the same rows. */
+  asSql() {
+    return writeSql(this.#ast)
+  }
+
+  toString(): string {
+    return this.asSql().query
+  }
+}
+
+/** Adds what functions give as defaults: the database knows only those that are values. */
+const completed = (table: TableDefBase, values: Record<string, unknown>): Record<string, unknown> => {
+  for (const [name, column] of Object.entries(table.sqliteDef.columns as Columns)) {
+    if (Object.hasOwn(values, name)) continue
+    const given = column.default
+    if (given._tag === 'Some' && typeof given.value === 'function') values[name] = given.value()
+    else if (!columnOf(table, name).optional) refuse(`an insert into ${table.sqliteDef.name} has no value for ${name}`)
+  }
+  return values
+}
+
+export const isQueryBuilder = (value: unknown): value is QueryBuilder<any, any, any> =>
+  typeof value === 'object' && value !== null && QueryBuilderTypeId in value
+
+export const astOf = (builder: QueryBuilder.Any): QueryBuilderAst => builder[QueryBuilderAstSymbol]

@@ -1,0 +1,190 @@
+import { type AnySchema, codecOf } from './codec.js'
+import { columnInternals } from './columns.js'
+import { documentOf } from './document-registry.js'
+import { LiveStoreError } from './errors.js'
+import { numberOf } from './identity.js'
+import type { QueryBuilderAst } from './query-builder-types.js'
+import { elementOf } from './query-sql.js'
+import { SessionIdSymbol } from './session-id.js'
+import { type BindValues, type JsonValue, positional, toJsonValue } from './sql.js'
+import { decodeFor, encodeFor } from './stored.js'
+import type { TableDefBase } from './table-types.js'
+
+/** A row as the engine gives it: its values, in the order of the columns. */
+export type RawRow = ReadonlyArray<unknown>
+
+/** A query as the engine takes it, and what its rows are to the app. */
+export interface CompiledQuery {
+  /** JSON. */
+  readonly description: string
+  /** What tells two of the same description apart: how rows are decoded, and what they are together. */
+  readonly shapeKey: string
+  /** Whether the value is the list of the rows. */
+  readonly isList: boolean
+  readonly decode: (row: RawRow, names: () => ReadonlyArray<string>) => unknown
+  /** What all rows are together. */
+  readonly shape: (rows: ReadonlyArray<unknown>) => unknown
+}
+
+type Expr = object
+
+const column = (table: TableDefBase, name: string): Expr => ({ column: { of: table.sqliteDef.name, name } })
+const not = (expr: Expr): Expr => ({ not: expr })
+const and = (...exprs: Expr[]): Expr => (exprs.length === 1 ? (exprs[0] as Expr) : { and: exprs })
+
+const COMPARISONS: Record<string, string> = {
+  '=': 'equal',
+  '!=': 'not_equal',
+  '<': 'less',
+  '<=': 'at_most',
+  '>': 'greater',
+  '>=': 'at_least',
+  LIKE: 'like',
+  ILIKE: 'like',
+}
+
+const filterOf = (table: TableDefBase, { col, op, value }: QueryBuilderAst.Where, sessionId: string): Expr => {
+  const left = column(table, col)
+  const bind = (value: unknown): Expr => ({
+    value: toJsonValue(encodeFor(table, col, value === SessionIdSymbol ? sessionId : value)),
+  })
+  const compare = (operator: string): Expr => ({ compare: { operator, left, right: bind(value) } })
+  // As in SQL, what is null is neither equal nor different, neither in a list nor outside it.
+  const known = not({ is_null: left })
+  if (value === null) return op === '=' ? { is_null: left } : known
+  switch (op) {
+    case '!=':
+      return and(known, compare('not_equal'))
+    case 'NOT LIKE':
+    case 'NOT ILIKE':
+      return and(known, not(compare('like')))
+    case 'IN':
+    case 'NOT IN': {
+      const list = value as unknown[]
+      if (list.length === 0) return op === 'IN' ? { or: [] } : { and: [] }
+      const within: Expr = { in: { expr: left, list: list.map(bind) } }
+      return op === 'IN' ? within : and(known, not(within))
+    }
+    case 'JSON_CONTAINS':
+    case 'JSON_NOT_CONTAINS': {
+      const contains: Expr = { contains: { json: left, element: { value: toJsonValue(elementOf(table, col, value)) } } }
+      return op === 'JSON_CONTAINS' ? contains : not(contains)
+    }
+    default:
+      return compare(COMPARISONS[op] as string)
+  }
+}
+
+const filtered = (table: TableDefBase, where: ReadonlyArray<QueryBuilderAst.Where>, sessionId: string) =>
+  where.length === 0 ? {} : { filter: and(...where.map((one) => filterOf(table, one, sessionId))) }
+
+/** How a row of these columns is decoded. */
+const rowDecoder = (table: TableDefBase, names: ReadonlyArray<string>): ((row: RawRow) => unknown) => {
+  const codecs = names.map((name) => columnInternals(table.sqliteDef.columns[name]).codec)
+  return (row) => {
+    const decoded: Record<string, unknown> = {}
+    for (let at = 0; at < names.length; at++) {
+      const codec = codecs[at]!
+      const name = names[at]!
+      decoded[name] = codec.plain ? row[at] : decodeFor(table, name, row[at], codec)
+    }
+    return decoded
+  }
+}
+
+const firstOf = (ast: QueryBuilderAst.SelectQuery) => (rows: ReadonlyArray<unknown>): unknown => {
+  if (rows.length > 0) return rows[0]
+  switch (ast.first?.behaviour) {
+    case 'fallback':
+      return ast.first.fallback()
+    case 'error':
+      throw new LiveStoreError('QueryError', `no row of ${ast.tableDef.sqliteDef.name} is what the query asks for`, {
+        table: ast.tableDef.sqliteDef.name,
+      })
+    default:
+      return undefined
+  }
+}
+
+const firstKey = (first: QueryBuilderAst.First | undefined): string =>
+  first?.behaviour === 'fallback' ? `fallback ${numberOf(first.fallback)}` : (first?.behaviour ?? 'all')
+
+const all = (rows: ReadonlyArray<unknown>): unknown => rows
+
+/** Puts a query of the builder into the form that the engine takes. */
+export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQuery => {
+  const { tableDef } = ast
+  const from = { table: tableDef.sqliteDef.name }
+  switch (ast._tag) {
+    case 'SelectQuery': {
+      const names = ast.columns.length === 0 ? Object.keys(tableDef.sqliteDef.columns) : ast.columns
+      const select = {
+        from,
+        columns: names.map((name) => ({ expr: column(tableDef, name) })),
+        ...filtered(tableDef, ast.where, sessionId),
+        ...(ast.orderBy.length === 0
+          ? {}
+          : { order: ast.orderBy.map(({ col, direction }) => ({ expr: column(tableDef, col), direction: ORDER[direction] })) }),
+        ...(ast.limit === undefined ? {} : { limit: ast.limit }),
+        ...(ast.offset === undefined ? {} : { offset: ast.offset }),
+      }
+      const only = ast.pluck ? (names[0] as string) : undefined
+      const decodeRow = rowDecoder(tableDef, names)
+      return {
+        description: JSON.stringify({ select }),
+        decode: only === undefined ? decodeRow : (row) => (decodeRow(row) as Record<string, unknown>)[only],
+        shape: ast.first === undefined ? all : firstOf(ast),
+        shapeKey: `${ast.pluck ? 'values' : 'rows'} ${firstKey(ast.first)}`,
+        isList: ast.first === undefined,
+      }
+    }
+    case 'CountQuery': {
+      const columns = [{ expr: { aggregate: { function: 'count' } }, name: 'count' }]
+      const select = { from, columns, ...filtered(tableDef, ast.where, sessionId) }
+      return { description: JSON.stringify({ select }), decode: (row) => row[0], shape: (rows) => rows[0], shapeKey: 'count', isList: false }
+    }
+    case 'RowQuery': {
+      const id = ast.id === SessionIdSymbol ? sessionId : ast.id
+      const filter = { compare: { operator: 'equal', left: column(tableDef, 'id'), right: { value: id } } }
+      const select = { from, columns: [{ expr: column(tableDef, 'value') }], filter }
+      const document = documentOf(tableDef)
+      return {
+        description: JSON.stringify({ select }),
+        decode: (row) => document.decode(row[0] as string, ast.explicitDefault),
+        shape: (rows) => (rows.length > 0 ? rows[0] : document.initial(ast.explicitDefault)),
+        shapeKey: `document ${JSON.stringify(ast.explicitDefault)}`,
+        isList: false,
+      }
+    }
+    default:
+      throw new LiveStoreError(
+        'QueryError',
+        `a query cannot write: ${ast._tag} of ${tableDef.sqliteDef.name} belongs into a materializer`,
+        { table: tableDef.sqliteDef.name },
+      )
+  }
+}
+
+const ORDER = { asc: 'ascending', desc: 'descending' } as const
+
+/** Puts SQL into the form that the engine takes; a schema is one of the list of all rows. */
+export const compileSql = (
+  text: string,
+  values: BindValues | undefined,
+  sessionId: string,
+  schema: AnySchema | undefined,
+): CompiledQuery => {
+  const binds: JsonValue[] = positional(text, values, sessionId)
+  return {
+    description: JSON.stringify({ sql: { text, binds } }),
+    decode: (row, names) => {
+      const decoded: Record<string, unknown> = {}
+      const all = names()
+      for (let at = 0; at < all.length; at++) decoded[all[at]!] = row[at]
+      return decoded
+    },
+    shape: schema === undefined ? all : (rows) => codecOf(schema).decode(rows),
+    shapeKey: schema === undefined ? 'sql' : `sql ${numberOf(schema as object)}`,
+    isList: schema === undefined,
+  }
+}

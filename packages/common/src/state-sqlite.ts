@@ -1,0 +1,26 @@
+export {
+  type ClientDocumentTableDef,
+  ClientDocumentTableDefSymbol,
+  type ClientDocumentTableOptions,
+  clientDocument,
+  tableIsClientDocumentTable,
+} from './client-document.js'
+export { withAutoIncrement, withColumnType, withDefault, withPrimaryKey, withUnique } from './column-annotations.js'
+export {
+  blob,
+  boolean,
+  type ColumnDefinition,
+  column,
+  datetime,
+  datetimeInteger,
+  integer,
+  isColumnDefinition,
+  json,
+  real,
+  text,
+} from './columns.js'
+export { defineEvent, type EventDef } from './events.js'
+export { defineMaterializer, type Materializer, type MaterializerResult, materializers } from './materializers.js'
+export { makeState } from './schema.js'
+export { type TableDef, type TableOptionsInput, table } from './table.js'
+export type { Index, TableDefBase, TableOptions, TableScope } from './table-types.js'

@@ -1,0 +1,1 @@
+export * as SQLite from './state-sqlite.js'

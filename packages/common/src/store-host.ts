@@ -1,0 +1,71 @@
+import type { SyncOptions } from './adapter.js'
+import { deepEqual } from './codec.js'
+import type { EngineHost } from './engine.js'
+import { LiveStoreError, report } from './errors.js'
+import { Materializing } from './materialize.js'
+import type { LiveStoreSchema } from './schema.js'
+
+/** What the engine asks a store for. */
+export class StoreHost implements EngineHost {
+  readonly computations = new Map<number, (read: (live: number) => unknown) => unknown>()
+  readonly #materializing: Materializing
+  readonly token: EngineHost['token']
+  readonly #schema: LiveStoreSchema
+  /** What the app's code has thrown last, which the engine knows only as a text. */
+  thrown: unknown
+  /** Whether an event is being turned into writes. */
+  isMaterializing = false
+
+  constructor(schema: LiveStoreSchema, sync: SyncOptions | undefined) {
+    this.#schema = schema
+    this.#materializing = new Materializing(schema)
+    const { token } = sync?.backend ?? {}
+    this.token = async (request) => {
+      if (token === undefined) throw new LiveStoreError('QueryError', 'there are no tokens')
+      return await token(request)
+    }
+  }
+
+  materialize(...args: Parameters<EngineHost['materialize']>): string {
+    this.isMaterializing = true
+    try {
+      return this.#materializing.run(...args)
+    } catch (error) {
+      this.thrown = error
+      throw error
+    } finally {
+      this.isMaterializing = false
+    }
+  }
+
+  compute(id: number, read: (live: number) => unknown): unknown {
+    const compute = this.computations.get(id)
+    if (compute === undefined) throw new LiveStoreError('QueryError', 'this live query is gone')
+    try {
+      return compute(read)
+    } catch (error) {
+      this.thrown = error
+      throw error
+    }
+  }
+
+  equal(left: unknown, right: unknown): boolean {
+    try {
+      return deepEqual(left, right)
+    } catch {
+      // They are too deep to be compared, or contain themselves.
+      return false
+    }
+  }
+
+  unknownEvent(json: string): void {
+    const handling = this.#schema.unknownEventHandling
+    if (handling.strategy !== 'callback') return
+    const event = JSON.parse(json)
+    const isDefined = this.#schema.eventsDefsMap.has(event.name)
+    const reason = isDefined ? 'materializer-missing' : 'event-definition-missing'
+    Promise.resolve()
+      .then(() => handling.onUnknownEvent({ event, reason }))
+      .catch(report)
+  }
+}

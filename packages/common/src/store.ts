@@ -1,0 +1,583 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+
+import type { OpenedStore, SyncOptions } from './adapter.js'
+import { type AnySchema, deepEqual } from './codec.js'
+import type { EngineStore, EngineSubscription } from './engine.js'
+import { engine, fromEngine, LiveStoreError, report } from './errors.js'
+import { followEvents, type StoreEventsOptions } from './event-stream.js'
+import { type EventDef, eventCodec, isEncodedEvent, type PartialEvent } from './events.js'
+import { type DiffStep, isComputing, isLive, Live } from './live.js'
+import { compileInput, defOf, isLiveQueryInstance, isQueryInputRaw, recipeOf } from './live-queries.js'
+import type { GetAtomResult, LiveQuery, LiveQueryDef, Queryable, SignalDef } from './live-query-types.js'
+import type { LiveStoreEvent } from './live-store-event.js'
+import { isQueryBuilder } from './query-builder.js'
+import type { CompiledQuery } from './query-compile.js'
+import { CommitReceipt } from './receipt.js'
+import type { LiveStoreSchema } from './schema.js'
+import type { StoreHost } from './store-host.js'
+import { SessionIdSymbol } from './session-id.js'
+import type { Bindable } from './sql.js'
+import { type NetworkStatus, networkStatusOf, type SyncStatus, syncStatusOf } from './sync-status.js'
+
+export type Unsubscribe = () => void
+
+export interface SubscribeOptions<TResult> {
+  readonly label?: string | undefined
+  /** Leaves out the call with the value of now. */
+  readonly skipInitialRun?: boolean | undefined
+  readonly onSubscribe?: ((query: LiveQuery<TResult>) => void) | undefined
+  readonly onUnsubsubscribe?: (() => void) | undefined
+  readonly '__result!'?: TResult
+}
+
+export interface StoreCommitOptions {
+  readonly label?: string
+  /** Tells followers when `manualRefresh` is called, and not before. */
+  readonly skipRefresh?: boolean
+}
+
+type EventsOf<TSchema extends LiveStoreSchema.Any> = TSchema['_EventDefMapType']
+/** Events that a schema knows. */
+export type InputEvent<TSchema extends LiveStoreSchema.Any> = {
+  [K in keyof EventsOf<TSchema>]: EventsOf<TSchema>[K] extends EventDef.AnyWithoutFn
+    ? PartialEvent<K & string, any>
+    : never
+}[keyof EventsOf<TSchema>]
+
+/** A group that could not be kept: the app decides what becomes of it. */
+export interface DeadLetter {
+  readonly group: { readonly id: string; readonly events: ReadonlyArray<{ readonly name: string; readonly args: unknown }> }
+  readonly reason: { readonly kind: string } & Record<string, unknown>
+  readonly rejectedAtMs: number
+}
+
+/** What a schema makes of its input. */
+type OutputOf<TSchema> = TSchema extends { readonly Type: infer T }
+  ? T
+  : TSchema extends StandardSchemaV1
+    ? StandardSchemaV1.InferOutput<TSchema>
+    : never
+
+export interface StoreConfig<TSchema extends LiveStoreSchema.Any, TContext> {
+  readonly schema: TSchema
+  readonly context: TContext
+  readonly batchUpdates: (run: () => void) => void
+  readonly params: { readonly eventQueryBatchSize: number }
+}
+
+/** What the rest of this package needs of a store. */
+export interface StoreInternals {
+  readonly engine: EngineStore
+  readonly sync: SyncOptions | undefined
+  isShutdown: boolean
+  live(query: Queryable<any>): Live
+  /** Runs when the store is shut down. */
+  onShutdown(run: () => void): () => void
+}
+export const StoreInternalsSymbol: unique symbol = Symbol.for('livestore.StoreInternals') as never
+export type StoreInternalsSymbol = typeof StoreInternalsSymbol
+
+const COMMIT_OPTIONS = ['label', 'skipRefresh', 'spanLinks', 'otelContext']
+
+const isCommitOptions = (value: unknown): value is StoreCommitOptions =>
+  typeof value === 'object' && value !== null && !('name' in value) && COMMIT_OPTIONS.some((key) => key in value)
+
+/** An open store: commits events, answers queries and tells of changes. */
+export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TContext = {}> {
+  readonly storeId: string
+  readonly clientId: string
+  readonly sessionId: string
+  readonly schema: TSchema
+  readonly context: TContext
+  readonly storageMode: 'persisted' | 'in-memory'
+  readonly params: { readonly eventQueryBatchSize: number }
+  readonly [StoreInternalsSymbol]: StoreInternals
+  readonly #engine: EngineStore
+  readonly #host: StoreHost
+  readonly #lives = new Map<string, Live>()
+  /** The values of signals that nobody reads for a while. */
+  readonly #signals = new WeakMap<LiveQueryDef.Any, unknown>()
+  readonly #batchUpdates: (run: () => void) => void
+  readonly #endings = new Set<() => void>()
+  #computations = 0
+  /** What followers are to be told on `manualRefresh`. */
+  readonly #deferred = new Set<() => void>()
+  #isDeferring = false
+  /** Whether `batchUpdates` is at work. */
+  #isBatching = false
+
+  constructor(opened: OpenedStore, host: StoreHost, config: StoreConfig<TSchema, TContext>) {
+    this.#engine = opened.engine
+    this.#host = host
+    this.storeId = opened.engine.storeId
+    this.clientId = opened.engine.clientId
+    this.sessionId = opened.engine.sessionId
+    this.storageMode = opened.storageMode
+    this.schema = config.schema
+    this.context = config.context
+    this.params = config.params
+    this.#batchUpdates = config.batchUpdates
+    this[StoreInternalsSymbol] = {
+      engine: opened.engine,
+      sync: opened.sync,
+      isShutdown: false,
+      live: (query) => this.#live(query),
+      onShutdown: (run) => {
+        this.#endings.add(run)
+        return () => this.#endings.delete(run)
+      },
+    }
+  }
+
+  /**
+   * Commits events as one group: all of them, or none if one fails, which throws.
+   *
+   * Takes events, or a function that is given `commit` to collect them with; options may come first.
+   */
+  readonly commit: {
+    (...events: ReadonlyArray<InputEvent<TSchema>>): CommitReceipt
+    (collect: (commit: (...events: ReadonlyArray<InputEvent<TSchema>>) => void) => void): CommitReceipt
+    (options: StoreCommitOptions, ...events: ReadonlyArray<InputEvent<TSchema>>): CommitReceipt
+    (
+      options: StoreCommitOptions,
+      collect: (commit: (...events: ReadonlyArray<InputEvent<TSchema>>) => void) => void,
+    ): CommitReceipt
+  } = (...args: any[]): CommitReceipt => {
+    this.#guard('commit')
+    const options: StoreCommitOptions = isCommitOptions(args[0]) ? (args.shift() as StoreCommitOptions) : {}
+    let events = args as PartialEvent[]
+    if (events.length === 1 && typeof args[0] === 'function' && !('schema' in args[0])) {
+      events = []
+      args[0]((...more: PartialEvent[]) => events.push(...more))
+    }
+    if (events.length === 0) return new CommitReceipt(undefined)
+    const encoded: string[] = []
+    for (const event of events) encoded.push(event?.name, this.#encode(event))
+    return this.#inBatch(options.skipRefresh === true, () => {
+      this.#host.thrown = undefined
+      try {
+        return new CommitReceipt(this.#engine.commit(encoded))
+      } catch (error) {
+        throw fromEngine(error, this.#host.thrown)
+      }
+    })
+  }
+
+  #encode(event: PartialEvent): string {
+    if (typeof event !== 'object' || event === null || typeof event.name !== 'string') {
+      throw new LiveStoreError('PayloadError', `this is no event: ${String(event)}; call an event definition to make one`)
+    }
+    const def = this.schema.eventsDefsMap.get(event.name)
+    if (def === undefined) {
+      throw new LiveStoreError('UnknownEventError', `the schema has no event ${event.name}`, { event: event.name })
+    }
+    if (!def.options.derived && !this.schema.state.materializers.has(event.name)) {
+      throw new LiveStoreError(
+        'UnknownEventError',
+        `the event ${event.name} has no materializer; one that returns [] writes nothing`,
+        { event: event.name },
+      )
+    }
+    let { args } = event
+    if (isEncodedEvent(event)) return JSON.stringify(args ?? {})
+    if (def.options.derived && args.id === SessionIdSymbol) args = { ...args, id: this.sessionId }
+    try {
+      return JSON.stringify(eventCodec(def).encode(args) ?? {})
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      throw new LiveStoreError('PayloadError', `Invalid event args for event '${event.name}': ${why}`, {
+        cause,
+        event: event.name,
+      })
+    }
+  }
+
+  #inBatch<T>(skipRefresh: boolean, run: () => T): T {
+    let done: { readonly value: T } | undefined
+    const [wasDeferring, wasBatching] = [this.#isDeferring, this.#isBatching]
+    this.#isDeferring = skipRefresh || wasDeferring
+    this.#isBatching = true
+    try {
+      this.#batchUpdates(() => {
+        done = { value: run() }
+      })
+    } finally {
+      this.#isDeferring = wasDeferring
+      this.#isBatching = wasBatching
+    }
+    if (done === undefined) throw new LiveStoreError('QueryError', '`batchUpdates` has not run what it was given')
+    return done.value
+  }
+
+  /** Tells followers of what `skipRefresh` has kept from them. */
+  readonly manualRefresh = (_options?: { readonly label?: string }): void => {
+    const deferred = [...this.#deferred]
+    this.#deferred.clear()
+    this.#batchUpdates(() => {
+      for (const tell of deferred) tell()
+    })
+  }
+
+  /** Answers a query, or reads a signal, at once. */
+  readonly query: {
+    <TResult>(query: Queryable<TResult>): TResult
+    <TQuerySchema extends AnySchema>(query: {
+      readonly query: string
+      readonly bindValues?: Bindable
+      readonly schema: TQuerySchema
+    }): OutputOf<TQuerySchema>
+    <TRow = any>(query: { readonly query: string; readonly bindValues?: Bindable }): ReadonlyArray<TRow>
+  } = (query: any): any => {
+    this.#guard('query')
+    if (isQueryBuilder(query) || isQueryInputRaw(query)) return this.#read(compileInput(query, this.sessionId))
+    const live = this.#live(query)
+    live.retain()
+    try {
+      return live.run()
+    } finally {
+      live.release()
+    }
+  }
+
+  #read(query: CompiledQuery): unknown {
+    const rows = engine(() => this.#engine.query(query.description))
+    const columns = () => rows.columns ?? []
+    return query.shape(rows.map((row) => query.decode(row, columns)))
+  }
+
+  /** Returns the live query of a definition; there is one for equal definitions, as long as it is used. */
+  #live(query: Queryable<any>): Live {
+    if (isLiveQueryInstance(query)) {
+      if (isLive(query)) {
+        if (query.owner !== this) throw new LiveStoreError('QueryError', `the live query ${query.label} is of another store`)
+        return query.isDestroyed ? this.#live(query.def) : query
+      }
+      throw new LiveStoreError('QueryError', 'this live query is of another copy of this package')
+    }
+    const def = (isQueryBuilder(query) ? defOf(query) : query) as LiveQueryDef.Any
+    const found = this.#lives.get(def.hash)
+    if (found !== undefined && !found.isDestroyed) return found
+    const live = engine(() => this.#make(def))
+    this.#lives.set(def.hash, live)
+    return live
+  }
+
+  #make(def: LiveQueryDef.Any): Live {
+    const recipe = recipeOf(def)
+    const context = {
+      notify: (tell: () => void) => {
+        if (this.#isDeferring) this.#deferred.add(tell)
+        else if (this.#isBatching) tell()
+        else this.#batchUpdates(tell)
+      },
+      forget: (live: Live) => {
+        if (this.#lives.get(def.hash) === live) this.#lives.delete(def.hash)
+        if (live._tag === 'signal') this.#signals.set(def, live.run())
+        if (live.computation !== undefined) this.#host.computations.delete(live.computation)
+      },
+      thrown: () => {
+        const { thrown } = this.#host
+        this.#host.thrown = undefined
+        return thrown
+      },
+      owner: this,
+    }
+    switch (recipe.kind) {
+      case 'query': {
+        const query = recipe.compile(this.sessionId)
+        const handle = this.#engine.liveQuery(query.description, def.label)
+        return new Live(def, recipe, handle, context, { query: () => query })
+      }
+      case 'signal': {
+        const value = this.#signals.has(def) ? this.#signals.get(def) : recipe.initial
+        return new Live(def, recipe, this.#engine.liveSignal(value), context, {})
+      }
+      case 'computed': {
+        const computation = this.#computations++
+        const live: Live = new Live(def, recipe, this.#engine.liveComputed(computation, def.label), context, {
+          computation,
+        })
+        this.#host.computations.set(computation, (read) => this.#compute(live, read, recipe.compute))
+        return live
+      }
+      case 'choice': {
+        const computation = this.#computations++
+        let query: CompiledQuery | undefined
+        const live: Live = new Live(def, recipe, this.#engine.liveChoice(computation, def.label), context, {
+          computation,
+          query: () => query as CompiledQuery,
+        })
+        this.#host.computations.set(computation, (read) => {
+          const before = query
+          query = compileInput(this.#compute(live, read, recipe.choose), this.sessionId)
+          // The engine sees no other query, so that it tells nobody.
+          const isShapedAnew = before?.description === query.description && before.shapeKey !== query.shapeKey
+          if (isShapedAnew) queueMicrotask(() => context.notify(live.tell))
+          return query.description
+        })
+        return live
+      }
+    }
+  }
+
+  /** Computes something of what it reads, on which it then depends. */
+  #compute<T>(live: Live, read: (live: number) => unknown, compute: (get: GetAtomResult) => T): T {
+    return live.computeOf((dependOn) =>
+      compute((query) => {
+        const dependency = this.#live(query)
+        dependOn(dependency)
+        read(dependency.engineId)
+        return dependency.run()
+      }),
+    )
+  }
+
+  /** Sets a signal, to a value or to what a function makes of the one before. */
+  readonly setSignal = <T>(def: SignalDef<T>, value: T | ((before: T) => T)): void => {
+    this.#guard('setSignal')
+    const live = this.#live(def)
+    const next = typeof value === 'function' ? (value as (before: T) => T)(live.run()) : value
+    this.#inBatch(false, () => engine(() => live.set(next)))
+  }
+
+  /** Calls a function with the value now and whenever it is another one; or gives values to iterate over. */
+  readonly subscribe: {
+    <TResult>(
+      query: Queryable<TResult>,
+      onUpdate: (value: TResult) => void,
+      options?: SubscribeOptions<TResult>,
+    ): Unsubscribe
+    <TResult>(query: Queryable<TResult>, options?: SubscribeOptions<TResult>): AsyncIterable<TResult>
+  } = (query: any, second?: any, third?: any): any => {
+    if (typeof second === 'function') return this.#subscribe(query, second, third)
+    return this.#iterate(query, second)
+  }
+
+  #subscribe<T>(query: Queryable<T>, onUpdate: (value: T) => void, options: SubscribeOptions<T> = {}): Unsubscribe {
+    this.#guard('subscribe')
+    return this.#follow(query, (live) => onUpdate(live.run()), options)
+  }
+
+  #follow<T>(
+    query: Queryable<T>,
+    listen: (live: Live) => void,
+    options: SubscribeOptions<T>,
+  ): Unsubscribe {
+    const live = this.#live(query)
+    const stop = live.listen(listen)
+    let isOver = false
+    const end = () => {
+      if (isOver) return
+      isOver = true
+      this.#endings.delete(end)
+      stop()
+      options.onUnsubsubscribe?.()
+    }
+    this.#endings.add(end)
+    try {
+      options.onSubscribe?.(live)
+      if (options.skipInitialRun !== true) listen(live)
+    } catch (error) {
+      end()
+      throw error
+    }
+    return end
+  }
+
+  /** Calls a function with how the rows of a query change: all rows come first, then what is new. */
+  readonly subscribeDiff = <TRow>(
+    query: Queryable<ReadonlyArray<TRow>>,
+    onUpdate: (steps: ReadonlyArray<DiffStep<TRow>>, rows: ReadonlyArray<TRow>) => void,
+    options: { readonly skipInitialRun?: boolean | undefined } = {},
+  ): Unsubscribe => {
+    this.#guard('subscribeDiff')
+    const live = this.#live(query)
+    const steps = live.steps()
+    if (options.skipInitialRun === true) steps.take()
+    return this.#follow(live, () => onUpdate(steps.take(), live.run()), { ...options, onUnsubsubscribe: steps.end })
+  }
+
+  #iterate<T>(query: Queryable<T>, options: SubscribeOptions<T> = {}): AsyncIterableIterator<T> {
+    let stop: Unsubscribe | undefined
+    const values: T[] = []
+    let failure: { readonly error: unknown } | undefined
+    let isOver = false
+    let wake = () => {}
+    const start = () => {
+      const listen = (live: Live) => {
+        try {
+          values.push(live.run())
+        } catch (error) {
+          failure = { error }
+        }
+        wake()
+      }
+      const over = () => {
+        isOver = true
+        wake()
+        options.onUnsubsubscribe?.()
+      }
+      stop = this.#follow(query, listen, { ...options, onUnsubsubscribe: over })
+    }
+    const next = async (): Promise<IteratorResult<T>> => {
+      if (stop === undefined && !isOver) {
+        this.#guard('subscribe')
+        start()
+      }
+      while (true) {
+        if (values.length > 0) return { done: false, value: values.shift() as T }
+        if (failure !== undefined) {
+          const { error } = failure
+          failure = undefined
+          stop?.()
+          throw error
+        }
+        if (isOver) return { done: true, value: undefined }
+        await new Promise<void>((resolve) => (wake = resolve))
+      }
+    }
+    const end = async (): Promise<IteratorResult<T>> => {
+      isOver = true
+      values.length = 0
+      stop?.()
+      wake()
+      return { done: true, value: undefined }
+    }
+    const iterator: AsyncIterableIterator<T> = { next, return: end, [Symbol.asyncIterator]: () => iterator }
+    return iterator
+  }
+
+  /** Events that the backend has confirmed, those of the log and those that come; ends with `until`, or never. */
+  readonly events = (options: StoreEventsOptions<TSchema> = {}): AsyncIterable<LiveStoreEvent.Client.Decoded> => {
+    this.#guard('events')
+    return followEvents(this.#engine, this.schema, options, this.params.eventQueryBatchSize)
+  }
+
+  /** Tells where the store stands towards the backend. */
+  readonly syncStatus = (): SyncStatus => {
+    this.#guard('syncStatus')
+    return syncStatusOf(engine(() => this.#engine.syncStatus()))
+  }
+
+  /** Calls a function with the status now and whenever it is another one. */
+  readonly subscribeSyncStatus = (onUpdate: (status: SyncStatus) => void): Unsubscribe => {
+    this.#guard('subscribeSyncStatus')
+    let last: SyncStatus | undefined
+    return this.#followEngine((tell) => this.#engine.subscribeSyncStatus(tell), (json) => {
+      const status = syncStatusOf(json)
+      if (deepEqual(status, last)) return
+      last = status
+      onUpdate(status)
+    })
+  }
+
+  /** The connection to the backend. */
+  readonly networkStatus: {
+    get(): NetworkStatus
+    subscribe(onUpdate: (status: NetworkStatus) => void): Unsubscribe
+  } = {
+    get: () => networkStatusOf(this.syncStatus()),
+    subscribe: (onUpdate) => {
+      let isConnected: boolean | undefined
+      return this.subscribeSyncStatus((status) => {
+        const now = networkStatusOf(status)
+        if (now.isConnected === isConnected) return
+        isConnected = now.isConnected
+        onUpdate(now)
+      })
+    },
+  }
+
+  /** Tries to connect to the backend now. */
+  readonly retryNow = (): void => {
+    this.#guard('retryNow')
+    engine(() => this.#engine.retryNow())
+  }
+
+  /** Own groups that could not be kept, with the reasons. */
+  readonly deadLetters = (): ReadonlyArray<DeadLetter> => {
+    this.#guard('deadLetters')
+    return JSON.parse(engine(() => this.#engine.deadLetters()))
+  }
+
+  /** Calls a function with the dead letters now and whenever they are others. */
+  readonly subscribeDeadLetters = (onUpdate: (letters: ReadonlyArray<DeadLetter>) => void): Unsubscribe => {
+    this.#guard('subscribeDeadLetters')
+    return this.#followEngine((tell) => this.#engine.subscribeDeadLetters(tell), (json) => onUpdate(JSON.parse(json)))
+  }
+
+  /** Commits the events of a dead letter anew. */
+  readonly retryDeadLetter = (groupId: string): CommitReceipt => {
+    this.#guard('retryDeadLetter')
+    return new CommitReceipt(engine(() => this.#engine.retryDeadLetter(groupId)))
+  }
+
+  /** Drops a dead letter; returns whether there was one. */
+  readonly acknowledgeDeadLetter = (groupId: string): boolean => {
+    this.#guard('acknowledgeDeadLetter')
+    return engine(() => this.#engine.acknowledgeDeadLetter(groupId))
+  }
+
+  /** Confirmed events that this release of the app could not materialize, and has skipped. */
+  readonly quarantined = (): ReadonlyArray<Record<string, unknown>> => {
+    this.#guard('quarantined')
+    return JSON.parse(engine(() => this.#engine.quarantined()))
+  }
+
+  #followEngine(
+    subscribe: (tell: (json: string) => void) => EngineSubscription,
+    onUpdate: (json: string) => void,
+  ): Unsubscribe {
+    const subscription = engine(() =>
+      subscribe((json) => {
+        try {
+          this.#batchUpdates(() => onUpdate(json))
+        } catch (error) {
+          report(error)
+        }
+      }),
+    )
+    const end = () => {
+      if (this.#endings.delete(end)) subscription.free()
+    }
+    this.#endings.add(end)
+    return end
+  }
+
+  #guard(doing: string): void {
+    if (this[StoreInternalsSymbol].isShutdown) {
+      throw new LiveStoreError('StoreClosed', `Store has been shut down (while performing "${doing}").`)
+    }
+    if (isComputing() && !READING.has(doing)) {
+      throw new LiveStoreError('StoreInComputed', `${doing} is not possible while a query is computed`)
+    }
+  }
+
+  /** Closes the store; whatever uses it afterwards throws. */
+  readonly shutdown = (): void => {
+    const internals = this[StoreInternalsSymbol]
+    if (internals.isShutdown) return
+    this.#guard('shutdown')
+    if (this.#host.isMaterializing) {
+      throw new LiveStoreError('StoreInMaterializer', 'shutdown is not possible in a materializer')
+    }
+    for (const end of [...this.#endings]) {
+      try {
+        end()
+      } catch (error) {
+        report(error)
+      }
+    }
+    for (const live of [...this.#lives.values()]) live.destroy()
+    internals.isShutdown = true
+    engine(() => this.#engine.shutdown())
+  }
+
+  /** Closes the store. */
+  readonly shutdownPromise = async (_cause?: unknown): Promise<void> => {
+    this.shutdown()
+  }
+}
+
+/** What may be done while a query is computed. */
+const READING = new Set(['query', 'syncStatus', 'deadLetters', 'quarantined'])

@@ -1,0 +1,56 @@
+import type { ColumnDefinition } from './columns.js'
+
+export type Columns = Record<string, ColumnDefinition.Any>
+export type Prettify<T> = { [K in keyof T]: T[K] } & {}
+
+export interface Index {
+  readonly name: string
+  readonly columns: ReadonlyArray<string>
+  readonly isUnique?: boolean
+}
+
+/** Who a table's rows are for: everybody, all sessions of this client, or this session as long as it lives. */
+export type TableScope = 'synced' | 'client' | 'memory'
+
+export interface TableDefinition<TName extends string = string, TColumns extends Columns = Columns> {
+  readonly name: TName
+  readonly columns: TColumns
+  readonly indexes: ReadonlyArray<Index>
+}
+
+export interface TableOptions {
+  readonly isClientDocumentTable: boolean
+}
+
+export type RowDecoded<TColumns extends Columns> = Prettify<{
+  readonly [K in keyof TColumns]: TColumns[K]['schema']['Type']
+}>
+export type RowEncoded<TColumns extends Columns> = Prettify<{
+  readonly [K in keyof TColumns]: TColumns[K]['schema']['Encoded']
+}>
+
+/** Columns that an insert may leave out: those that can be null, have a default or count up. */
+type OptionalNames<TColumns extends Columns> = keyof {
+  [K in keyof TColumns as TColumns[K] extends
+    | { readonly nullable: true }
+    | { readonly default: { readonly _tag: 'Some' } }
+    | { readonly autoIncrement: true }
+    ? K
+    : never]: unknown
+}
+
+type Insert<TColumns extends Columns, TSide extends 'Type' | 'Encoded'> = Prettify<
+  { readonly [K in Exclude<keyof TColumns, OptionalNames<TColumns>>]: TColumns[K]['schema'][TSide] } & {
+    readonly [K in OptionalNames<TColumns>]?: TColumns[K]['schema'][TSide] | undefined
+  }
+>
+export type InsertRowDecoded<TColumns extends Columns> = Insert<TColumns, 'Type'>
+export type InsertRowEncoded<TColumns extends Columns> = Insert<TColumns, 'Encoded'>
+
+export interface TableDefBase<
+  TSqliteDef extends TableDefinition<string, any> = TableDefinition<string, any>,
+  TOptions extends TableOptions = TableOptions,
+> {
+  readonly sqliteDef: TSqliteDef
+  readonly options: TOptions
+}

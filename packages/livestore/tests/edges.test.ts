@@ -1,0 +1,253 @@
+// What an app does that is not nice.
+
+import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
+import {
+  computed,
+  createStore,
+  type DiffStep,
+  Events,
+  type LiveQueryDef,
+  makeSchema,
+  nanoid,
+  queryDb,
+  Schema,
+  signal,
+  State,
+  StoreRegistry,
+} from '@livestore-rs/livestore'
+import { afterEach, expect, test, vi } from 'vitest'
+import * as z from 'zod'
+
+import { created, events, open, schema, tables } from './support.js'
+
+afterEach(() => void vi.restoreAllMocks())
+
+const strict = State.SQLite.table({
+  name: 'strict',
+  columns: {
+    id: State.SQLite.text({ primaryKey: true }),
+    value: State.SQLite.json({ schema: Schema.Struct({ size: Schema.Number }) }),
+  },
+})
+const written = Events.synced({ name: 'v1.Written', schema: Schema.Struct({ id: Schema.String, json: Schema.String }) })
+const erased = Events.synced({ name: 'v1.Erased', schema: Schema.Struct({ id: Schema.String }) })
+const strictSchema = makeSchema({
+  events: { written, erased },
+  state: State.SQLite.makeState({
+    tables: { strict },
+    materializers: State.SQLite.materializers({ written, erased }, {
+      'v1.Written': ({ id, json }) => ({ sql: 'INSERT INTO strict (id, value) VALUES (?, ?)', bindValues: [id, json] }),
+      'v1.Erased': ({ id }) => strict.delete().where({ id }),
+    }),
+  }),
+})
+const openStrict = () => createStore({ schema: strictSchema, adapter: makeInMemoryAdapter(), storeId: `strict-${nanoid(6)}` })
+
+test('a row that cannot be decoded fails its query until it is gone, and leaves the others as they are', () => {
+  const store = openStrict()
+  vi.spyOn(console, 'error').mockImplementation(() => {})
+  const query = strict.orderBy('id', 'asc')
+  const seen: string[] = []
+  store.subscribe(queryDb(query, { map: (rows) => rows.map((row) => row.id).join('') }), (ids) => seen.push(ids))
+  store.commit(written({ id: 'b', json: '{"size":"big"}' }), written({ id: 'a', json: '{"size":1}' }))
+  expect(() => store.query(query)).toThrow(/a stored value of strict\.value/)
+  store.commit(written({ id: 'c', json: '{"size":3}' }))
+  store.commit(erased({ id: 'b' }))
+  expect(seen).toEqual(['', 'ac'])
+  expect(store.query(query)).toEqual([
+    { id: 'a', value: { size: 1 } },
+    { id: 'c', value: { size: 3 } },
+  ])
+})
+
+test('a chosen query is another one if its rows are taken in another way', async () => {
+  const store = open()
+  const fallback$ = signal('none')
+  const text$ = queryDb((get) => {
+    const fallback = get(fallback$)
+    return tables.todos.select('text').first({ behaviour: 'fallback', fallback: () => fallback })
+  })
+  const seen: unknown[] = []
+  store.subscribe(text$, (text) => seen.push(text))
+  store.setSignal(fallback$, 'nothing')
+  expect(store.query(text$)).toBe('nothing')
+  await Promise.resolve()
+  expect(seen).toEqual(['none', 'nothing'])
+})
+
+test('steps lead from what was shown to what is shown, whatever the list is made of', () => {
+  const store = open()
+  const mapped$ = queryDb(tables.todos.orderBy('id', 'asc'), { map: (todos) => todos.map((todo) => todo.id) })
+  const computed$ = computed((get) => get(mapped$).map((id) => `${id}!`))
+  const applied = (query: LiveQueryDef<ReadonlyArray<string>>) => {
+    const list: string[] = []
+    store.subscribeDiff(query, (steps: ReadonlyArray<DiffStep<string>>, rows) => {
+      for (const step of steps) {
+        if (step.op === 'insert') list.splice(step.at, 0, step.row)
+        else if (step.op === 'remove') list.splice(step.at, 1)
+        else if (step.op === 'update') list[step.at] = step.row
+        else list.splice(step.to, 0, ...list.splice(step.from, 1))
+      }
+      expect(list).toEqual(rows)
+    })
+    return list
+  }
+  const lists = [applied(mapped$), applied(computed$)]
+  store.commit(created('b'), created('d'))
+  store.commit(created('a'), created('c'))
+  expect(lists).toEqual([['a', 'b', 'c', 'd'], ['a!', 'b!', 'c!', 'd!']])
+})
+
+test('a store can be closed by a follower, and by one that throws when it ends', () => {
+  const store = open()
+  const told = vi.spyOn(console, 'error').mockImplementation(() => {})
+  const one$ = signal(1)
+  store.subscribe(tables.todos, () => {}, {
+    onUnsubsubscribe: () => {
+      throw new Error('ending')
+    },
+  })
+  store.subscribe(one$, (value) => {
+    if (value === 2) store.shutdown()
+  })
+  store.setSignal(one$, 2)
+  expect(() => store.commit(created('a'))).toThrow(/shut down/)
+  expect(told).toHaveBeenCalledOnce()
+})
+
+test('a computation that changes something, of whatever store, is refused and leaves all as it was', () => {
+  const [store, other] = [open(), open()]
+  const one$ = signal(1)
+  const live = { current: undefined as any }
+  other.subscribe(one$, () => {}, { onSubscribe: (query) => (live.current = query) })
+  for (const change of [
+    () => other.setSignal(one$, 2),
+    () => live.current.set(2),
+    () => void other.subscribe(tables.todos, () => {}),
+    () => void store.subscribeSyncStatus(() => {}),
+    () => void store.subscribeDeadLetters(() => {}),
+    () => void other.commit(created('a')),
+    () => store.shutdown(),
+  ]) {
+    expect(() => store.query(computed(change))).toThrow(/while a query is computed/)
+  }
+  store.commit(created('a'))
+  expect(store.query(tables.todos.count())).toBe(1)
+  expect(other.query(one$)).toBe(1)
+})
+
+test('queries that depend on each other say so', () => {
+  const store = open()
+  const a$: LiveQueryDef<number> = computed((get): number => get(b$), { label: 'a' })
+  const b$: LiveQueryDef<number> = computed((get): number => get(a$), { label: 'b' })
+  expect(() => store.query(a$)).toThrow(/the live query a depends on itself/)
+  let deep$: LiveQueryDef<number> = computed(() => 0)
+  for (let depth = 0; depth < 300; depth++) {
+    const inner$ = deep$
+    deep$ = computed((get) => get(inner$) + 1)
+  }
+  expect(() => store.query(deep$)).toThrow(/more than 200 live queries depend on each other/)
+  store.commit(created('a'))
+  expect(store.query(tables.todos.count())).toBe(1)
+})
+
+test('a live query of another store is refused', () => {
+  const [store, other] = [open(), open()]
+  let live: any
+  other.subscribe(tables.todos, () => {}, { onSubscribe: (query) => (live = query) })
+  expect(() => store.query(live)).toThrow(/of another store/)
+})
+
+test('what a computation throws is what whoever reads it catches', () => {
+  class AppError extends Error {
+    readonly _tag = 'AppError'
+  }
+  const store = open()
+  const thrown = new AppError('mine')
+  const fail = (): never => {
+    throw thrown
+  }
+  expect(() => store.query(computed(fail))).toThrow(thrown)
+  expect(() => store.query(queryDb(tables.todos, { map: fail }))).toThrow(thrown)
+  try {
+    store.query(queryDb(fail))
+  } catch (error) {
+    expect((error as Error).cause).toBe(thrown)
+  }
+  expect.assertions(3)
+})
+
+test('an iteration can be ended while it waits, and is told of errors', async () => {
+  const store = openStrict()
+  const iterator = store.subscribe(strict)[Symbol.asyncIterator]()
+  expect(await iterator.next()).toEqual({ done: false, value: [] })
+  const waiting = iterator.next()
+  await iterator.return?.()
+  expect((await waiting).done).toBe(true)
+  const failing = store.subscribe(strict)[Symbol.asyncIterator]()
+  await failing.next()
+  const next = failing.next()
+  store.commit(written({ id: 'a', json: '{}' }))
+  await expect(next).rejects.toThrow(/strict\.value/)
+})
+
+test('functions with deps are told apart by all of these', () => {
+  const store = open()
+  const texts = (deps: ReadonlyArray<string | undefined>, id: string) =>
+    store.query(queryDb(() => tables.todos.where({ id }).count(), { deps }))
+  store.commit(created('a'))
+  const results = [texts([undefined, 'a'], 'a'), texts(['a', undefined], 'b'), texts(['a,b'], 'a'), texts(['a', 'b'], 'b')]
+  expect(results).toEqual([1, 0, 1, 0])
+})
+
+test('an optional field that is undefined is one that is missing', () => {
+  const due = Events.synced({ name: 'v1.Due', schema: z.object({ id: z.string(), at: z.string().optional() }) })
+  const state = State.SQLite.makeState({
+    tables: { strict },
+    materializers: State.SQLite.materializers({ due }, { 'v1.Due': () => [] }),
+  })
+  const store = createStore({ schema: makeSchema({ events: { due }, state }), adapter: makeInMemoryAdapter(), storeId: 'due' })
+  store.commit(due({ id: 'a', at: undefined }))
+})
+
+test('events that the schema does not have are warned of', async () => {
+  const warned = vi.spyOn(console, 'warn').mockImplementation(() => {})
+  const old = Events.synced({ name: 'v1.Old', schema: Schema.Struct({ id: Schema.String }), deprecated: 'use v1.New' })
+  const state = State.SQLite.makeState({
+    tables: { strict },
+    materializers: State.SQLite.materializers({ old }, { 'v1.Old': () => [] }),
+  })
+  const store = createStore({ schema: makeSchema({ events: { old }, state }), adapter: makeInMemoryAdapter(), storeId: 'old' })
+  store.commit(old({ id: 'a' }))
+  await vi.waitFor(() => expect(warned).toHaveBeenCalledWith(expect.stringMatching(/old.*v1\.Old.*use v1\.New/s)))
+})
+
+test('a store that could not be opened is asked for again after a while, and by nobody in a loop', async () => {
+  const registry = new StoreRegistry()
+  let opened = 0
+  const options = {
+    schema,
+    adapter: makeInMemoryAdapter(),
+    storeId: 'failing',
+    boot: async () => {
+      opened++
+      throw new Error('no network')
+    },
+  }
+  const first = registry.getOrLoadPromise(options)
+  await expect(first).rejects.toThrow('no network')
+  expect(registry.getOrLoadPromise(options)).toBe(first)
+  expect(opened).toBe(1)
+  await new Promise((resolve) => setTimeout(resolve, 1100))
+  await expect(registry.getOrLoadPromise(options)).rejects.toThrow('no network')
+  expect(opened).toBe(2)
+  await registry.dispose()
+})
+
+test('names that objects have by themselves are names like others', () => {
+  const store = open()
+  expect(() => tables.todos.where({ constructor: 'x' } as never)).toThrow(/has no column constructor/)
+  expect(() => store.query({ query: 'SELECT $toString AS x', bindValues: {} })).not.toThrow()
+  expect(store.query({ query: 'SELECT $toString AS x', bindValues: {} })).toEqual([{ x: null }])
+  expect(events.todoCreated({ id: '__proto__', text: '' }).args.id).toBe('__proto__')
+})

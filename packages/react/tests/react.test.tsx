@@ -1,0 +1,305 @@
+import '@livestore-rs/react'
+
+import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
+import {
+  computed,
+  createStore,
+  Events,
+  makeSchema,
+  queryDb,
+  Schema,
+  SessionIdSymbol,
+  signal,
+  State,
+  type Store,
+  StoreRegistry,
+  storeOptions,
+} from '@livestore-rs/livestore'
+import { StoreRegistryProvider, useStore } from '@livestore-rs/react'
+import * as React from 'react'
+import { afterEach, expect, test, vi } from 'vitest'
+
+import { act, cleanup, render, renderLater, text, texts } from './support.js'
+
+afterEach(cleanup)
+
+const events = {
+  todoCreated: Events.synced({ name: 'v1.TodoCreated', schema: Schema.Struct({ id: Schema.String, text: Schema.String }) }),
+  todoCompleted: Events.synced({ name: 'v1.TodoCompleted', schema: Schema.Struct({ id: Schema.String }) }),
+}
+const tables = {
+  todos: State.SQLite.table({
+    name: 'todos',
+    columns: {
+      id: State.SQLite.text({ primaryKey: true }),
+      text: State.SQLite.text({ default: '' }),
+      completed: State.SQLite.boolean({ default: false }),
+    },
+  }),
+  ui: State.SQLite.clientDocument({
+    name: 'ui',
+    schema: Schema.Struct({ filter: Schema.String, open: Schema.Boolean }),
+    default: { id: SessionIdSymbol, value: { filter: 'all', open: false } },
+  }),
+}
+const materializers = State.SQLite.materializers(events, {
+  'v1.TodoCreated': ({ id, text }) => tables.todos.insert({ id, text }),
+  'v1.TodoCompleted': ({ id }) => tables.todos.update({ completed: true }).where({ id }),
+})
+const schema = makeSchema({ events, state: State.SQLite.makeState({ tables, materializers }) })
+
+const open = () => createStore({ schema, adapter: makeInMemoryAdapter(), storeId: 'react' })
+type AppStore = ReturnType<typeof open>
+const created = (id: string) => events.todoCreated({ id, text: `todo ${id}` })
+
+test('a component shows a query and is rendered when it changes', () => {
+  const store = open()
+  const all$ = queryDb(tables.todos.orderBy('id', 'asc'), { label: 'all' })
+  const App = () => <p data-testid="list">{store.useQuery(all$).map((todo) => todo.text).join()}</p>
+  render(<App />)
+  expect(text('list')).toBe('')
+  act(() => void store.commit(created('a'), created('b')))
+  expect(text('list')).toBe('todo a,todo b')
+})
+
+test('a changed row renders its component and no other', () => {
+  const store = open()
+  store.commit(...['a', 'b', 'c'].map(created))
+  const renders: Record<string, number> = {}
+  const Row = React.memo(({ todo }: { todo: typeof tables.todos.Type }) => {
+    renders[todo.id] = (renders[todo.id] ?? 0) + 1
+    return <li>{todo.completed ? 'done' : 'open'}</li>
+  })
+  const App = () => (
+    <ul>
+      {store.useQuery(tables.todos.orderBy('id', 'asc')).map((todo) => (
+        <Row key={todo.id} todo={todo} />
+      ))}
+    </ul>
+  )
+  render(<App />)
+  act(() => void store.commit(events.todoCompleted({ id: 'b' })))
+  expect(renders).toEqual({ a: 1, b: 2, c: 1 })
+})
+
+test('a query that is written anew with each rendering is the same one', () => {
+  const store = open()
+  let renders = 0
+  const App = ({ id }: { id: string }) => {
+    renders++
+    return <p data-testid="one">{store.useQuery(tables.todos.where({ id }).first())?.text ?? 'none'}</p>
+  }
+  const { rerender } = render(<App id="a" />)
+  act(() => void store.commit(created('b')))
+  expect(renders).toBe(1)
+  act(() => void store.commit(created('a')))
+  expect(text('one')).toBe('todo a')
+  expect(renders).toBe(2)
+  rerender(<App id="b" />)
+  expect(text('one')).toBe('todo b')
+})
+
+test('signals and computed values are followed', () => {
+  const store = open()
+  store.commit(created('a'))
+  const selected$ = signal<string | null>(null)
+  const text$ = computed((get) => {
+    const id = get(selected$)
+    return id === null ? 'nothing' : get(queryDb(tables.todos.where({ id }).first()))?.text
+  })
+  const App = () => <p data-testid="text">{store.useQuery(text$)}</p>
+  render(<App />)
+  expect(text('text')).toBe('nothing')
+  act(() => store.setSignal(selected$, 'a'))
+  expect(text('text')).toBe('todo a')
+})
+
+test('a client document is like state', () => {
+  const store = open()
+  let set: (value: Partial<{ filter: string; open: boolean }>) => void = () => {}
+  const ids: string[] = []
+  const App = () => {
+    const [ui, setUi, id] = store.useClientDocument(tables.ui)
+    set = setUi
+    ids.push(id)
+    return <p data-testid="ui">{`${ui.filter} ${ui.open}`}</p>
+  }
+  render(<App />)
+  expect(text('ui')).toBe('all false')
+  act(() => set({ open: true }))
+  expect(text('ui')).toBe('all true')
+  expect(new Set(ids)).toEqual(new Set([store.sessionId]))
+})
+
+test('strict mode subscribes as well, and all is given back', async () => {
+  const store = open()
+  const query = tables.todos.count()
+  const App = () => <p data-testid="count">{store.useQuery(query)}</p>
+  const { unmount } = render(
+    <React.StrictMode>
+      <App />
+    </React.StrictMode>,
+  )
+  act(() => void store.commit(created('a')))
+  expect(text('count')).toBe('1')
+  unmount()
+  await new Promise((resolve) => setTimeout(resolve, 0))
+  let isGone: boolean | undefined
+  store.subscribe(query, () => {}, { onSubscribe: (live) => (isGone = live.runs <= 1) })
+  expect(isGone).toBe(true)
+})
+
+test('a query that fails ends at the nearest boundary', () => {
+  const store = open()
+  const error = vi.spyOn(console, 'error').mockImplementation(() => {})
+  class Boundary extends React.Component<{ children: React.ReactNode }, { why?: string }> {
+    override state: { why?: string } = {}
+    static getDerivedStateFromError(error: Error) {
+      return { why: error.message }
+    }
+    override render() {
+      return this.state.why === undefined ? this.props.children : <p data-testid="why">{this.state.why}</p>
+    }
+  }
+  const App = () => <p>{store.useQuery(tables.todos.first({ behaviour: 'error' })).text}</p>
+  render(
+    <Boundary>
+      <App />
+    </Boundary>,
+  )
+  expect(text('why')).toMatch(/no row of todos/)
+  error.mockRestore()
+})
+
+const Providing = ({ children, registry }: { children: React.ReactNode; registry: StoreRegistry }) => (
+  <StoreRegistryProvider storeRegistry={registry}>
+    <React.Suspense fallback={<p data-testid="waiting">waiting</p>}>{children}</React.Suspense>
+  </StoreRegistryProvider>
+)
+
+test('a store of a registry is there at once if its adapter can', () => {
+  const registry = new StoreRegistry()
+  const options = storeOptions({ schema, adapter: makeInMemoryAdapter(), storeId: 'of-registry' })
+  const App = () => {
+    const store = useStore(options)
+    return <p data-testid="count">{store.useQuery(tables.todos.count())}</p>
+  }
+  render(
+    <Providing registry={registry}>
+      <App />
+    </Providing>,
+  )
+  expect(text('count')).toBe('0')
+})
+
+test('a store that takes a while suspends, and two components have the same one', async () => {
+  const registry = new StoreRegistry({ defaultOptions: { unusedCacheTime: 0 } })
+  const options = storeOptions({
+    schema,
+    adapter: makeInMemoryAdapter(),
+    storeId: 'slow',
+    boot: async (store) => {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      store.commit(created('booted'))
+    },
+  })
+  const stores: Store<any, any>[] = []
+  const One = () => {
+    const store = useStore(options)
+    stores.push(store)
+    return <p data-testid="count">{store.useQuery(tables.todos.count())}</p>
+  }
+  const { unmount } = await renderLater(
+    <Providing registry={registry}>
+      <One />
+      <One />
+    </Providing>,
+  )
+  expect(texts('waiting').length + texts('count').length).toBeGreaterThan(0)
+  await act(() => new Promise((resolve) => setTimeout(resolve, 50)))
+  await vi.waitFor(() => expect(texts('count')).toEqual(['1', '1']))
+  expect(new Set(stores).size).toBe(1)
+  unmount()
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(() => stores[0]?.query(tables.todos)).toThrow(/shut down/)
+})
+
+test('a rendering that takes its time never shows two states at once', async () => {
+  const store: AppStore = open()
+  const count$ = tables.todos.count()
+  const shown: string[][] = []
+  const Slow = () => {
+    const until = performance.now() + 5
+    const count = store.useQuery(count$)
+    while (performance.now() < until);
+    return <p data-testid="slow">{count}</p>
+  }
+  let show: (is: boolean) => void = () => {}
+  const App = () => {
+    const [isShown, setIsShown] = React.useState(false)
+    show = setIsShown
+    React.useLayoutEffect(() => void shown.push([...new Set(texts('slow') as string[])]))
+    return isShown ? Array.from({ length: 20 }, (_, nth) => <Slow key={nth} />) : null
+  }
+  render(<App />)
+  Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: false })
+  try {
+    React.startTransition(() => show(true))
+    // While the first of them are rendered and the others are not.
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(texts('slow')).toEqual([])
+    store.commit(created('x'))
+    await vi.waitFor(() => expect(texts('slow')).toEqual(Array(20).fill('1')), { timeout: 5000 })
+  } finally {
+    Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true })
+  }
+  expect(shown.filter((values) => values.length > 1)).toEqual([])
+})
+
+test('a store that cannot be opened is told to the nearest boundary, and opened once', async () => {
+  vi.spyOn(console, 'error').mockImplementation(() => {})
+  const registry = new StoreRegistry()
+  let opened = 0
+  const options = storeOptions({
+    schema,
+    adapter: makeInMemoryAdapter(),
+    storeId: 'broken',
+    boot: async () => {
+      opened++
+      throw new Error('no network')
+    },
+  })
+  class Boundary extends React.Component<{ children: React.ReactNode }, { why?: string }> {
+    override state: { why?: string } = {}
+    static getDerivedStateFromError(error: Error) {
+      return { why: error.message }
+    }
+    override render() {
+      return this.state.why === undefined ? this.props.children : <p data-testid="why">{this.state.why}</p>
+    }
+  }
+  const App = () => <p>{useStore(options).storeId}</p>
+  await renderLater(
+    <Boundary>
+      <Providing registry={registry}>
+        <App />
+      </Providing>
+    </Boundary>,
+  )
+  await act(() => new Promise((resolve) => setTimeout(resolve, 50)))
+  expect(text('why')).toBe('no network')
+  expect(opened).toBe(1)
+  await registry.dispose()
+})
+
+test('what a store has shown that is closed stays', () => {
+  const store = open()
+  store.commit(created('a'))
+  const App = ({ name }: { name: string }) => (
+    <p data-testid="closed">{`${name} ${store.useQuery(tables.todos.count())} ${store.useSyncStatus().pendingCount}`}</p>
+  )
+  const { rerender } = render(<App name="one" />)
+  act(() => store.shutdown())
+  rerender(<App name="two" />)
+  expect(text('closed')).toBe('two 1 1')
+})
