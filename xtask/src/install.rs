@@ -1,16 +1,19 @@
 //! Installing what a fresh machine lacks.
 
-use std::process::Command;
+#[cfg(all(test, unix))]
+mod tests;
 
 use crate::Outcome;
-use crate::process::{answers, run};
+use crate::machine::{Machine, missing};
+use crate::process::run;
+use crate::web::toolchain::{self, First};
 
 /// Something that has to be there, and how to get it.
 struct Need {
     what: &'static str,
     check: (&'static str, &'static str),
-    /// Debian's package.
-    package: Option<&'static str>,
+    /// Debian's packages.
+    packages: &'static [&'static str],
     /// rustup's component.
     component: Option<&'static str>,
 }
@@ -19,75 +22,73 @@ const NEEDS: &[Need] = &[
     Need {
         what: "a C compiler (SQLite is built from source)",
         check: ("cc", "--version"),
-        package: Some("gcc libc6-dev"),
+        packages: &["gcc", "libc6-dev"],
         component: None,
     },
     Need {
         what: "git (the demo generates a repository)",
         check: ("git", "--version"),
-        package: Some("git"),
+        packages: &["git"],
         component: None,
     },
     Need {
         what: "npm (LiveStore's own client is tried with ours)",
         check: ("npm", "--version"),
-        package: Some("npm"),
+        packages: &["npm"],
+        component: None,
+    },
+    Need {
+        what: "Chromium (pages are tried in it)",
+        check: ("chromium", "--version"),
+        packages: &["chromium"],
+        component: None,
+    },
+    Need {
+        what: "chromedriver (it has Chromium do what tests want)",
+        check: ("chromedriver", "--version"),
+        packages: &["chromium-driver"],
         component: None,
     },
     Need {
         what: "rustfmt",
         check: ("rustfmt", "--version"),
-        package: None,
+        packages: &[],
         component: Some("rustfmt"),
     },
     Need {
         what: "clippy",
         check: ("cargo-clippy", "--version"),
-        package: None,
+        packages: &[],
         component: Some("clippy"),
     },
 ];
 
-/// Installs what is missing, or prints how to if it may not or cannot.
-pub(crate) fn install_missing(may_install: bool) -> Outcome {
+/// Installs what is missing, or says how to if it may not or cannot.
+pub(crate) fn install_missing(machine: &Machine) -> Outcome {
+    let needs = NEEDS.iter().filter(|need| !machine.answers(need.check.0, need.check.1));
+    let needs: Vec<_> = needs.inspect(|need| println!("Missing: {}", need.what)).collect();
     let mut left = Vec::new();
-    for need in NEEDS.iter().filter(|need| !answers(need.check.0, need.check.1)) {
-        for words in commands(need) {
-            let shown = words.join(" ");
-            if may_install && has_rights(need) {
-                println!("Missing: {}. Installing it: {shown}", need.what);
-                run(Command::new(&words[0]).args(&words[1..]))?;
-            } else {
-                left.push(format!("  {shown}    # {}", need.what));
-            }
+    let packages: Vec<_> = needs.iter().flat_map(|need| need.packages).copied().collect();
+    if !packages.is_empty() {
+        if machine.may_install_packages() {
+            machine.install_packages(&packages)?;
+        } else {
+            left.extend(machine.typed(&packages));
         }
     }
-    if left.is_empty() {
-        return Ok(());
+    for component in needs.iter().filter_map(|need| need.component) {
+        let words = ["component", "add", component];
+        if machine.may_install {
+            run(machine.command("rustup").args(words))?;
+        } else {
+            left.push(format!("rustup {}", words.join(" ")));
+        }
     }
-    Err(format!("something is missing; install it with\n{}", left.join("\n")).into())
-}
-
-fn commands(need: &Need) -> Vec<Vec<String>> {
-    let words = |text: String| text.split(' ').map(str::to_owned).collect();
-    let mut commands = Vec::new();
-    if let Some(package) = need.package {
-        let sudo = if is_root() { "" } else { "sudo " };
-        commands.push(words(format!("{sudo}apt-get update")));
-        commands.push(words(format!("{sudo}apt-get install --yes {package}")));
+    // Last, since it may take minutes.
+    let toolchain = toolchain::ready_on(machine, First::Debian).map(drop);
+    match (left.is_empty(), toolchain) {
+        (true, toolchain) => toolchain,
+        (false, Ok(())) => Err(missing(&left)),
+        (false, Err(also)) => Err(format!("{}\n{also}", missing(&left)).into()),
     }
-    if let Some(component) = need.component {
-        commands.push(words(format!("rustup component add {component}")));
-    }
-    commands
-}
-
-/// Packages need root, components do not.
-fn has_rights(need: &Need) -> bool {
-    need.package.is_none() || (is_root() && answers("apt-get", "--version"))
-}
-
-pub(crate) fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output();
-    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

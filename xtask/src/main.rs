@@ -7,6 +7,7 @@ mod compile_time;
 mod demo;
 mod install;
 mod interop;
+mod machine;
 mod process;
 mod test;
 mod web;

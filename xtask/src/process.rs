@@ -20,14 +20,18 @@ pub(crate) fn keep_build_cache() {
     if std::env::var_os("CI").is_none() || std::env::var_os("CARGO_TARGET_DIR").is_some() {
         return;
     }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    let Some(cache) = cache.or_else(home) else { return };
-    let target = cache.join("livestore-rs").join("target");
+    let Some(target) = cache_folder().map(|cache| cache.join("target")) else { return };
     if std::fs::create_dir_all(&target).is_ok() {
         println!("Builds are kept in {}", target.display());
         let _ = BUILD_CACHE.set(target);
     }
+}
+
+/// Returns our folder of the user's caches.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    cache.or_else(home).map(|cache| cache.join("livestore-rs"))
 }
 
 /// Starts a `cargo` command in the repository's root.
@@ -57,8 +61,12 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Box<dyn std::error::Error
 
 /// Tells whether a program is there and answers.
 pub(crate) fn answers(program: &str, argument: &str) -> bool {
-    let mut command = Command::new(program);
-    command.arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
+    succeeds(Command::new(program).arg(argument))
+}
+
+/// Tells whether a command that says nothing succeeds.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 

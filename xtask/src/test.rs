@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::machine::Machine;
 use crate::process::{self, cargo, show};
 use crate::{Outcome, install};
 
@@ -112,7 +113,7 @@ fn documentation() -> Command {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    install::install_missing(!args.no_install)?;
+    install::install_missing(&Machine::this(!args.no_install))?;
     process::keep_build_cache();
     let mut parts = Parts::default();
     let warnings = ["--", "-D", "warnings"];

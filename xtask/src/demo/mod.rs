@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Serve the to-do list of `examples/todos-react` for a browser instead
+    #[arg(long, conflicts_with_all = ["repo", "check", "keep"])]
+    web: bool,
     /// The repository to turn into events, instead of this one
     #[arg(long, value_name = "PATH")]
     repo: Option<PathBuf>,
@@ -44,6 +47,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
+    if args.web {
+        return crate::web::demo::run();
+    }
     let report = Demo::new(args)?.play()?;
     if args.check {
         println!("{}", report.json());

@@ -4,12 +4,15 @@
 //! compiler with the same back-end, and the source of the standard library, which is built once; the
 //! C compiler for SQLite is clang in any case.
 
+#[cfg(all(test, unix))]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Outcome;
-use crate::install::is_root;
-use crate::process::{answers, run};
+use crate::machine::Machine;
+use crate::process::{run, succeeds};
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -17,9 +20,6 @@ const HOST: &str = "x86_64-unknown-linux-gnu";
 
 /// The version of LLVM that Debian's `rustc-web` is linked with.
 const LLVM: &str = "22";
-
-/// Set to anything, it keeps rustup from being asked.
-const WITHOUT_RUSTUP: &str = "LIVESTORE_WASM_FROM_DEBIAN";
 
 /// What builds for WebAssembly.
 pub(crate) struct Toolchain {
@@ -61,116 +61,128 @@ pub(crate) enum First {
 
 /// Finds a toolchain, or installs one.
 pub(crate) fn ready(first: First) -> Result<Toolchain, Box<dyn std::error::Error>> {
-    let (clang, archiver) = clang()?;
-    let has_target = has_target()? || (first == First::Rustup || !has_packages()) && ask_rustup()?;
-    let folder = if has_target { None } else { Some(from_debian()?) };
-    Ok(Toolchain { folder, clang, archiver })
+    ready_on(&Machine::this(true), first)
 }
 
-/// Tells whether packages of the compiler are there and may be installed.
-fn has_packages() -> bool {
-    let is_known = || {
-        answers("apt-cache", "--version") && {
-            let shown = Command::new("apt-cache").args(["show", "rustc-web"]).output();
-            shown.is_ok_and(|shown| shown.status.success())
-        }
-    };
-    // A new machine does not know its packages yet.
-    let update = || run(Command::new("apt-get").args(["update", "--quiet=2"])).is_ok();
-    cfg!(target_arch = "x86_64") && is_root() && (is_known() || update() && is_known())
+pub(crate) fn ready_on(
+    machine: &Machine,
+    first: First,
+) -> Result<Toolchain, Box<dyn std::error::Error>> {
+    let (clang, archiver) = clang(machine)?;
+    Ok(Toolchain { folder: compiler(machine, first)?, clang, archiver })
+}
+
+/// Finds a compiler, or installs one; returns its folder if it is not the usual one.
+fn compiler(
+    machine: &Machine,
+    first: First,
+) -> Result<Option<PathBuf>, Box<dyn std::error::Error>> {
+    let folder = machine.cache.as_ref().ok_or("there is no HOME")?.join("wasm-toolchain");
+    if has_target(machine)? {
+        return Ok(None);
+    }
+    if is_made(&folder) {
+        return Ok(Some(folder));
+    }
+    if first == First::Rustup && ask_rustup(machine)? {
+        return Ok(None);
+    }
+    if has_packages(machine) {
+        make(machine, &folder)?;
+        return Ok(Some(folder));
+    }
+    if first == First::Debian && ask_rustup(machine)? {
+        return Ok(None);
+    }
+    let what = format!("there is no compiler for {TARGET}; install it with");
+    let other = "or, as root on Debian, with\n  cargo xtask web";
+    Err(format!("{what}\n  rustup target add {TARGET}\n{other}").into())
 }
 
 /// Tells whether the usual compiler has the target.
-fn has_target() -> Result<bool, Box<dyn std::error::Error>> {
-    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output()?;
+fn has_target(machine: &Machine) -> Result<bool, Box<dyn std::error::Error>> {
+    let sysroot = machine.command("rustc").args(["--print", "sysroot"]).output()?;
     let sysroot = String::from_utf8_lossy(&sysroot.stdout).trim().to_owned();
     Ok(Path::new(&sysroot).join("lib/rustlib").join(TARGET).is_dir())
 }
 
 /// Lets rustup add the target, where it can; tells whether it is there then.
-fn ask_rustup() -> Result<bool, Box<dyn std::error::Error>> {
-    if std::env::var_os(WITHOUT_RUSTUP).is_some() || !answers("rustup", "--version") {
+fn ask_rustup(machine: &Machine) -> Result<bool, Box<dyn std::error::Error>> {
+    let may_ask = machine.may_install && machine.may_ask_rustup;
+    if !may_ask || !machine.answers("rustup", "--version") {
         return Ok(false);
     }
     println!("Missing: the target {TARGET}. Installing it: rustup target add {TARGET}");
     // Without a network that fails, and Debian is asked.
-    let _ = run(Command::new("rustup").args(["target", "add", TARGET]));
-    has_target()
+    let _ = run(machine.command("rustup").args(["target", "add", TARGET]));
+    has_target(machine)
+}
+
+/// Tells whether packages of the compiler are there and may be installed.
+fn has_packages(machine: &Machine) -> bool {
+    // A new machine does not know its packages yet.
+    let update = || run(machine.command("apt-get").args(["update", "--quiet=2"])).is_ok();
+    let knows = || knows(machine, "rustc-web");
+    cfg!(target_arch = "x86_64")
+        && machine.may_install_packages()
+        && (knows() || update() && knows())
+}
+
+/// Tells whether apt knows a package.
+fn knows(machine: &Machine, package: &str) -> bool {
+    succeeds(machine.command("apt-cache").args(["show", package]))
 }
 
 /// Finds a C compiler for WebAssembly and its archiver, or installs them.
-fn clang() -> Result<(String, String), Box<dyn std::error::Error>> {
+fn clang(machine: &Machine) -> Result<(String, String), Box<dyn std::error::Error>> {
     let find = || {
         let versions = [LLVM, "21", "20", "19", "18", "17", "16"];
         let names =
             versions.map(|version| (format!("clang-{version}"), format!("llvm-ar-{version}")));
         let unversioned = ("clang".to_owned(), "llvm-ar".to_owned());
         std::iter::once(unversioned).chain(names).find(|(clang, archiver)| {
-            let targets = Command::new(clang).arg("--print-targets").output();
+            let targets = machine.command(clang).arg("--print-targets").output();
             let knows = targets
                 .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("wasm32"));
-            knows && answers(archiver, "--version")
+            knows && machine.answers(archiver, "--version")
         })
     };
     if let Some(found) = find() {
         return Ok(found);
     }
-    apt(&[
-        "install",
-        "--yes",
-        "--no-install-recommends",
-        &format!("clang-{LLVM}"),
-        &format!("llvm-{LLVM}"),
-    ])?;
+    let installed = machine.install_packages(&[&format!("clang-{LLVM}"), &format!("llvm-{LLVM}")]);
+    installed.map_err(|error| format!("no clang from 16 on knows wasm32: {error}"))?;
     find().ok_or_else(|| "there is no clang that knows wasm32; install clang and llvm".into())
 }
 
-fn apt(words: &[&str]) -> Outcome {
-    if !is_root() || !answers("apt-get", "--version") {
-        let words = words.join(" ");
-        return Err(format!("something is missing; install it with\n  sudo apt-get {words}").into());
-    }
-    run(Command::new("apt-get").args(["update", "--quiet=2"]))?;
-    run(Command::new("apt-get").args(words).env("DEBIAN_FRONTEND", "noninteractive"))
+/// Tells whether the compiler that Debian's packages make is there.
+fn is_made(folder: &Path) -> bool {
+    let compiler = folder.join("bin/rustc");
+    let answers = || succeeds(Command::new(compiler).arg("--version"));
+    folder.join("done").is_file() && answers()
 }
 
-/// Returns the folder of the compiler that Debian's packages make, which are unpacked and not installed.
-fn from_debian() -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let home = std::env::var_os("HOME").ok_or("there is no HOME")?;
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.unwrap_or_else(|| Path::new(&home).join(".cache"));
-    let folder = cache.join("livestore-rs/wasm-toolchain");
-    let done = folder.join("done");
-    if done.is_file() && answers_at(&folder.join("bin/rustc")) {
-        return Ok(folder);
-    }
-    if !has_packages() {
-        let add = format!("rustup target add {TARGET}");
-        return Err(format!("there is no compiler for {TARGET}; install it with\n  {add}").into());
-    }
+/// Makes a compiler of Debian's packages, which are unpacked and not installed.
+fn make(machine: &Machine, folder: &Path) -> Outcome {
     println!("Making a compiler for {TARGET} of Debian's packages in {}", folder.display());
     if folder.exists() {
-        std::fs::remove_dir_all(&folder)?;
+        std::fs::remove_dir_all(folder)?;
     }
     let work = folder.join("work");
     std::fs::create_dir_all(&work)?;
-    unpack(&work)?;
-    assemble(&work, &folder)?;
-    build_std(&work, &folder)?;
+    unpack(machine, &work)?;
+    assemble(&work, folder)?;
+    build_std(&work, folder)?;
     std::fs::remove_dir_all(&work)?;
-    std::fs::write(done, "")?;
-    Ok(folder)
-}
-
-fn answers_at(program: &Path) -> bool {
-    program.to_str().is_some_and(|program| answers(program, "--version"))
+    std::fs::write(folder.join("done"), "")?;
+    Ok(())
 }
 
 /// Downloads and unpacks the packages, which apt verifies as for an installation.
-fn unpack(work: &Path) -> Outcome {
+fn unpack(machine: &Machine, work: &Path) -> Outcome {
     let linked = format!("libllvm{LLVM}");
     let lld = format!("lld-{LLVM}");
-    apt(&["install", "--yes", "--no-install-recommends", "gcc", "libc6-dev", &linked, &lld])?;
+    machine.install_packages(&["gcc", "libc6-dev", &linked, &lld])?;
     let packages = [
         "rustc-web",
         "cargo-web",
@@ -185,12 +197,13 @@ fn unpack(work: &Path) -> Outcome {
         "libmbedx509-1",
     ];
     // The compiler itself is a library, in a package that is named after its version.
-    let shown = Command::new("apt-cache").args(["depends", "libstd-rust-web-dev"]).output()?;
+    let shown = machine.command("apt-cache").args(["depends", "libstd-rust-web-dev"]).output()?;
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     let depends = shown.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
     let library = depends.filter(|name| name.starts_with("libstd-rust-web-"));
     let words = packages.into_iter().chain(library);
-    run(Command::new("apt-get").args(["download", "--quiet=2"]).args(words).current_dir(work))?;
+    let mut apt = machine.command("apt-get");
+    run(apt.args(["download", "--quiet=2"]).args(words).current_dir(work))?;
     for entry in std::fs::read_dir(work)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "deb") {

@@ -1,0 +1,88 @@
+//! The npm packages: the engine put into its package, TypeScript compiled, and their tests.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use super::engine::{self, Build};
+use super::toolchain::Toolchain;
+use crate::Outcome;
+use crate::process::{self, cargo, root, run};
+
+/// What TypeScript knows of the engine.
+const TYPES: &str = "livestore.d.ts";
+
+/// Starts a program of npm's packages, with the Node that they bring.
+pub(crate) fn tool(name: &str) -> Result<Command, Box<dyn Error>> {
+    let programs = root().join("node_modules/.bin");
+    let mut paths = vec![programs.clone()];
+    paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let path: OsString = std::env::join_paths(paths)?;
+    let mut command = Command::new(programs.join(name));
+    command.current_dir(root()).env("PATH", path);
+    Ok(command)
+}
+
+/// Installs what `package-lock.json` of a folder names, unless it is there.
+pub(crate) fn install(folder: &Path) -> Outcome {
+    let changed = |path: &str| folder.join(path).metadata().and_then(|file| file.modified()).ok();
+    // What npm writes last.
+    let installed = changed("node_modules/.package-lock.json");
+    if installed.is_some() && installed >= changed("package-lock.json") {
+        return Ok(());
+    }
+    let mut npm = Command::new("npm");
+    run(npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))
+}
+
+/// Builds the packages with some builds of the engine.
+pub(crate) fn make(toolchain: &Toolchain, builds: &[Build]) -> Outcome {
+    let folder = process::target_dir()?.join("web");
+    for build in builds {
+        let out = engine::make(toolchain, *build, &folder)?;
+        let package = root().join("packages/adapter-web").join(build.name());
+        copy(&out, &package)?;
+    }
+    // Both have the same types, which the compiler wants to see of one that was not built as well.
+    for build in [Build::Default, Build::Fts5] {
+        let package = root().join("packages/adapter-web").join(build.name());
+        std::fs::create_dir_all(&package)?;
+        std::fs::copy(folder.join(builds[0].name()).join(TYPES), package.join(TYPES))?;
+    }
+    install(root())?;
+    run(tool("tsc")?.args(["--build", "packages"]))
+}
+
+fn copy(from: &Path, to: &Path) -> Outcome {
+    std::fs::create_dir_all(to)?;
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
+        std::fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    Ok(())
+}
+
+/// Runs the packages' tests: their types, themselves, their behaviour beside LiveStore's, what documents
+/// show, and the example in a browser.
+pub(crate) fn test() -> Outcome {
+    install(&root().join("tests/interop"))?;
+    run(tool("node")?.arg("packages/tests/extract.mjs"))?;
+    let projects = [
+        "packages/tsconfig.tests.json",
+        "examples/todos-react",
+        "tests/behaviour",
+        "tests/behaviour/tsconfig.livestore.json",
+    ];
+    for project in projects {
+        run(tool("tsc")?.args(["--project", project]))?;
+    }
+    run(tool("vitest")?.arg("run").env("LIVESTORE_CLI", server()?))
+}
+
+/// Builds the program that serves stores, and returns where it is.
+pub(crate) fn server() -> Result<std::path::PathBuf, Box<dyn Error>> {
+    run(cargo().args(["build", "--quiet", "--locked", "--package", "livestore-cli"]))?;
+    let program = format!("debug/livestore{}", std::env::consts::EXE_SUFFIX);
+    Ok(process::target_dir()?.join(program))
+}

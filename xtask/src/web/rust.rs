@@ -1,0 +1,38 @@
+//! Tests of Rust in the browser, which wasm-bindgen-test's runner runs.
+
+use super::toolchain::{TARGET, Toolchain};
+use crate::Outcome;
+use crate::process::{self, answers, root, run};
+
+/// What drives the browser that has the page.
+const DRIVER: &str = "chromedriver";
+
+/// Tests the example in Node, and its page in a browser, if there is one.
+pub(super) fn test(toolchain: &Toolchain) -> Outcome {
+    let target = process::target_dir()?;
+    run(process::cargo().args(["build", "--quiet", "--locked", "--package", "wasm-test-runner"]))?;
+    let runner = format!("debug/wasm-test-runner{}", std::env::consts::EXE_SUFFIX);
+    let mut tests = vec!["engine"];
+    if answers(DRIVER, "--version") {
+        tests.push("page");
+    } else {
+        println!("Left out: the page of examples/todos-wasm, since there is no {DRIVER}");
+    }
+    let mut cargo = toolchain.cargo();
+    cargo
+        .current_dir(root())
+        .args(["test", "--locked", "--target", TARGET, "--package", "todos-wasm"])
+        .args(tests.into_iter().flat_map(|name| ["--test", name]))
+        .env("CARGO_TARGET_DIR", target.join("web/build/rust"))
+        // The runner reads it all each time.
+        .env("CARGO_PROFILE_DEV_DEBUG", "false")
+        .env(runner_variable(), target.join(runner))
+        // Other drivers that are there are not asked.
+        .env(DRIVER.to_uppercase(), DRIVER);
+    run(&mut cargo)
+}
+
+/// What tells cargo who runs what it has built.
+fn runner_variable() -> String {
+    format!("CARGO_TARGET_{}_RUNNER", TARGET.replace('-', "_").to_uppercase())
+}
