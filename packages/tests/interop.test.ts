@@ -1,11 +1,6 @@
 // A store of LiveStore 0.4.0 in Node and one of ours, on one server.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
@@ -13,42 +8,17 @@ import { createStore, Events, makeSchema, Schema, State } from '@livestore-rs/li
 import { makeWsSync } from '@livestore-rs/sync-ws'
 import { afterEach, expect, test, vi } from 'vitest'
 
+import { newFolder, serve, start } from './processes.js'
+
 const undone: Array<() => unknown> = []
 afterEach(async () => {
   for (const undo of undone.splice(0).reverse()) await undo()
 })
 
 const folder = () => {
-  const path = mkdtempSync(join(tmpdir(), 'livestore-interop-'))
-  undone.push(() => rmSync(path, { recursive: true, force: true }))
+  const { path, remove } = newFolder()
+  undone.push(remove)
   return path
-}
-
-/** Starts a program that answers with lines of JSON; other lines are its log. */
-const start = (program: string, args: string[]) => {
-  const child: ChildProcess = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] })
-  const answers: any[] = []
-  createInterface({ input: child.stdout! }).on('line', (line) => {
-    if (line.startsWith('{')) answers.push(JSON.parse(line))
-  })
-  undone.push(async () => {
-    if (child.exitCode !== null) return
-    child.kill('SIGTERM')
-    await once(child, 'exit')
-  })
-  const answer = () =>
-    vi.waitFor(
-      () => {
-        if (answers.length === 0) throw new Error('there is no answer')
-        return answers.shift()
-      },
-      { timeout: 30_000, interval: 10 },
-    )
-  const ask = (request: object) => {
-    child.stdin!.write(`${JSON.stringify(request)}\n`)
-    return answer()
-  }
-  return { answer, ask }
 }
 
 // The schema of `tests/interop/peer.mjs`.
@@ -70,9 +40,8 @@ const materializers = State.SQLite.materializers(events, {
 const schema = makeSchema({ events, state: State.SQLite.makeState({ tables, materializers }) })
 
 test('a LiveStore 0.4.0 client and ours sync with each other', async () => {
-  const program = process.env['LIVESTORE_CLI']
-  if (program === undefined) throw new Error('LIVESTORE_CLI names the program `livestore`')
-  const server = await start(program, ['serve', '--json', '--listen', '127.0.0.1:0', '--data', folder()]).answer()
+  const server = await serve(folder())
+  undone.push(server.stop)
 
   const adapter = makeInMemoryAdapter({ clientId: 'ours', sync: { backend: makeWsSync({ url: server.url }) } })
   const ours = createStore({ schema, adapter, storeId: 'both' })
@@ -80,7 +49,9 @@ test('a LiveStore 0.4.0 client and ours sync with each other', async () => {
 
   const scripts = fileURLToPath(new URL('../../tests/interop/', import.meta.url))
   const options = { url: server.url, clientId: 'theirs', storeId: 'both', transport: 'ws', folder: folder() }
-  const { answer, ask } = start(join(scripts, 'node_modules/.bin/node'), [join(scripts, 'peer.mjs'), JSON.stringify(options)])
+  const node = join(scripts, 'node_modules/.bin/node')
+  const { answer, ask, stop } = start(node, [join(scripts, 'peer.mjs'), JSON.stringify(options)])
+  undone.push(stop)
   expect(await answer()).toEqual({ ready: true })
 
   const at = new Date('2026-01-02T03:04:05.678Z')

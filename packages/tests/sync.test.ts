@@ -1,36 +1,22 @@
 // Stores that sync with a real server, over WebSocket.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-
 import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
 import { createStore, createStorePromise, Events, makeSchema, Schema, State, type Store } from '@livestore-rs/livestore'
 import { makeWsSync, SignedOut } from '@livestore-rs/sync-ws'
 import { afterEach, expect, test, vi } from 'vitest'
+
+import { newFolder, serve as serveIn } from './processes.js'
 
 const undone: Array<() => unknown> = []
 afterEach(async () => {
   for (const undo of undone.splice(0).reverse()) await undo()
 })
 
-const serve = async (more: string[] = []) => {
-  const program = process.env['LIVESTORE_CLI']
-  if (program === undefined) throw new Error('LIVESTORE_CLI names the program `livestore`')
-  const data = mkdtempSync(join(tmpdir(), 'livestore-packages-'))
-  undone.push(() => rmSync(data, { recursive: true }))
-  const server: ChildProcess = spawn(program, ['serve', '--json', '--listen', '127.0.0.1:0', '--data', data, ...more], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const [line] = await once(createInterface({ input: server.stdout! }), 'line')
-  undone.push(async () => {
-    server.kill('SIGTERM')
-    await once(server, 'exit')
-  })
-  return JSON.parse(line).url as string
+const serve = async () => {
+  const { path, remove } = newFolder()
+  const server = await serveIn(path)
+  undone.push(remove, server.stop)
+  return server.url
 }
 
 const events = {
@@ -92,6 +78,10 @@ test('confirmed events can be iterated over, those that come as well', async () 
   const until = []
   for await (const event of bob.events({ until: { global: 2, client: 0, rebaseGeneration: 0 } })) until.push(event.name)
   expect(until).toEqual(['v1.Added', 'v1.Taken'])
+  const waiting = bob.events({ since: { global: 4, client: 0, rebaseGeneration: 0 } })[Symbol.asyncIterator]()
+  const next = waiting.next()
+  await waiting.return?.()
+  expect((await next).done).toBe(true)
 })
 
 test('what cannot be kept becomes a dead letter, for the app to see', async () => {

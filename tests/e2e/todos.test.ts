@@ -1,40 +1,19 @@
 // The to-do list of `examples/todos-react` in Chromium, with a real server.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 
+import { newFolder, serve, start } from '../../packages/tests/processes.js'
+
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Starts a program that says in its first line where it is found. */
-const start = async (program: string, args: string[]) => {
-  const child: ChildProcess = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
-  const [line] = await once(createInterface({ input: child.stdout! }), 'line')
-  const stop = async () => {
-    if (child.exitCode !== null) return
-    child.kill('SIGTERM')
-    await once(child, 'exit')
-  }
-  return { url: JSON.parse(line).url as string, stop }
-}
-
-const serve = (data: string, listen = '127.0.0.1:0') => {
-  const program = process.env['LIVESTORE_CLI']
-  if (program === undefined) throw new Error('LIVESTORE_CLI names the program `livestore`')
-  return start(program, ['serve', '--json', '--listen', listen, '--data', data])
-}
-
 let browser: Browser
-let app: Awaited<ReturnType<typeof start>>
+let app: { url: string; stop: () => Promise<void> }
 beforeAll(async () => {
-  app = await start(process.execPath, ['examples/todos-react/preview.mjs'])
+  const preview = start(process.execPath, [`${root}examples/todos-react/preview.mjs`])
+  app = { url: (await preview.answer()).url, stop: preview.stop }
   browser = await chromium.launch({
     executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-sync'],
@@ -45,18 +24,18 @@ afterAll(async () => {
   await app?.stop()
 })
 
-let data: string
-let server: Awaited<ReturnType<typeof start>>
+let data: ReturnType<typeof newFolder>
+let server: Awaited<ReturnType<typeof serve>>
 let complaints: string[]
 beforeEach(async () => {
-  data = mkdtempSync(join(tmpdir(), 'livestore-e2e-'))
-  server = await serve(data)
+  data = newFolder()
+  server = await serve(data.path)
   complaints = []
 })
 afterEach(async () => {
   for (const context of browser.contexts()) await context.close()
   await server.stop()
-  rmSync(data, { recursive: true })
+  data.remove()
 })
 
 const open = async (query = ''): Promise<Page> => {
@@ -106,7 +85,7 @@ test('two pages converge, also after a time without the server', async () => {
   await add(one, 'ann', 'of one')
   await add(two, 'bob', 'of two')
   await shows(one, 'ann', ['of one', 'first'])
-  server = await serve(data, new URL(server.url).host)
+  server = await serve(data.path, new URL(server.url).host)
   for (const page of [one, two]) for (const name of ['ann', 'bob']) await shows(page, name, ['of two', 'of one', 'first'])
   expect(complaints.filter((text) => !/WebSocket|ERR_CONNECTION_REFUSED/.test(text))).toEqual([])
 })

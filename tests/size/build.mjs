@@ -20,7 +20,10 @@ const groups = [
 
 for (const choice of choices) {
   const isTheirs = choice === 'livestore-0.4'
-  const alias = [{ find: './side.js', replacement: `${here}side-${choice}.ts` }]
+  const alias = [
+    { find: './side.js', replacement: `${here}side-${isTheirs ? choice : 'ours'}.ts` },
+    { find: './payload.js', replacement: `${here}payload-${choice}.ts` },
+  ]
   // What they ask for themselves is found beside them.
   const entries = { livestore: 'dist/mod.js', 'adapter-web': 'dist/index.js', react: 'dist/mod.js' }
   for (const [name, entry] of isTheirs ? Object.entries(entries) : []) {

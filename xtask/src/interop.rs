@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Outcome;
+use crate::npm;
 use crate::process::{cargo, root, run, target_dir};
 
 #[derive(Debug, clap::Args)]
@@ -21,22 +22,9 @@ fn scripts() -> PathBuf {
     root().join("tests/interop")
 }
 
-/// Installs LiveStore's own packages, and a JavaScript runtime that is new enough, if they are not there.
-fn install() -> Outcome {
-    let (lock, installed) =
-        (scripts().join("package-lock.json"), scripts().join("node_modules/.installed"));
-    let wanted = std::fs::read(&lock)?;
-    if std::fs::read(&installed).is_ok_and(|have| have == wanted) {
-        return Ok(());
-    }
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(scripts());
-    run(&mut npm)?;
-    Ok(std::fs::write(installed, wanted)?)
-}
-
 pub(crate) fn run_all(args: &Args) -> Outcome {
-    install()?;
+    // LiveStore's own packages, and a JavaScript runtime that is new enough.
+    npm::install(&scripts())?;
     run(cargo()
         .args(["build", "--quiet", "--locked"])
         .args(["-p", "livestore-cli"])

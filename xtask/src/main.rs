@@ -8,6 +8,7 @@ mod demo;
 mod install;
 mod interop;
 mod machine;
+mod npm;
 mod process;
 mod test;
 mod web;

@@ -3,7 +3,10 @@
 use std::error::Error;
 
 use js_sys::Reflect;
-use livestore::{CommitError, ExecuteError, OpenError, QueryError, ReceiptError, Unavailable};
+use livestore::{
+    CommitError, ExecuteError, MaterializeError, OpenError, QueryError, ReceiptError, SqliteError,
+    Unavailable,
+};
 use wasm_bindgen::JsValue;
 
 /// Makes an error with a tag by which code tells it from others.
@@ -19,9 +22,9 @@ pub(crate) fn tagged(tag: &str, message: &str) -> JsValue {
 pub(crate) trait Tagged: Error {
     fn tag(&self) -> &'static str;
 
-    /// The event that it is about, if it is about one.
-    fn event(&self) -> Option<String> {
-        None
+    /// What it is about, as properties: an event, a table with its scope.
+    fn about(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 }
 
@@ -38,8 +41,8 @@ pub(crate) fn to_js(error: &impl Tagged) -> JsValue {
         cause = error.source();
     }
     let js = tagged(error.tag(), &message);
-    if let Some(event) = error.event() {
-        let _ = Reflect::set(&js, &"event".into(), &event.into());
+    for (property, value) in error.about() {
+        let _ = Reflect::set(&js, &property.into(), &value.into());
     }
     js
 }
@@ -83,12 +86,21 @@ impl Tagged for CommitError {
         }
     }
 
-    fn event(&self) -> Option<String> {
-        match self {
+    fn about(&self) -> Vec<(&'static str, String)> {
+        let event = match self {
             Self::UnknownEvent { name, .. }
             | Self::Payload { name, .. }
-            | Self::Materialize { name, .. } => Some(name.to_string()),
-            _ => None,
+            | Self::Materialize { name, .. } => ("event", name.to_string()),
+            _ => return Vec::new(),
+        };
+        let Self::Materialize { source: MaterializeError::Sqlite(error), .. } = self else {
+            return vec![event];
+        };
+        match error {
+            SqliteError::OutOfScope { table, scope, .. } => {
+                vec![event, ("table", table.clone()), ("scope", scope.to_string())]
+            }
+            _ => vec![event],
         }
     }
 }
@@ -102,10 +114,10 @@ impl Tagged for ExecuteError<serde_json::Value> {
         }
     }
 
-    fn event(&self) -> Option<String> {
+    fn about(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Commit(error) => error.event(),
-            _ => None,
+            Self::Commit(error) => error.about(),
+            _ => Vec::new(),
         }
     }
 }

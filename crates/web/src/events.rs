@@ -15,7 +15,7 @@ use wasm_bindgen_futures::future_to_promise;
 
 use crate::error::tagged;
 use crate::host::{SharedHost, report};
-use crate::store::{StoreHandle, throw};
+use crate::store::{StoreHandle, not_computing, throw};
 
 /// Events that are looked at before others have the thread.
 const SLICE: usize = 1_024;
@@ -174,14 +174,15 @@ impl StoreHandle {
     ///
     /// Events that stay with this client are not among them.
     #[wasm_bindgen(js_name = nextEvents)]
-    pub fn next_events(&self, options: String) -> Promise {
+    pub fn next_events(&self, options: String) -> Result<Promise, JsValue> {
+        not_computing()?;
         let (store, statuses) =
             (Rc::downgrade(&self.store), self.store.live_sync_status().stream());
-        future_to_promise(async move {
+        Ok(future_to_promise(async move {
             let invalid = |error: serde_json::Error| tagged("QueryError", &error.to_string());
             let wanted: Wanted = serde_json::from_str(&options).map_err(invalid)?;
             let found = find(store, statuses, wanted).await.map_err(throw)?;
             Ok(serde_json::to_string(&found).map_err(invalid)?.into())
-        })
+        }))
     }
 }

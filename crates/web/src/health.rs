@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::error::tagged;
 use crate::host::report;
-use crate::store::{ReceiptHandle, StoreHandle, SubscriptionHandle, throw};
+use crate::store::{ReceiptHandle, StoreHandle, SubscriptionHandle, not_computing, throw};
 
 /// A status, as JSON.
 #[derive(Serialize)]
@@ -53,14 +53,15 @@ fn subscribe<T: Clone + PartialEq + Send + Sync + 'static>(
     live: &LiveQuery<T>,
     on_change: Function,
     json: fn(&T) -> Result<String, JsValue>,
-) -> SubscriptionHandle {
+) -> Result<SubscriptionHandle, JsValue> {
+    not_computing()?;
     let on_change = SendWrapper::new(on_change);
-    SubscriptionHandle::new(live.subscribe(move |value| {
+    Ok(SubscriptionHandle::new(live.subscribe(move |value| {
         let told = json(value).and_then(|json| on_change.call1(&JsValue::UNDEFINED, &json.into()));
         if let Err(error) = told {
             report(&error);
         }
-    }))
+    })))
 }
 
 fn group_id(text: &str) -> Result<GroupId, JsValue> {
@@ -77,7 +78,10 @@ impl StoreHandle {
 
     /// Calls a function with the sync status, as JSON, now and at each change.
     #[wasm_bindgen(js_name = subscribeSyncStatus)]
-    pub fn subscribe_sync_status(&self, on_change: Function) -> SubscriptionHandle {
+    pub fn subscribe_sync_status(
+        &self,
+        on_change: Function,
+    ) -> Result<SubscriptionHandle, JsValue> {
         subscribe(&self.store.live_sync_status(), on_change, status_json)
     }
 
@@ -95,7 +99,10 @@ impl StoreHandle {
 
     /// Calls a function with the dead letters, as JSON, now and at each change.
     #[wasm_bindgen(js_name = subscribeDeadLetters)]
-    pub fn subscribe_dead_letters(&self, on_change: Function) -> SubscriptionHandle {
+    pub fn subscribe_dead_letters(
+        &self,
+        on_change: Function,
+    ) -> Result<SubscriptionHandle, JsValue> {
         subscribe(&self.store.live_dead_letters(), on_change, letters_json)
     }
 
@@ -125,13 +132,7 @@ impl StoreHandle {
 
     /// Calls a function with the warnings, as JSON, now and at each change.
     #[wasm_bindgen(js_name = subscribeWarnings)]
-    pub fn subscribe_warnings(&self, on_change: Function) -> SubscriptionHandle {
+    pub fn subscribe_warnings(&self, on_change: Function) -> Result<SubscriptionHandle, JsValue> {
         subscribe(&self.store.live_warnings(), on_change, warnings_json)
-    }
-
-    /// Returns what the last changes meant for the live queries, as JSON.
-    #[wasm_bindgen(js_name = explainRefresh)]
-    pub fn explain_refresh(&self) -> Result<String, JsValue> {
-        json(&self.store.explain_refresh())
     }
 }

@@ -8,7 +8,6 @@
 #![forbid(unsafe_code)]
 #![cfg(target_family = "wasm")]
 
-mod document;
 mod error;
 mod events;
 mod health;

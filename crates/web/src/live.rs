@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::error;
 use crate::host::{JsOutcome, SharedHost};
-use crate::store::{Lives, SubscriptionHandle};
+use crate::store::{Lives, SubscriptionHandle, not_computing};
 use crate::value::{columns_to_js, row_to_js};
 
 /// A live value of a store.
@@ -114,16 +114,17 @@ impl LiveHandle {
     }
 
     /// Calls a function now and whenever the value has changed, until the subscription is freed.
-    pub fn subscribe(&self, on_change: Function) -> SubscriptionHandle {
+    pub fn subscribe(&self, on_change: Function) -> Result<SubscriptionHandle, JsValue> {
+        not_computing()?;
         let on_change = SendWrapper::new(on_change);
         let call = move || {
             // What a subscriber throws is told by the host, which has wrapped it.
             let _ = on_change.call0(&JsValue::UNDEFINED);
         };
-        SubscriptionHandle::new(match &self.live {
+        Ok(SubscriptionHandle::new(match &self.live {
             Live::Rows(rows) => follow(rows, call),
             Live::Value(value) => follow(value, call),
-        })
+        }))
     }
 
     /// Sets the value of a signal; not while something is computed.
@@ -131,6 +132,7 @@ impl LiveHandle {
         let Some((host, signal)) = &self.signal else {
             return Err(error::tagged("QueryError", "only a signal can be set"));
         };
+        not_computing()?;
         signal.set(JsOutcome::new(host, Ok(value)));
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Schemas as TypeScript describes them.
 
-use livestore::ast::{Delete, Insert, Statement, Update};
 use livestore::{
     CanonicalJson, ColumnDef, ColumnType, DocumentDef, EventDef, EventKind, IndexDef,
     MaterializeError, MaterializerContext, Schema, SchemaBuilder, Scope, TableDef, UnknownEvents,
@@ -53,8 +52,6 @@ struct ColumnJson {
     primary_key: bool,
     #[serde(default)]
     auto_increment: bool,
-    #[serde(default)]
-    unique: bool,
     default: Option<Value>,
 }
 
@@ -72,8 +69,6 @@ struct IndexJson {
 struct EventJson {
     name: String,
     kind: Kind,
-    #[serde(default)]
-    version: u64,
     deprecated: Option<String>,
     #[serde(default)]
     deprecated_fields: Vec<(String, String)>,
@@ -98,18 +93,13 @@ struct DocumentJson {
     by_session: bool,
 }
 
-/// A write of a materializer, as JSON: an SQL text or a statement.
-///
-/// It is no untagged enum, for which `serde` would have all parts of a statement compiled once more.
+/// A write of a materializer, as JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WriteJson {
-    sql: Option<String>,
+    sql: String,
     #[serde(default)]
     binds: Vec<Value>,
-    insert: Option<Insert>,
-    update: Option<Update>,
-    delete: Option<Delete>,
 }
 
 /// Reads a part of a description; an error says which one.
@@ -201,9 +191,6 @@ impl ColumnJson {
         if self.auto_increment {
             column = column.auto_increment();
         }
-        if self.unique {
-            column = column.unique();
-        }
         match self.default {
             Some(value) => column.default(value),
             None => column,
@@ -219,7 +206,7 @@ impl EventJson {
             Kind::Persisted => EventDef::new(self.name, EventKind::ClientOnly),
             Kind::Memory => EventDef::new(self.name, EventKind::Memory),
         };
-        let def = self.deprecated.into_iter().fold(def.version(self.version), EventDef::deprecated);
+        let def = self.deprecated.into_iter().fold(def, EventDef::deprecated);
         let fields = self.deprecated_fields.into_iter();
         fields.fold(def, |def, (field, why)| def.deprecated_field(field, why))
     }
@@ -245,26 +232,5 @@ fn materialize(
     let writes = writes.map_err(|error| MaterializeError::failed(thrown(&error)))?;
     let json = writes.as_string().unwrap_or_default();
     let writes: Vec<WriteJson> = serde_json::from_str(&json).map_err(MaterializeError::failed)?;
-    writes.into_iter().map(|write| write.check(tables)).collect()
-}
-
-impl WriteJson {
-    fn check(self, tables: &[TableDef]) -> Result<Write, MaterializeError> {
-        let statement = match self {
-            Self { sql: Some(sql), binds, insert: None, update: None, delete: None } => {
-                return Ok(Write::raw(&sql, binds));
-            }
-            Self { insert: Some(insert), update: None, delete: None, .. } => {
-                Statement::Insert(insert)
-            }
-            Self { update: Some(update), delete: None, .. } => Statement::Update(update),
-            Self { delete: Some(delete), .. } => Statement::Delete(delete),
-            _ => {
-                return Err(MaterializeError::failed(
-                    "a write that is neither SQL nor a statement",
-                ));
-            }
-        };
-        Write::checked(&statement, tables).map_err(MaterializeError::failed)
-    }
+    Ok(writes.into_iter().map(|WriteJson { sql, binds }| Write::raw(&sql, binds)).collect())
 }

@@ -4,10 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use js_sys::{Array, Function, Promise};
+use js_sys::{Array, Promise};
 use livestore::{
     CanonicalJson, CommitReceipt, Durability, Fate, NewEvent, QueryError, Row, Rows, Store,
-    Subscription, computed, query_with,
+    Subscription, Unavailable, computed, query_with,
 };
 use send_wrapper::SendWrapper;
 use wasm_bindgen::prelude::*;
@@ -35,6 +35,11 @@ pub struct StoreHandle {
 
 pub(crate) fn throw<E: error::Tagged>(error: E) -> JsValue {
     error::to_js(&error)
+}
+
+/// Refuses what changes something while something is computed, where it would end the engine.
+pub(crate) fn not_computing() -> Result<(), JsValue> {
+    if livestore_reactive::is_computing() { Err(throw(Unavailable::InComputed)) } else { Ok(()) }
 }
 
 #[wasm_bindgen]
@@ -134,11 +139,6 @@ impl StoreHandle {
         self.next_live.set(id + 1);
         self.lives.borrow_mut().insert(id, live.clone());
         LiveHandle::new(id, live, Rc::downgrade(&self.lives))
-    }
-
-    /// Groups what a function does: followers are told once, when it is over.
-    pub fn batch(&self, run: &Function) -> Result<JsValue, JsValue> {
-        self.store.batch(|| run.call0(&JsValue::UNDEFINED))
     }
 
     /// The store's id.

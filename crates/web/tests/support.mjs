@@ -49,8 +49,9 @@ export class Host {
     const event = JSON.parse(args)
     switch (name) {
       case 'v1.TodoCreated': {
-        const values = Object.entries(event).map(([name, value]) => ({ column: name, value: { value } }))
-        return JSON.stringify([{ insert: { table: 'todos', values } }])
+        const names = Object.keys(event)
+        const sql = `INSERT INTO todos (${names}) VALUES (${names.map(() => '?')})`
+        return JSON.stringify([{ sql, binds: Object.values(event) }])
       }
       case 'v1.TodoRanked':
         return JSON.stringify([{ sql: 'UPDATE todos SET rank = ? WHERE id = ?', binds: [event.rank, event.id] }])

@@ -5,7 +5,7 @@ import { type AnySchema, type Codec, codecOf, effectSupport, isEffectSchema } fr
 import { type ColumnDefinition, makeColumn } from './columns.js'
 import { type DocumentInternals, enterDocument } from './document-registry.js'
 import { LiveStoreError } from './errors.js'
-import { enterEventCodec, makeEvent, type PartialEvent } from './events.js'
+import { enterEventCodec, type EventOptions, makeEvent, type PartialEvent } from './events.js'
 import { Builder } from './query-builder.js'
 import type { QueryBuilder } from './query-builder-types.js'
 import { SessionIdSymbol } from './session-id.js'
@@ -97,7 +97,7 @@ export declare namespace ClientDocumentTableDef {
   export type Set<TName extends string, TType, TOptions extends ClientDocumentTableOptions<TType>> = {
     readonly name: `${TName}Set`
     readonly schema: AnySchema<any, any>
-    readonly options: { readonly derived: true; readonly clientOnly: true } & Record<string, any>
+    readonly options: EventOptions & { readonly derived: true; readonly clientOnly: true }
     /** For types alone. */
     readonly Event: SetEvent<TName, SetValue<TType, TOptions>>
   } & (TOptions['default']['id'] extends string | SessionIdSymbol

@@ -186,32 +186,12 @@ type Column<
   readonly autoIncrement: TAutoIncrement
 }
 
-export interface ColDefFn<TColumnType extends FieldColumnType> {
-  (): Column<TColumnType, EncodedOf<TColumnType>, EncodedOf<TColumnType>, false, NoDefault, false, false>
-  <
-    TDecoded = EncodedOf<TColumnType>,
-    const TNullable extends boolean = false,
-    const TDefault extends DefaultArg<NoInfer<TDecoded>, TNullable> = NoDefault,
-    const TPrimaryKey extends boolean = false,
-    const TAutoIncrement extends boolean = false,
-  >(options: {
-    schema?: SchemaFor<TDecoded, any>
-    default?: TDefault
-    nullable?: TNullable
-    primaryKey?: TPrimaryKey
-    autoIncrement?: TAutoIncrement
-  }): Column<
-    TColumnType,
-    NoInfer<TDecoded>,
-    EncodedOf<TColumnType>,
-    NoInfer<TNullable>,
-    NoInfer<TDefault>,
-    NoInfer<TPrimaryKey>,
-    NoInfer<TAutoIncrement>
-  >
-}
-
-export interface SpecializedColDefFn<TColumnType extends FieldColumnType, TCustom extends boolean, TBase> {
+/** Makes columns; `TCustom` says whether they may have a schema of their own. */
+export interface ColDefFn<
+  TColumnType extends FieldColumnType,
+  TCustom extends boolean = true,
+  TBase = EncodedOf<TColumnType>,
+> {
   (): Column<TColumnType, TBase, EncodedOf<TColumnType>, false, NoDefault, false, false>
   <
     TDecoded = TBase,
@@ -247,13 +227,13 @@ const blobColumn: ColDefFn<'blob'> = define('blob')
 export { textColumn as text, integerColumn as integer, realColumn as real, blobColumn as blob }
 
 /** True or false, stored as 1 or 0. */
-export const boolean: SpecializedColDefFn<'integer', false, boolean> = define('boolean')
+export const boolean: ColDefFn<'integer', false, boolean> = define('boolean')
 /** Anything that JSON can hold, stored as text. */
-export const json: SpecializedColDefFn<'text', true, unknown> = define('json')
+export const json: ColDefFn<'text', true, unknown> = define('json')
 /** A date, stored as text. */
-export const datetime: SpecializedColDefFn<'text', false, Date> = define('datetime')
+export const datetime: ColDefFn<'text', false, Date> = define('datetime')
 /** A date, stored as milliseconds since 1970. */
-export const datetimeInteger: SpecializedColDefFn<'integer', false, Date> = define('datetimeInteger')
+export const datetimeInteger: ColDefFn<'integer', false, Date> = define('datetimeInteger')
 
 /** Makes a column by the type of what is stored. */
 export const column = <TColumnType extends FieldColumnType>(columnType: TColumnType): ColDefFn<TColumnType> =>

@@ -188,11 +188,14 @@ const confirmUnsavedChanges = (store: Store<any, any>): void => {
 
 /** Tells in the console what the engine warns of: events that the schema does not have, for one. */
 const tellWarnings = (engineStore: OpenedStore['engine'], store: Store<any, any>): void => {
-  let told = 0
+  const told = new Set<string>()
   const subscription = engineStore.subscribeWarnings((json) => {
     const warnings: ReadonlyArray<{ readonly message: string }> = JSON.parse(json)
-    for (const { message } of warnings.slice(told)) console.warn(`LiveStore (${store.storeId}): ${message}`)
-    told = warnings.length
+    for (const { message } of warnings) {
+      if (told.has(message)) continue
+      told.add(message)
+      console.warn(`LiveStore (${store.storeId}): ${message}`)
+    }
   })
   store[StoreInternalsSymbol].onShutdown(() => subscription.free())
 }

@@ -1,4 +1,4 @@
-const DeprecatedId = Symbol.for('livestore/schema/annotations/deprecated')
+export const DeprecatedId = Symbol.for('livestore/schema/annotations/deprecated')
 
 /** Marks a field of an event as one that is not to be used any more: `Schema.String.pipe(deprecated('use name'))`. */
 export const deprecated =

@@ -54,7 +54,6 @@ export interface EngineStore {
   liveChoice(id: number, label?: string): EngineLive
   liveComputed(id: number, label?: string): EngineLive
   liveSignal(initial: unknown): EngineLive
-  batch(run: () => unknown): unknown
   syncStatus(): string
   subscribeSyncStatus(onChange: (json: string) => void): EngineSubscription
   nextEvents(options: string): Promise<string>
@@ -63,7 +62,6 @@ export interface EngineStore {
   acknowledgeDeadLetter(groupId: string): boolean
   retryDeadLetter(groupId: string): EngineReceipt
   quarantined(): string
-  warnings(): string
   subscribeWarnings(onChange: (json: string) => void): EngineSubscription
   retryNow(): void
   shutdown(): void

@@ -42,6 +42,9 @@ export class LiveStoreError extends Error {
 interface EngineError extends Error {
   readonly _tag: string
   readonly event?: string
+  readonly table?: string
+  /** That of the table, if the event may not touch it. */
+  readonly scope?: string
 }
 
 /** Those of the engine are no class of their own; an app's error may have a tag as well. */
@@ -54,13 +57,14 @@ const isEngineError = (error: unknown): error is EngineError =>
 /** Makes what the engine has thrown an error of this package; `cause` is what the app's code threw. */
 export const fromEngine = (error: unknown, cause?: unknown): unknown => {
   if (!isEngineError(error)) return error
-  const hint = /only synced events write to synced tables/.test(error.message)
+  const hint = error.scope !== undefined
     ? "\n  A table says who its rows are for: State.SQLite.table({ …, scope: 'memory' }) for what client-only events write, " +
       "scope: 'client' if these have `persist: true`."
     : ''
   return new LiveStoreError(error._tag, `${error.message}${hint}`, {
     cause,
     ...(error.event === undefined ? {} : { event: error.event }),
+    ...(error.table === undefined ? {} : { table: error.table }),
   })
 }
 

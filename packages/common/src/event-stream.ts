@@ -30,8 +30,27 @@ interface Page {
   readonly done?: boolean
 }
 
-/** Events that the backend has confirmed, page by page. */
-export async function* followEvents(
+/** Events that the backend has confirmed; an iteration can be ended while it waits for the next one. */
+export const followEvents = (...args: Parameters<typeof read>): AsyncIterableIterator<LiveStoreEvent.Client.Decoded> => {
+  const events = read(...args)
+  const over: IteratorResult<LiveStoreEvent.Client.Decoded> = { done: true, value: undefined }
+  let isOver = false
+  let end = () => {}
+  const ended = new Promise<typeof over>((resolve) => (end = () => resolve(over)))
+  const iterator: AsyncIterableIterator<LiveStoreEvent.Client.Decoded> = {
+    next: async () => (isOver ? over : Promise.race([events.next(), ended])),
+    return: async () => {
+      isOver = true
+      end()
+      return over
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  }
+  return iterator
+}
+
+/** Reads them page by page. */
+async function* read(
   engine: EngineStore,
   schema: LiveStoreSchema,
   options: StoreEventsOptions<any>,

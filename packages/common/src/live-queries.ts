@@ -70,11 +70,12 @@ export const compileInput = (input: QueryInput<any>, sessionId: string): Compile
   return compileSql(input.query, input.bindValues, sessionId, input.schema)
 }
 
+/** Stands for a session that is not known yet; no session has such an id. */
+const ANY_SESSION = '\0session'
+const ANY_SESSION_JSON = JSON.stringify(ANY_SESSION).slice(1, -1)
+
 /** What tells a query from others, whatever session it is of. */
-const inputKey = (input: QueryInput<any>): string => {
-  const { description, shapeKey } = compileInput(input, '\0session')
-  return `${description}-${shapeKey}`
-}
+const keyOf = ({ description, shapeKey }: CompiledQuery): string => `${description}-${shapeKey}`
 
 /** Defines a live query of rows. */
 export const queryDb: {
@@ -93,13 +94,11 @@ export const queryDb: {
   if (!isQueryBuilder(input) && !isQueryInputRaw(input)) {
     throw new LiveStoreError('QueryError', `queryDb takes a query of a table, SQL or a function that gives one`)
   }
-  const hash = `${inputKey(input)}${deps === undefined ? '' : `-${depsOf(deps)}`}${mapped}`
+  const anyway = compileInput(input, ANY_SESSION)
+  const hash = `${keyOf(anyway)}${deps === undefined ? '' : `-${depsOf(deps)}`}${mapped}`
   const label = options.label ?? (isQueryBuilder(input) ? input.toString() : input.query)
-  let compiled: { sessionId: string; query: CompiledQuery } | undefined
-  const compile = (sessionId: string) => {
-    if (compiled?.sessionId !== sessionId) compiled = { sessionId, query: compileInput(input, sessionId) }
-    return compiled.query
-  }
+  const isOfSession = anyway.description.includes(ANY_SESSION_JSON)
+  const compile = (sessionId: string) => (isOfSession ? compileInput(input, sessionId) : anyway)
   return define('def', label, hash, { kind: 'query', compile, map })
 }
 
@@ -134,7 +133,7 @@ export const computed: {
 }
 
 const hashOf = (query: Queryable<any>): string =>
-  isQueryBuilder(query) ? inputKey(query) : 'hash' in query ? query.hash : query.def.hash
+  isQueryBuilder(query) ? defOf(query).hash : 'hash' in query ? query.hash : query.def.hash
 
 /** Defines a value that the app sets; each call defines another one. */
 export const signal = <T>(defaultValue: T, options: { readonly label?: string } = {}): SignalDef<T> => {

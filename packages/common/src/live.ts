@@ -51,8 +51,8 @@ export interface LiveContext {
   notify(tell: () => void): void
   /** Forgets a live query that nobody uses any more. */
   forget(live: Live): void
-  /** What the app's code has thrown last, which the engine knows only as a text. */
-  thrown(): unknown
+  /** Takes what the app's code has thrown, which the engine knows only as a text. */
+  takeThrown(): unknown
   /** Whose they are. */
   readonly owner: object
 }
@@ -331,6 +331,7 @@ export class Live implements Signal<any> {
   /** Takes what is new. */
   #refresh(): void {
     let outcome: Outcome
+    this.#context.takeThrown()
     try {
       if (!this.#source.refresh() && this.#outcome !== undefined) return
       this.runs++
@@ -341,7 +342,7 @@ export class Live implements Signal<any> {
       const rows = this.#source.value()
       outcome = { value: this.#map === undefined ? rows : this.#map(rows) }
     } catch (error) {
-      outcome = { error: fromEngine(error, this.#context.thrown()) }
+      outcome = { error: fromEngine(error, this.#context.takeThrown()) }
     }
     if (this.#isSame(outcome)) return
     this.#outcome = outcome

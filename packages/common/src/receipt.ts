@@ -2,7 +2,7 @@ import type { EngineReceipt } from './engine.js'
 import { fromEngine } from './errors.js'
 
 /** How safe a commit is once it is as safe as it will be. */
-export type Durability = 'memory' | 'buffered' | 'disk' | (string & {})
+export type Durability = 'memory' | 'normal' | 'full' | (string & {})
 
 /** What became of a commit. */
 export type Fate = 'confirmed' | 'rewritten' | 'rejected' | 'archived' | (string & {})

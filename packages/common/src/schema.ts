@@ -1,6 +1,7 @@
 import { effectSupport, isEffectSchema } from './codec.js'
 import { type ClientDocumentTableDef, tableIsClientDocumentTable } from './client-document.js'
 import { columnInternals } from './columns.js'
+import { DeprecatedId } from './deprecated.js'
 import { documentOf } from './document-registry.js'
 import { LiveStoreError } from './errors.js'
 import type { EventDef, EventDefRecord } from './events.js'
@@ -156,8 +157,6 @@ const describeTable = (table: TableDefBase) => ({
   columns: Object.keys(table.sqliteDef.columns).map((name) => describeColumn(table, name)),
   indexes: table.sqliteDef.indexes.map(({ name, columns, isUnique = false }) => ({ name, columns, unique: isUnique })),
 })
-
-const DeprecatedId = Symbol.for('livestore/schema/annotations/deprecated')
 
 /** The fields that are not to be used any more, with the reason. */
 const deprecatedFields = (event: EventDef.AnyWithoutFn): Array<[string, string]> => {

@@ -11,8 +11,8 @@ export class StoreHost implements EngineHost {
   readonly #materializing: Materializing
   readonly token: EngineHost['token']
   readonly #schema: LiveStoreSchema
-  /** What the app's code has thrown last, which the engine knows only as a text. */
-  thrown: unknown
+  /** What the app's code has thrown, which the engine knows only as a text. */
+  #thrown: unknown
   /** Whether an event is being turned into writes. */
   isMaterializing = false
 
@@ -26,12 +26,19 @@ export class StoreHost implements EngineHost {
     }
   }
 
+  /** Takes what was thrown since it was taken last, so that no later error has it for its cause. */
+  takeThrown(): unknown {
+    const thrown = this.#thrown
+    this.#thrown = undefined
+    return thrown
+  }
+
   materialize(...args: Parameters<EngineHost['materialize']>): string {
     this.isMaterializing = true
     try {
       return this.#materializing.run(...args)
     } catch (error) {
-      this.thrown = error
+      this.#thrown = error
       throw error
     } finally {
       this.isMaterializing = false
@@ -44,7 +51,7 @@ export class StoreHost implements EngineHost {
     try {
       return compute(read)
     } catch (error) {
-      this.thrown = error
+      this.#thrown = error
       throw error
     }
   }

@@ -37,10 +37,14 @@ export interface StoreCommitOptions {
 }
 
 type EventsOf<TSchema extends LiveStoreSchema.Any> = TSchema['_EventDefMapType']
+/** Arguments of an event, as the app has them or, from `encoded`, as they are stored. */
+type ArgsOf<TDef> =
+  | (TDef extends { readonly Event: { readonly args: infer TArgs } } ? TArgs : never)
+  | (TDef extends { readonly encoded: (args: infer TEncoded) => unknown } ? TEncoded : never)
 /** Events that a schema knows. */
 export type InputEvent<TSchema extends LiveStoreSchema.Any> = {
   [K in keyof EventsOf<TSchema>]: EventsOf<TSchema>[K] extends EventDef.AnyWithoutFn
-    ? PartialEvent<K & string, any>
+    ? PartialEvent<K & string, ArgsOf<EventsOf<TSchema>[K]>>
     : never
 }[keyof EventsOf<TSchema>]
 
@@ -154,11 +158,11 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     const encoded: string[] = []
     for (const event of events) encoded.push(event?.name, this.#encode(event))
     return this.#inBatch(options.skipRefresh === true, () => {
-      this.#host.thrown = undefined
+      this.#host.takeThrown()
       try {
         return new CommitReceipt(this.#engine.commit(encoded))
       } catch (error) {
-        throw fromEngine(error, this.#host.thrown)
+        throw fromEngine(error, this.#host.takeThrown())
       }
     })
   }
@@ -211,9 +215,10 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
 
   /** Tells followers of what `skipRefresh` has kept from them. */
   readonly manualRefresh = (_options?: { readonly label?: string }): void => {
+    this.#guard('manualRefresh')
     const deferred = [...this.#deferred]
     this.#deferred.clear()
-    this.#batchUpdates(() => {
+    this.#inBatch(false, () => {
       for (const tell of deferred) tell()
     })
   }
@@ -275,11 +280,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
         if (live._tag === 'signal') this.#signals.set(def, live.run())
         if (live.computation !== undefined) this.#host.computations.delete(live.computation)
       },
-      thrown: () => {
-        const { thrown } = this.#host
-        this.#host.thrown = undefined
-        return thrown
-      },
+      takeThrown: () => this.#host.takeThrown(),
       owner: this,
     }
     switch (recipe.kind) {

@@ -79,6 +79,9 @@ test('events have the types of their schemas', () => {
   void (() => State.SQLite.materializers({ ranked, created: events.todoCreated }, { 'v1.Ranked': () => [] }))
   const store = open()
   expectTypeOf(store.commit(created('a'))).toEqualTypeOf<CommitReceipt>()
+  expectTypeOf(store.commit(events.todoCreated.encoded({ id: 'b', text: '', due: '2026-01-02T03:04:05.678Z' }))).toEqualTypeOf<CommitReceipt>()
+  // @ts-expect-error no arguments of the event
+  void (() => store.commit({ name: 'v1.TodoCompleted', args: { id: 5 } }))
   // @ts-expect-error no event of the schema
   void (() => store.commit({ name: 'v1.Unheard', args: {} }))
 })

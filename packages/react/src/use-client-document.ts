@@ -39,6 +39,10 @@ export interface UseClientDocumentOptions<TTable extends ClientDocumentTableDef.
 export interface UseClientDocument {
   <TTable extends ClientDocumentTableDef.Trait<any, any, any, any>>(
     table: TTable,
+    options: UseClientDocumentOptions<TTable>,
+  ): UseClientDocumentResult<TTable>
+  <TTable extends ClientDocumentTableDef.Trait<any, any, any, any>>(
+    table: TTable,
     id?: ClientDocumentTableDef.DefaultIdType<TTable> | string | SessionIdSymbol,
     options?: UseClientDocumentOptions<TTable>,
   ): UseClientDocumentResult<TTable>

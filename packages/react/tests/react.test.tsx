@@ -1,56 +1,17 @@
 import '@livestore-rs/react'
 
 import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
-import {
-  computed,
-  createStore,
-  Events,
-  makeSchema,
-  queryDb,
-  Schema,
-  SessionIdSymbol,
-  signal,
-  State,
-  type Store,
-  StoreRegistry,
-  storeOptions,
-} from '@livestore-rs/livestore'
+import { computed, queryDb, signal, type Store, StoreRegistry, storeOptions } from '@livestore-rs/livestore'
 import { StoreRegistryProvider, useStore } from '@livestore-rs/react'
 import * as React from 'react'
 import { afterEach, expect, test, vi } from 'vitest'
 
+import { created, events, open, schema, tables } from '../../livestore/tests/support.js'
 import { act, cleanup, render, renderLater, text, texts } from './support.js'
 
 afterEach(cleanup)
 
-const events = {
-  todoCreated: Events.synced({ name: 'v1.TodoCreated', schema: Schema.Struct({ id: Schema.String, text: Schema.String }) }),
-  todoCompleted: Events.synced({ name: 'v1.TodoCompleted', schema: Schema.Struct({ id: Schema.String }) }),
-}
-const tables = {
-  todos: State.SQLite.table({
-    name: 'todos',
-    columns: {
-      id: State.SQLite.text({ primaryKey: true }),
-      text: State.SQLite.text({ default: '' }),
-      completed: State.SQLite.boolean({ default: false }),
-    },
-  }),
-  ui: State.SQLite.clientDocument({
-    name: 'ui',
-    schema: Schema.Struct({ filter: Schema.String, open: Schema.Boolean }),
-    default: { id: SessionIdSymbol, value: { filter: 'all', open: false } },
-  }),
-}
-const materializers = State.SQLite.materializers(events, {
-  'v1.TodoCreated': ({ id, text }) => tables.todos.insert({ id, text }),
-  'v1.TodoCompleted': ({ id }) => tables.todos.update({ completed: true }).where({ id }),
-})
-const schema = makeSchema({ events, state: State.SQLite.makeState({ tables, materializers }) })
-
-const open = () => createStore({ schema, adapter: makeInMemoryAdapter(), storeId: 'react' })
 type AppStore = ReturnType<typeof open>
-const created = (id: string) => events.todoCreated({ id, text: `todo ${id}` })
 
 test('a component shows a query and is rendered when it changes', () => {
   const store = open()
@@ -64,7 +25,7 @@ test('a component shows a query and is rendered when it changes', () => {
 
 test('a changed row renders its component and no other', () => {
   const store = open()
-  store.commit(...['a', 'b', 'c'].map(created))
+  store.commit(...['a', 'b', 'c'].map((id) => created(id)))
   const renders: Record<string, number> = {}
   const Row = React.memo(({ todo }: { todo: typeof tables.todos.Type }) => {
     renders[todo.id] = (renders[todo.id] ?? 0) + 1
@@ -129,6 +90,17 @@ test('a client document is like state', () => {
   act(() => set({ open: true }))
   expect(text('ui')).toBe('all true')
   expect(new Set(ids)).toEqual(new Set([store.sessionId]))
+})
+
+test('a client document that was not set can have another default', () => {
+  const store = open()
+  const App = () => {
+    const [ui] = store.useClientDocument(tables.ui, { default: { filter: 'mine' } })
+    const [other] = store.useClientDocument(tables.ui, 'other', { default: { open: true } })
+    return <p data-testid="ui">{`${ui.filter} ${ui.open} ${other.filter} ${other.open}`}</p>
+  }
+  render(<App />)
+  expect(text('ui')).toBe('mine false all true')
 })
 
 test('strict mode subscribes as well, and all is given back', async () => {

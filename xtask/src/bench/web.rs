@@ -9,8 +9,9 @@ use serde::Deserialize;
 
 use super::Args;
 use crate::Outcome;
+use crate::npm;
 use crate::process::{root, show};
-use crate::web::{make_packages, packages};
+use crate::web::make_packages;
 
 #[derive(Debug, Deserialize)]
 struct Report {
@@ -45,7 +46,7 @@ impl Case {
 
 pub(super) fn run_all(args: &Args) -> Outcome {
     make_packages()?;
-    packages::install(&root().join("tests/interop"))?;
+    npm::install(&root().join("tests/interop"))?;
     let output = measure(args)?;
     if let Some(file) = &args.json {
         std::fs::write(file, &output)?;
@@ -62,7 +63,7 @@ pub(super) fn run_all(args: &Args) -> Outcome {
 
 /// Runs all in the browser, and returns the figures as JSON.
 fn measure(args: &Args) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut node = packages::tool("node")?;
+    let mut node = npm::tool("node")?;
     node.arg("tests/bench-web/run.mjs");
     if args.quick {
         node.arg("--quick");

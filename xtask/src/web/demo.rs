@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::{make_packages, packages};
 use crate::Outcome;
-use crate::process;
+use crate::{npm, process};
 
 /// A process that ends with its owner.
 struct Running(Child);
@@ -35,13 +35,15 @@ fn start(command: &mut Command) -> Result<(Running, String), Box<dyn std::error:
 pub(crate) fn run() -> Outcome {
     println!("Building …");
     make_packages()?;
-    let data = process::target_dir()?.join(format!("demo-{}", std::process::id()));
+    // Whoever ends this ends it by Ctrl-C, so that it is the next one who clears up.
+    let data = process::target_dir()?.join("demo-web");
+    if data.exists() {
+        std::fs::remove_dir_all(&data)?;
+    }
     let listen = ["serve", "--json", "--listen", "127.0.0.1:0", "--data"];
     let (_server, sync) = start(Command::new(packages::server()?).args(listen).arg(&data))?;
-    let (mut page, url) = start(packages::tool("node")?.arg("examples/todos-react/preview.mjs"))?;
+    let (mut page, url) = start(npm::tool("node")?.arg("examples/todos-react/preview.mjs"))?;
     println!("Two clients and a server: {url}?sync={sync}");
     println!("Ctrl-C ends it.");
-    page.0.wait()?;
-    std::fs::remove_dir_all(&data)?;
-    Ok(())
+    Err(format!("the page is served no more: {}", page.0.wait()?).into())
 }

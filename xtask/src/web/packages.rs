@@ -1,40 +1,16 @@
 //! The npm packages: the engine put into its package, TypeScript compiled, and their tests.
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
 
 use super::engine::{self, Build};
 use super::toolchain::Toolchain;
 use crate::Outcome;
+use crate::npm::{install, tool};
 use crate::process::{self, cargo, root, run};
 
 /// What TypeScript knows of the engine.
 const TYPES: &str = "livestore.d.ts";
-
-/// Starts a program of npm's packages, with the Node that they bring.
-pub(crate) fn tool(name: &str) -> Result<Command, Box<dyn Error>> {
-    let programs = root().join("node_modules/.bin");
-    let mut paths = vec![programs.clone()];
-    paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    let path: OsString = std::env::join_paths(paths)?;
-    let mut command = Command::new(programs.join(name));
-    command.current_dir(root()).env("PATH", path);
-    Ok(command)
-}
-
-/// Installs what `package-lock.json` of a folder names, unless it is there.
-pub(crate) fn install(folder: &Path) -> Outcome {
-    let changed = |path: &str| folder.join(path).metadata().and_then(|file| file.modified()).ok();
-    // What npm writes last.
-    let installed = changed("node_modules/.package-lock.json");
-    if installed.is_some() && installed >= changed("package-lock.json") {
-        return Ok(());
-    }
-    let mut npm = Command::new("npm");
-    run(npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))
-}
 
 /// Builds the packages with some builds of the engine.
 pub(crate) fn make(toolchain: &Toolchain, builds: &[Build]) -> Outcome {

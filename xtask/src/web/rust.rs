@@ -21,6 +21,7 @@ pub(super) fn test(toolchain: &Toolchain) -> Outcome {
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(root())
+        // Not with --quiet, which the runner does not know.
         .args(["test", "--locked", "--target", TARGET, "--package", "todos-wasm"])
         .args(tests.into_iter().flat_map(|name| ["--test", name]))
         .env("CARGO_TARGET_DIR", target.join("web/build/rust"))

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::packages;
 use crate::Outcome;
+use crate::npm;
 use crate::process::{self, root, run};
 
 /// What a file weighs, in bytes.
@@ -49,7 +49,7 @@ struct Sizes {
 /// Builds the apps and weighs each file of them.
 fn weigh_apps(choices: &[&str]) -> Result<Sizes, Box<dyn Error>> {
     let folder = process::target_dir()?.join("web/size");
-    run(packages::tool("node")?.arg("tests/size/build.mjs").arg(&folder).args(choices))?;
+    run(npm::tool("node")?.arg("tests/size/build.mjs").arg(&folder).args(choices))?;
     let mut files = BTreeMap::new();
     for choice in choices {
         weigh_folder(&folder.join(choice), choice, &mut files)?;
@@ -96,7 +96,7 @@ fn weigh(path: &Path) -> Result<Size, Box<dyn Error>> {
 
 /// Prints what each part of each app weighs.
 pub(crate) fn report(json: bool) -> Outcome {
-    packages::install(&root().join("tests/interop"))?;
+    npm::install(&root().join("tests/interop"))?;
     let choices = CHOICES.map(|(name, _)| name);
     let mut sizes = weigh_apps(&choices)?;
     let fts5 = root().join("packages/adapter-web/engine-fts5/livestore_bg.wasm");

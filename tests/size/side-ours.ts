@@ -1,10 +1,12 @@
 import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
 import { createStore, Events, makeSchema, queryDb, State } from '@livestore-rs/livestore'
 import { useQuery as useQueryOf } from '@livestore-rs/react'
-import * as v from 'valibot'
+
+// Chosen when it is built: the same by one library of schemas or another.
+import { todo } from './payload.js'
 
 export const events = {
-  todoCreated: Events.synced({ name: 'v1.TodoCreated', schema: v.object({ id: v.string(), text: v.string() }) }),
+  todoCreated: Events.synced({ name: 'v1.TodoCreated', schema: todo }),
 }
 export const tables = {
   todos: State.SQLite.table({

@@ -1,0 +1,3 @@
+import { Schema } from '@livestore-rs/livestore'
+
+export const todo = Schema.Struct({ id: Schema.String, text: Schema.String })
