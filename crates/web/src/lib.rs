@@ -16,10 +16,10 @@ mod live;
 mod options;
 mod panic;
 mod query;
+mod rows;
 mod schema;
 mod store;
 mod sync;
-mod value;
 
 pub use live::LiveHandle;
 pub use store::{ReceiptHandle, StoreHandle, SubscriptionHandle};

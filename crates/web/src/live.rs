@@ -4,14 +4,14 @@ use std::cell::RefCell;
 use std::rc::Weak;
 
 use js_sys::{Array, Function};
-use livestore::{DiffStep, LiveQuery, QueryError, Row, Rows, Signal, Subscription};
+use livestore::{LiveQuery, QueryError, Row, Rows, Signal, Subscription};
 use send_wrapper::SendWrapper;
 use wasm_bindgen::prelude::*;
 
 use crate::error;
 use crate::host::{JsOutcome, SharedHost};
+use crate::rows::{columns_to_js, steps_to_js};
 use crate::store::{Lives, SubscriptionHandle, not_computing};
-use crate::value::{columns_to_js, row_to_js};
 
 /// A live value of a store.
 #[derive(Clone)]
@@ -80,9 +80,8 @@ impl LiveHandle {
         }
     }
 
-    /// Returns how the rows that were taken last became those of now, as a flat list: 0, at, row for
-    /// one that comes; 1, at for one that goes; 2, from, to for one that moves; 3, at, row for one that
-    /// has changed. Nothing if they are the same.
+    /// Returns how the rows that were taken last became those of now, step by step; nothing if they are
+    /// the same.
     pub fn take(&self) -> Result<Option<Array>, JsValue> {
         let Live::Rows(live) = &self.live else {
             return Err(error::tagged("QueryError", "what is computed has no rows"));
@@ -94,17 +93,7 @@ impl LiveHandle {
         if diff.steps.is_empty() && !is_first {
             return Ok(None);
         }
-        let steps = Array::new();
-        let number = |number: usize| JsValue::from_f64(number as f64);
-        for step in &diff.steps {
-            match step {
-                DiffStep::Insert { at, row } => steps.push3(0, number(*at), row_to_js(row)),
-                DiffStep::Remove { at } => steps.push2(1, number(*at)),
-                DiffStep::Move { from, to } => steps.push3(2, number(*from), number(*to)),
-                DiffStep::Update { at, row } => steps.push3(3, number(*at), row_to_js(row)),
-            }
-        }
-        Ok(Some(steps))
+        Ok(Some(steps_to_js(&diff.steps)))
     }
 
     /// Returns the names of the columns of the rows that were taken last, if there were rows.
@@ -154,22 +143,4 @@ fn follow<T: Clone + PartialEq + Send + Sync + 'static>(
     call: impl Fn() + Send + 'static,
 ) -> Subscription {
     live.subscribe_result(move |_: Result<&T, &QueryError>| call())
-}
-
-/// Lists grow by several elements at once.
-trait Push {
-    fn push2(&self, kind: u8, first: JsValue);
-    fn push3(&self, kind: u8, first: JsValue, second: JsValue);
-}
-
-impl Push for Array {
-    fn push2(&self, kind: u8, first: JsValue) {
-        self.push(&JsValue::from(kind));
-        self.push(&first);
-    }
-
-    fn push3(&self, kind: u8, first: JsValue, second: JsValue) {
-        self.push2(kind, first);
-        self.push(&second);
-    }
 }

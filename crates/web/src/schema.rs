@@ -14,7 +14,7 @@ use wasm_bindgen::JsValue;
 use crate::error::tagged;
 use crate::host::{SharedHost, thrown};
 use crate::query::WebQuery;
-use crate::value;
+use crate::rows;
 
 /// A schema, as JSON. Its parts are read one by one, so that errors can name them.
 #[derive(Deserialize)]
@@ -224,7 +224,7 @@ fn materialize(
         let query = WebQuery::parse(&json, tables).map_err(|why| tagged("QueryError", &why))?;
         let rows = context.query(&query);
         let rows = rows.map_err(|error| tagged("QueryError", &error.to_string()))?;
-        Ok(value::rows_to_js(&rows, query.is_sql()).into())
+        Ok(rows::to_js(&rows, query.is_sql()).into())
     };
     let (client, session) = (context.client_id().as_str(), context.session_id().as_str());
     let name = context.event_name().as_str();

@@ -18,7 +18,7 @@ use crate::host::{Host, JsOutcome, SharedHost, thrown};
 use crate::live::{Live, LiveHandle};
 use crate::options;
 use crate::query::WebQuery;
-use crate::value;
+use crate::rows;
 
 /// The live values that computations can read, by number, as long as they have a handle.
 pub(crate) type Lives = RefCell<HashMap<u32, Live>>;
@@ -71,7 +71,7 @@ impl StoreHandle {
         let query = self.parse(description)?;
         let is_sql = query.is_sql();
         let rows = self.store.query(query).map_err(throw)?;
-        Ok(value::rows_to_js(&rows, is_sql))
+        Ok(rows::to_js(&rows, is_sql))
     }
 
     fn parse(&self, description: &str) -> Result<WebQuery, JsValue> {

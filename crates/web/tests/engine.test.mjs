@@ -20,6 +20,21 @@ test('what is committed is read, with values as JavaScript has them', () => {
   ])
 })
 
+test('texts and numbers of all kinds come as they are, whatever stands beside them', () => {
+  const { store } = open()
+  const texts = ['', 'a', 'ü', '𝄞 and 👩‍👩‍👧', 'a\0b', '\ufeff', '\r\n', 'x'.repeat(1024), 'é'.repeat(600), 'long '.repeat(300)]
+  const ranks = [0, -0, 2 ** 53 - 1, { integer: '9007199254740992' }, { integer: '-9223372036854775808' }, -1, null]
+  const rows = texts.map((text, at) => [`id ${at}`, text, ranks[at % ranks.length], at % 3 === 0 ? new Uint8Array(at) : null])
+  const hex = (bytes) => bytes && { blob: '00'.repeat(bytes.length) }
+  commit(store, ...rows.map(([id, text, rank, picture]) => created(id, { text, rank, picture: hex(picture) })))
+  const stored = (rank) => (rank?.integer === undefined ? rank || (rank === null ? null : 0) : BigInt(rank.integer))
+  const expected = rows.map(([id, text, rank, picture]) => [id, text, stored(rank), picture])
+  const read = (text) => [...store.query(JSON.stringify({ sql: { text, binds: [] } }))]
+  assert.deepEqual(read('SELECT id, text, rank, picture FROM todos ORDER BY id'), expected)
+  assert.deepEqual(read('SELECT 1e300, -1e-300, 9e999, 0.1'), [[1e300, -1e-300, Infinity, 0.1]])
+  assert.deepEqual(read('SELECT 1 WHERE 0'), [])
+})
+
 test('a session can be chosen', () => {
   const { store } = open({ sessionId: 'static' })
   assert.equal(store.sessionId, 'static')

@@ -95,6 +95,9 @@ pub(crate) fn make(
 
 /// Makes the JavaScript that calls the engine.
 fn bind(wasm: &Path, out: &Path) -> Outcome {
+    if out.exists() {
+        std::fs::remove_dir_all(out)?;
+    }
     std::fs::create_dir_all(out)?;
     let mut bindgen = Bindgen::new();
     bindgen

@@ -30,11 +30,20 @@ pub(crate) fn make(toolchain: &Toolchain, builds: &[Build]) -> Outcome {
     run(tool("tsc")?.args(["--build", "packages"]))
 }
 
+/// Makes a folder one with the same files as another.
 fn copy(from: &Path, to: &Path) -> Outcome {
+    if to.exists() {
+        std::fs::remove_dir_all(to)?;
+    }
     std::fs::create_dir_all(to)?;
-    for file in std::fs::read_dir(from)? {
-        let file = file?;
-        std::fs::copy(file.path(), to.join(file.file_name()))?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let there = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &there)?;
+        } else {
+            std::fs::copy(entry.path(), there)?;
+        }
     }
     Ok(())
 }

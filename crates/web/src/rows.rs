@@ -1,0 +1,133 @@
+//! Rows of SQLite as JavaScript has them.
+//!
+//! A call into JavaScript costs as much as some values, so that rows go over in one, however many they
+//! are: their numbers in one list, their texts in one string, which `rows.js` takes apart.
+
+use js_sys::{Array, BigInt, Reflect, Uint8Array};
+use livestore::{DiffStep, Row, Rows, Value};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(module = "/src/rows.js")]
+extern "C" {
+    fn rows(width: usize, numbers: &[f64], text: &str, others: &Array) -> Array;
+    fn steps(width: usize, numbers: &[f64], text: &str, others: &Array) -> Array;
+}
+
+/// Integers up to this are exact as numbers.
+const MAX_SAFE: i64 = (1 << 53) - 1;
+
+/// Texts longer than this, in bytes, are strings of their own.
+///
+/// The others are parts of one string, which engines of JavaScript keep as long as one of its parts.
+const LONG: usize = 1 << 10;
+
+/// How long the string of all others may get, in bytes; engines end at about 2²⁹ characters.
+const MAX_TEXT: usize = 1 << 28;
+
+/// What comes next in the numbers.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Null = 0,
+    /// The number.
+    Number = 1,
+    /// How many units of UTF-16 the text has.
+    Text = 2,
+    /// Nothing: the value lies beside.
+    Other = 3,
+}
+
+/// Rows, and what else is told of them, on their way to JavaScript.
+#[derive(Default)]
+struct Packed {
+    width: usize,
+    numbers: Vec<f64>,
+    text: String,
+    others: Array,
+}
+
+impl Packed {
+    fn number(&mut self, number: usize) {
+        self.numbers.push(number as f64);
+    }
+
+    fn row(&mut self, row: &Row) {
+        self.width = row.values().len();
+        for value in row.values() {
+            self.value(value);
+        }
+    }
+
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.numbers.push(f64::from(Kind::Null as u8)),
+            Value::Integer(number) if (-MAX_SAFE..=MAX_SAFE).contains(number) => {
+                self.two(Kind::Number, *number as f64);
+            }
+            Value::Integer(number) => self.other(&BigInt::from(*number).into()),
+            Value::Real(number) => self.two(Kind::Number, *number),
+            Value::Text(text) if text.len() > LONG || self.text.len() > MAX_TEXT => {
+                self.other(&JsValue::from_str(text));
+            }
+            Value::Text(text) => {
+                let units = if text.is_ascii() { text.len() } else { text.encode_utf16().count() };
+                self.two(Kind::Text, units as f64);
+                self.text.push_str(text);
+            }
+            Value::Blob(bytes) => self.other(&Uint8Array::from(&**bytes).into()),
+        }
+    }
+
+    fn two(&mut self, kind: Kind, number: f64) {
+        self.numbers.extend([f64::from(kind as u8), number]);
+    }
+
+    fn other(&mut self, value: &JsValue) {
+        self.numbers.push(f64::from(Kind::Other as u8));
+        self.others.push(value);
+    }
+}
+
+/// The rows of a query: each a list of a null, a number, a bigint if a number would not be exact, a
+/// string, or bytes, in the order of the columns.
+///
+/// If they are wanted and there are rows, the names of the columns are a property `columns`.
+pub(crate) fn to_js(all: &Rows<Row>, with_columns: bool) -> Array {
+    let mut packed = Packed::default();
+    for row in all.iter() {
+        packed.row(row);
+    }
+    let list = rows(packed.width, &packed.numbers, &packed.text, &packed.others);
+    if let Some(row) = all.first().filter(|_| with_columns) {
+        // Setting a property of a new list cannot fail.
+        let _ = Reflect::set(&list, &"columns".into(), &columns_to_js(row));
+    }
+    list
+}
+
+/// How rows became others, as a flat list: 0, at, row for one that comes; 1, at for one that goes; 2,
+/// from, to for one that moves; 3, at, row for one that has changed.
+pub(crate) fn steps_to_js(all: &[DiffStep<Row>]) -> Array {
+    let mut packed = Packed::default();
+    for step in all {
+        let (kind, at) = match step {
+            DiffStep::Insert { at, .. } => (0, *at),
+            DiffStep::Remove { at } => (1, *at),
+            DiffStep::Move { from, .. } => (2, *from),
+            DiffStep::Update { at, .. } => (3, *at),
+        };
+        packed.number(kind);
+        packed.number(at);
+        match step {
+            DiffStep::Insert { row, .. } | DiffStep::Update { row, .. } => packed.row(row),
+            DiffStep::Move { to, .. } => packed.number(*to),
+            DiffStep::Remove { .. } => {}
+        }
+    }
+    steps(packed.width, &packed.numbers, &packed.text, &packed.others)
+}
+
+/// The names of a row's columns.
+pub(crate) fn columns_to_js(row: &Row) -> JsValue {
+    let names: Array = row.columns().iter().map(|name| JsValue::from_str(name)).collect();
+    names.into()
+}
