@@ -40,11 +40,11 @@ fn told_json<T: Serialize>(list: &[T], message: impl Fn(&T) -> String) -> Result
     json(&told.collect::<Vec<_>>())
 }
 
-fn letters_json(letters: &Vec<DeadLetter>) -> Result<String, JsValue> {
+fn letters_json(letters: &[DeadLetter]) -> Result<String, JsValue> {
     told_json(letters, |letter| letter.reason.to_string())
 }
 
-fn warnings_json(warnings: &Vec<Warning>) -> Result<String, JsValue> {
+fn warnings_json(warnings: &[Warning]) -> Result<String, JsValue> {
     told_json(warnings, ToString::to_string)
 }
 
@@ -103,7 +103,7 @@ impl StoreHandle {
         &self,
         on_change: Function,
     ) -> Result<SubscriptionHandle, JsValue> {
-        subscribe(&self.store.live_dead_letters(), on_change, letters_json)
+        subscribe(&self.store.live_dead_letters(), on_change, |letters| letters_json(letters))
     }
 
     /// Forgets a dead letter; tells whether it was there.
@@ -133,6 +133,6 @@ impl StoreHandle {
     /// Calls a function with the warnings, as JSON, now and at each change.
     #[wasm_bindgen(js_name = subscribeWarnings)]
     pub fn subscribe_warnings(&self, on_change: Function) -> Result<SubscriptionHandle, JsValue> {
-        subscribe(&self.store.live_warnings(), on_change, warnings_json)
+        subscribe(&self.store.live_warnings(), on_change, |warnings| warnings_json(warnings))
     }
 }

@@ -93,7 +93,7 @@ impl Packed {
 /// If they are wanted and there are rows, the names of the columns are a property `columns`.
 pub(crate) fn to_js(all: &Rows<Row>, with_columns: bool) -> Array {
     let mut packed = Packed::default();
-    for row in all.iter() {
+    for row in all {
         packed.row(row);
     }
     let list = rows(packed.width, &packed.numbers, &packed.text, &packed.others);

@@ -32,6 +32,7 @@ pub fn start(parent: &Element) -> Result<TodoList, JsValue> {
 
 impl TodoList {
     /// Shows the list of a store in an element.
+    #[expect(clippy::missing_panics_doc, reason = "events have a target, and the list is its own")]
     pub fn show(store: &Store, parent: &Element) -> Result<Self, JsValue> {
         parent.set_inner_html(
             "<form><input placeholder='What is to be done?'><button>Add</button></form>\
@@ -91,7 +92,10 @@ fn patch(list: &Element, step: &DiffStep<Todo>) -> Result<(), JsValue> {
             (item, at)
         }
         DiffStep::Move { from, to } => (item(from)?, to),
-        DiffStep::Remove { at } => return Ok(item(at)?.remove()),
+        DiffStep::Remove { at } => {
+            item(at)?.remove();
+            return Ok(());
+        }
         DiffStep::Update { at, row } => return fill(&item(at)?, row),
     };
     item.remove();

@@ -66,8 +66,10 @@ impl StandIn {
     /// Has a compiler that was made of Debian's packages; returns its folder.
     pub(crate) fn made(&self) -> PathBuf {
         let folder = self.path("cache/wasm-toolchain");
-        fs::create_dir_all(folder.join("bin")).unwrap();
-        write(&folder.join("bin/rustc"), "");
+        for program in ["bin/rustc", "lib/clippy-driver"] {
+            fs::create_dir_all(folder.join(program).parent().unwrap()).unwrap();
+            write(&folder.join(program), "");
+        }
         fs::write(folder.join("done"), "").unwrap();
         folder
     }

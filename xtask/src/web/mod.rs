@@ -52,6 +52,7 @@ fn test() -> Outcome {
         .env("LIVESTORE_ENGINE", process::target_dir()?.join("web/engine"))
         .env("LIVESTORE_CLI", packages::server()?);
     run(&mut node)?;
+    rust::check(&toolchain)?;
     rust::test(&toolchain)?;
     packages::test()?;
     size::check()

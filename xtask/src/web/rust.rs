@@ -1,4 +1,4 @@
-//! Tests of Rust in the browser, which wasm-bindgen-test's runner runs.
+//! Rust in the browser: what clippy has to say of it, and its tests, which wasm-bindgen-test's runner runs.
 
 use super::toolchain::{TARGET, Toolchain};
 use crate::Outcome;
@@ -6,6 +6,22 @@ use crate::process::{self, answers, root, run};
 
 /// What drives the browser that has the page.
 const DRIVER: &str = "chromedriver";
+
+/// What is compiled for browsers otherwise than elsewhere, or for nothing else.
+const PACKAGES: [&str; 4] = ["livestore-rs", "livestore-sync-ws", "livestore-web", "todos-wasm"];
+
+/// Lets clippy look at what is there only in browsers.
+pub(super) fn check(toolchain: &Toolchain) -> Outcome {
+    let mut cargo = toolchain.cargo();
+    cargo
+        .current_dir(root())
+        .args(["clippy", "--quiet", "--locked", "--target", TARGET])
+        .args(PACKAGES.into_iter().flat_map(|name| ["--package", name]))
+        .env("CARGO_TARGET_DIR", process::target_dir()?.join("web/build/rust"))
+        .env("CARGO_PROFILE_DEV_DEBUG", "false")
+        .args(["--", "-D", "warnings"]);
+    run(&mut cargo)
+}
 
 /// Tests the example in Node, and its page in a browser, if there is one.
 pub(super) fn test(toolchain: &Toolchain) -> Outcome {

@@ -18,6 +18,12 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
+/// Is there when a compiler was made to the end.
+const DONE: &str = "done";
+
+/// Where `cargo clippy` of a compiler that was made looks for what it runs: beside its own program.
+const CLIPPY: &str = "lib/clippy-driver";
+
 /// The version of LLVM that Debian's `rustc-web` is linked with.
 const LLVM: &str = "22";
 
@@ -35,8 +41,15 @@ impl Toolchain {
         let mut cargo = match &self.folder {
             None => Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into())),
             Some(folder) => {
-                let mut cargo = Command::new(folder.join("bin/cargo"));
-                cargo.env("RUSTC", folder.join("bin/rustc"));
+                let bin = folder.join("bin");
+                let mut cargo = Command::new(bin.join("cargo"));
+                cargo.env("RUSTC", bin.join("rustc"));
+                // `cargo clippy` is found by its name.
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let all = std::iter::once(bin).chain(std::env::split_paths(&path));
+                if let Ok(path) = std::env::join_paths(all) {
+                    cargo.env("PATH", path);
+                }
                 // What the usual toolchain has set for its own commands.
                 for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTDOC"] {
                     cargo.env_remove(name);
@@ -84,6 +97,8 @@ fn compiler(
     if is_made(&folder) {
         return Ok(Some(folder));
     }
+    // An older one, without what is wanted by now, is made anew.
+    let first = if folder.join(DONE).is_file() { First::Debian } else { first };
     if first == First::Rustup && ask_rustup(machine)? {
         return Ok(None);
     }
@@ -157,9 +172,8 @@ fn clang(machine: &Machine) -> Result<(String, String), Box<dyn std::error::Erro
 
 /// Tells whether the compiler that Debian's packages make is there.
 fn is_made(folder: &Path) -> bool {
-    let compiler = folder.join("bin/rustc");
-    let answers = || succeeds(Command::new(compiler).arg("--version"));
-    folder.join("done").is_file() && answers()
+    let answers = |program| succeeds(Command::new(folder.join(program)).arg("--version"));
+    folder.join(DONE).is_file() && answers("bin/rustc") && answers(CLIPPY)
 }
 
 /// Makes a compiler of Debian's packages, which are unpacked and not installed.
@@ -174,7 +188,7 @@ fn make(machine: &Machine, folder: &Path) -> Outcome {
     assemble(&work, folder)?;
     build_std(&work, folder)?;
     std::fs::remove_dir_all(&work)?;
-    std::fs::write(folder.join("done"), "")?;
+    std::fs::write(folder.join(DONE), "")?;
     Ok(())
 }
 
@@ -187,6 +201,7 @@ fn unpack(machine: &Machine, work: &Path) -> Outcome {
         "rustc-web",
         "cargo-web",
         "libstd-rust-web-dev",
+        "rust-web-clippy",
         "rust-web-src",
         // Libraries of cargo's own.
         "libgit2-1.5",
@@ -230,20 +245,26 @@ fn assemble(work: &Path, folder: &Path) -> Outcome {
     // rustc looks for its own linker there; Debian's is the same program.
     let linker = format!("/usr/bin/lld-{LLVM}");
     std::os::unix::fs::symlink(linker, lib.join("rustlib").join(HOST).join("bin/rust-lld"))?;
-    for program in ["rustc", "rustdoc", "cargo"] {
-        let real = lib.join(format!("{program}.real"));
-        std::fs::copy(usr.join("bin").join(program), &real)?;
-        // Its libraries lie in no folder that the system knows.
-        let script = format!(
-            "#!/bin/sh\nLD_LIBRARY_PATH=\"{lib}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\" exec \"{real}\" \"$@\"\n",
-            lib = lib.display(),
-            real = real.display(),
-        );
-        let path = folder.join("bin").join(program);
-        std::fs::write(&path, script)?;
-        run(Command::new("chmod").arg("+x").arg(&path))?;
+    for program in ["rustc", "rustdoc", "cargo", "cargo-clippy"] {
+        wrap(&usr.join("bin").join(program), &lib, &folder.join("bin").join(program))?;
     }
+    wrap(&usr.join("bin/clippy-driver"), &lib, &folder.join(CLIPPY))?;
     Ok(())
+}
+
+/// Puts a program among the libraries, which lie in no folder that the system knows, and a script
+/// elsewhere that runs it with them.
+fn wrap(program: &Path, lib: &Path, script: &Path) -> Outcome {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let real = lib.join(format!("{name}.real"));
+    std::fs::copy(program, &real)?;
+    let lines = format!(
+        "#!/bin/sh\nLD_LIBRARY_PATH=\"{lib}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\" exec \"{real}\" \"$@\"\n",
+        lib = lib.display(),
+        real = real.display(),
+    );
+    std::fs::write(script, lines)?;
+    run(Command::new("chmod").arg("+x").arg(script))
 }
 
 fn copy(from: &Path, into: &Path) -> Outcome {

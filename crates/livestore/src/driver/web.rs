@@ -17,6 +17,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Starts the task, if there is a backend.
+    #[expect(clippy::unnecessary_wraps, reason = "elsewhere, there may be no more threads")]
     pub(crate) fn start(inner: &Arc<Inner>, machine: Machine) -> Result<Self, OpenError> {
         let (stop, stopped) = watch::channel(false);
         if machine.provider.is_some() {
@@ -47,6 +48,7 @@ pub(super) fn sync_disk(_: Option<PathBuf>) -> Syncing {
 /// Nobody follows a store in memory.
 pub(super) struct Visitors;
 
+#[expect(clippy::unused_self, clippy::unused_async, reason = "elsewhere, there are visitors")]
 impl Visitors {
     pub(super) async fn next(&mut self) -> Infallible {
         std::future::pending().await

@@ -31,7 +31,7 @@ enum Happening {
 
 /// A connection.
 pub(crate) struct Socket {
-    socket: WebSocket,
+    inner: WebSocket,
     happenings: UnboundedReceiver<Happening>,
     /// Who tells that there is no network.
     window: Option<EventTarget>,
@@ -103,12 +103,12 @@ impl Socket {
             let _ = window.add_event_listener_with_callback("offline", function(&on_offline));
         }
         let handlers = (on_open, on_message, on_close, on_error);
-        Self { socket, happenings, window, on_offline, _handlers: handlers }
+        Self { inner: socket, happenings, window, on_offline, _handlers: handlers }
     }
 
     #[expect(clippy::unused_async, reason = "elsewhere, a frame takes its time to leave")]
     pub(crate) async fn send(&mut self, text: String) -> Result<(), Broken> {
-        self.socket.send_with_str(&text).map_err(|error| Broken::Offline(message(&error)))
+        self.inner.send_with_str(&text).map_err(|error| Broken::Offline(message(&error)))
     }
 
     /// Waits for the next text; nothing when the other side has closed the connection.
@@ -126,22 +126,22 @@ impl Socket {
     /// Closes it, which goes on by itself.
     #[expect(clippy::unused_async, reason = "elsewhere, a frame takes its time to leave")]
     pub(crate) async fn close(&mut self) {
-        let _ = self.socket.close();
+        let _ = self.inner.close();
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.socket.set_onopen(None);
-        self.socket.set_onmessage(None);
-        self.socket.set_onclose(None);
-        self.socket.set_onerror(None);
+        self.inner.set_onopen(None);
+        self.inner.set_onmessage(None);
+        self.inner.set_onclose(None);
+        self.inner.set_onerror(None);
         if let Some(window) = &self.window {
             let handler = function(&self.on_offline);
             let _ = window.remove_event_listener_with_callback("offline", handler);
         }
         // One that is closed already stays so.
-        let _ = self.socket.close();
+        let _ = self.inner.close();
     }
 }
 

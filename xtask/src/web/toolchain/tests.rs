@@ -154,6 +154,18 @@ fn a_compiler_that_was_made_is_used_and_nobody_is_asked() {
 }
 
 #[test]
+fn a_compiler_that_was_made_before_clippy_was_wanted_is_made_anew() {
+    let stand_in = debian();
+    stand_in.rustup();
+    stand_in.program("apt-get", "[ \"$1\" != install ]");
+    std::fs::remove_file(stand_in.made().join("lib/clippy-driver")).unwrap();
+    ready(&stand_in.machine(), First::Rustup).unwrap_err();
+    let called = calls(&stand_in);
+    assert!(!called.iter().any(|call| call.starts_with("rustup")), "{called:?}");
+    assert!(called.last().unwrap().starts_with("apt-get install "), "{called:?}");
+}
+
+#[test]
 fn if_nothing_may_be_installed_nothing_is() {
     let stand_in = debian();
     stand_in.rustup();
