@@ -81,7 +81,7 @@ pub(crate) fn make(
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(root())
-        .args(["build", "--quiet", "--locked", "--profile", "web"])
+        .args(["build", "--locked", "--profile", "web"])
         .args(["--target", TARGET, "--package", "livestore-web"])
         .env("CARGO_TARGET_DIR", &target)
         .env("SQLITE_WASM_RS_FLAGS", build.flags())

@@ -67,7 +67,7 @@ pub(crate) fn test() -> Outcome {
 
 /// Builds the program that serves stores, and returns where it is.
 pub(crate) fn server() -> Result<std::path::PathBuf, Box<dyn Error>> {
-    run(cargo().args(["build", "--quiet", "--locked", "--package", "livestore-cli"]))?;
+    run(cargo().args(["build", "--locked", "--package", "livestore-cli"]))?;
     let program = format!("debug/livestore{}", std::env::consts::EXE_SUFFIX);
     Ok(process::target_dir()?.join(program))
 }

@@ -15,7 +15,7 @@ pub(super) fn check(toolchain: &Toolchain) -> Outcome {
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(root())
-        .args(["clippy", "--quiet", "--locked", "--target", TARGET])
+        .args(["clippy", "--locked", "--target", TARGET])
         .args(PACKAGES.into_iter().flat_map(|name| ["--package", name]))
         .env("CARGO_TARGET_DIR", process::target_dir()?.join("web/build/rust"))
         .env("CARGO_PROFILE_DEV_DEBUG", "false")
@@ -26,7 +26,7 @@ pub(super) fn check(toolchain: &Toolchain) -> Outcome {
 /// Tests the example in Node, and its page in a browser, if there is one.
 pub(super) fn test(toolchain: &Toolchain) -> Outcome {
     let target = process::target_dir()?;
-    run(process::cargo().args(["build", "--quiet", "--locked", "--package", "wasm-test-runner"]))?;
+    run(process::cargo().args(["build", "--locked", "--package", "wasm-test-runner"]))?;
     let runner = format!("debug/wasm-test-runner{}", std::env::consts::EXE_SUFFIX);
     let mut tests = vec!["engine"];
     if answers(DRIVER, "--version") {

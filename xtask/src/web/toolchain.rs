@@ -291,7 +291,7 @@ fn build_std(work: &Path, folder: &Path) -> Outcome {
         source.display()
     );
     cargo
-        .args(["build", "--quiet", "--release", "--target", TARGET, "--manifest-path"])
+        .args(["build", "--release", "--target", TARGET, "--manifest-path"])
         .arg(source.join("sysroot/Cargo.toml"))
         .current_dir(&source)
         .env("CARGO_TARGET_DIR", &target)
