@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -38,6 +38,12 @@ test.each(NAMES)('%s has what it says it has, and nothing else', (name) => {
   expect(files).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'package.json']))
   const allowed = /^(dist|src)\/[\w-]+\.(js|d\.ts|tsx?)(\.map)?$|^engine(-fts5)?\/livestore(_bg)?\.(js|d\.ts|wasm|wasm\.d\.ts)$|^engine(-fts5)?\/snippets\/livestore-web-[\da-f]{16}\/src\/rows\.js$|^(README\.md|LICENSE|package\.json)$/
   expect(files.filter((file) => !allowed.test(file))).toEqual([])
+})
+
+test('the engine tells nothing of the machine that has built it', () => {
+  const engine = readFileSync(`${root}packages/adapter-web/engine/livestore_bg.wasm`)
+  const cargo = process.env['CARGO_HOME'] ?? join(homedir(), '.cargo')
+  for (const path of [cargo, root]) expect(engine.includes(path), path).toBe(false)
 })
 
 test.each(NAMES)("%s has source maps that lead to its sources", (name) => {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 use super::Machine;
-use crate::web::toolchain::TARGET;
+use crate::web::toolchain::{DONE, TARGET};
 
 /// A program that is being written cannot be started, and a process that another thread is starting has the
 /// file open for a moment: so there is one such machine at a time.
@@ -66,11 +66,9 @@ impl StandIn {
     /// Has a compiler that was made of Debian's packages; returns its folder.
     pub(crate) fn made(&self) -> PathBuf {
         let folder = self.path("cache/wasm-toolchain");
-        for program in ["bin/rustc", "lib/clippy-driver"] {
-            fs::create_dir_all(folder.join(program).parent().unwrap()).unwrap();
-            write(&folder.join(program), "");
-        }
-        fs::write(folder.join("done"), "").unwrap();
+        fs::create_dir_all(folder.join("bin")).unwrap();
+        write(&folder.join("bin/rustc"), "");
+        fs::write(folder.join(DONE), "").unwrap();
         folder
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use wasm_bindgen_cli_support::Bindgen;
 
-use super::toolchain::{TARGET, Toolchain};
+use super::toolchain::{FLAGS, SEPARATOR, TARGET, Toolchain, remapped};
 use crate::Outcome;
 use crate::process::{root, run};
 
@@ -85,8 +85,7 @@ pub(crate) fn make(
         .args(["--target", TARGET, "--package", "livestore-web"])
         .env("CARGO_TARGET_DIR", &target)
         .env("SQLITE_WASM_RS_FLAGS", build.flags())
-        // The bytes do not depend on the folder.
-        .env("RUSTFLAGS", format!("--remap-path-prefix={}=/livestore", root().display()));
+        .env(FLAGS, remapped(&[(root(), "/livestore")])?.join(SEPARATOR));
     run(&mut cargo)?;
     let out = folder.join(build.name());
     bind(&target.join(TARGET).join("web/livestore_web.wasm"), &out)?;

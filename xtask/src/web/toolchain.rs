@@ -18,11 +18,8 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
-/// Is there when a compiler was made to the end.
-const DONE: &str = "done";
-
-/// Where `cargo clippy` of a compiler that was made looks for what it runs: beside its own program.
-const CLIPPY: &str = "lib/clippy-driver";
+/// Is there when a compiler was made to the end; named anew whenever it is made in another way.
+pub(crate) const DONE: &str = "done-2";
 
 /// The version of LLVM that Debian's `rustc-web` is linked with.
 const LLVM: &str = "22";
@@ -64,6 +61,23 @@ impl Toolchain {
     }
 }
 
+/// What cargo hands to the compiler, each flag apart from the next: paths may have spaces in them.
+pub(crate) const FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
+pub(crate) const SEPARATOR: &str = "\x1f";
+
+/// Flags by which no path of this machine gets into what is built, in which its bytes would depend on
+/// it; the folders that are named are called otherwise there.
+pub(crate) fn remapped(
+    folders: &[(&Path, &str)],
+) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home =
+        home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).ok_or("there is no HOME")?;
+    // The last one that fits counts.
+    let all = std::iter::once((home.as_path(), "/cargo")).chain(folders.iter().copied());
+    Ok(all.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect())
+}
+
 /// Who is asked first for a compiler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum First {
@@ -97,8 +111,8 @@ fn compiler(
     if is_made(&folder) {
         return Ok(Some(folder));
     }
-    // An older one, without what is wanted by now, is made anew.
-    let first = if folder.join(DONE).is_file() { First::Debian } else { first };
+    // One that was made in an older way is made anew.
+    let first = if folder.is_dir() { First::Debian } else { first };
     if first == First::Rustup && ask_rustup(machine)? {
         return Ok(None);
     }
@@ -172,8 +186,8 @@ fn clang(machine: &Machine) -> Result<(String, String), Box<dyn std::error::Erro
 
 /// Tells whether the compiler that Debian's packages make is there.
 fn is_made(folder: &Path) -> bool {
-    let answers = |program| succeeds(Command::new(folder.join(program)).arg("--version"));
-    folder.join(DONE).is_file() && answers("bin/rustc") && answers(CLIPPY)
+    let answers = || succeeds(Command::new(folder.join("bin/rustc")).arg("--version"));
+    folder.join(DONE).is_file() && answers()
 }
 
 /// Makes a compiler of Debian's packages, which are unpacked and not installed.
@@ -248,7 +262,8 @@ fn assemble(work: &Path, folder: &Path) -> Outcome {
     for program in ["rustc", "rustdoc", "cargo", "cargo-clippy"] {
         wrap(&usr.join("bin").join(program), &lib, &folder.join("bin").join(program))?;
     }
-    wrap(&usr.join("bin/clippy-driver"), &lib, &folder.join(CLIPPY))?;
+    // `cargo clippy` runs what lies beside its own program.
+    wrap(&usr.join("bin/clippy-driver"), &lib, &lib.join("clippy-driver"))?;
     Ok(())
 }
 
@@ -284,19 +299,16 @@ fn build_std(work: &Path, folder: &Path) -> Outcome {
     };
     let target = work.join("target");
     let mut cargo = toolchain.cargo();
-    // std's crates are unstable to everybody else, link-time optimisation needs their bitcode, and their
-    // bytes must not depend on the folder.
-    let flags = format!(
-        "-Zforce-unstable-if-unmarked -Cembed-bitcode=yes --remap-path-prefix={}=/rustc/library",
-        source.display()
-    );
+    // std's crates are unstable to everybody else, and link-time optimisation needs their bitcode.
+    let flags = ["-Zforce-unstable-if-unmarked", "-Cembed-bitcode=yes"].map(str::to_owned);
+    let remapped = remapped(&[(&source, "/rustc/library")])?;
     cargo
         .args(["build", "--release", "--target", TARGET, "--manifest-path"])
         .arg(source.join("sysroot/Cargo.toml"))
         .current_dir(&source)
         .env("CARGO_TARGET_DIR", &target)
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", flags);
+        .env(FLAGS, flags.into_iter().chain(remapped).collect::<Vec<_>>().join(SEPARATOR));
     run(&mut cargo)?;
     let out = folder.join("lib/rustlib").join(TARGET).join("lib");
     std::fs::create_dir_all(&out)?;

@@ -1,6 +1,6 @@
 //! Who is asked for a compiler, with programs of a machine that stand in for the real ones.
 
-use super::{First, TARGET, ready_on};
+use super::{DONE, First, TARGET, ready_on};
 use crate::machine::Machine;
 use crate::machine::stand_in::StandIn;
 
@@ -154,11 +154,11 @@ fn a_compiler_that_was_made_is_used_and_nobody_is_asked() {
 }
 
 #[test]
-fn a_compiler_that_was_made_before_clippy_was_wanted_is_made_anew() {
+fn a_compiler_that_was_made_in_an_older_way_is_made_anew() {
     let stand_in = debian();
     stand_in.rustup();
     stand_in.program("apt-get", "[ \"$1\" != install ]");
-    std::fs::remove_file(stand_in.made().join("lib/clippy-driver")).unwrap();
+    std::fs::remove_file(stand_in.made().join(DONE)).unwrap();
     ready(&stand_in.machine(), First::Rustup).unwrap_err();
     let called = calls(&stand_in);
     assert!(!called.iter().any(|call| call.starts_with("rustup")), "{called:?}");
