@@ -1,5 +1,8 @@
 //! Queries as TypeScript describes them: a selection as data, or SQL.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use livestore::ast::Select;
 use livestore::{
     DynSelect, Query, Row, RowCursor, Rows, Sql, SqliteError, TableDef, Value, ValueError, View,
@@ -36,6 +39,34 @@ impl WebQuery {
                 Self::Sql(binds.into_iter().fold(Sql::new(text), Sql::bind))
             }
         })
+    }
+}
+
+/// Descriptions longer than this, in bytes, are not kept: their values are many, and seldom the same.
+const LONGEST: usize = 4096;
+
+/// How many descriptions are kept.
+const MOST: usize = 500;
+
+/// What was read of descriptions: apps ask the same over and over, and reading costs as much as the answer.
+#[derive(Default)]
+pub(crate) struct Parsed(RefCell<HashMap<String, WebQuery>>);
+
+impl Parsed {
+    /// Reads a description, unless it was read before.
+    pub(crate) fn parse(&self, json: &str, tables: &[TableDef]) -> Result<WebQuery, String> {
+        if let Some(query) = self.0.borrow().get(json) {
+            return Ok(query.clone());
+        }
+        let query = WebQuery::parse(json, tables)?;
+        if json.len() <= LONGEST {
+            let mut kept = self.0.borrow_mut();
+            if kept.len() == MOST {
+                kept.clear();
+            }
+            kept.insert(json.to_owned(), query.clone());
+        }
+        Ok(query)
     }
 }
 

@@ -1,4 +1,5 @@
-// Takes apart the rows that `rows.rs` has put together.
+// Takes apart the rows that `rows.rs` has put together. The numbers lie in the engine's own memory, so that they
+// are read at once, and nothing is called in between.
 
 const NULL = 0
 const NUMBER = 1

@@ -17,7 +17,7 @@ use crate::error::{self, tagged};
 use crate::host::{Host, JsOutcome, SharedHost, thrown};
 use crate::live::{Live, LiveHandle};
 use crate::options;
-use crate::query::WebQuery;
+use crate::query::{Parsed, WebQuery};
 use crate::rows;
 
 /// The live values that computations can read, by number, as long as they have a handle.
@@ -31,6 +31,7 @@ pub struct StoreHandle {
     pub(crate) host: SharedHost,
     lives: Rc<Lives>,
     next_live: Cell<u32>,
+    parsed: Parsed,
 }
 
 pub(crate) fn throw<E: error::Tagged>(error: E) -> JsValue {
@@ -49,7 +50,13 @@ impl StoreHandle {
     pub fn open(options: &str, host: Host) -> Result<StoreHandle, JsValue> {
         let host = SendWrapper::new(host);
         let store = Rc::new(options::open(options, &host)?);
-        Ok(Self { store, host, lives: Rc::default(), next_live: Cell::new(0) })
+        Ok(Self {
+            store,
+            host,
+            lives: Rc::default(),
+            next_live: Cell::new(0),
+            parsed: Parsed::default(),
+        })
     }
 
     /// Commits events as one group: names and payloads by turns, each payload as JSON.
@@ -76,7 +83,7 @@ impl StoreHandle {
 
     fn parse(&self, description: &str) -> Result<WebQuery, JsValue> {
         let tables = self.store.schema().tables();
-        WebQuery::parse(description, tables).map_err(|why| tagged("QueryError", &why))
+        self.parsed.parse(description, tables).map_err(|why| tagged("QueryError", &why))
     }
 
     /// Makes a query live.
