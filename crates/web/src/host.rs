@@ -11,7 +11,7 @@ extern "C" {
     #[derive(Clone)]
     pub type Host;
 
-    /// Turns an event into writes: a JSON array of statements, or of `{"sql": …, "binds": […]}`.
+    /// Turns an event into writes: a JSON array of `{"sql": …, "binds": […]}`.
     ///
     /// `query` reads the state, until this has returned.
     #[wasm_bindgen(structural, method, catch)]

@@ -112,7 +112,7 @@ fn value_of(kind: ColumnType) -> BoxedStrategy<Value> {
     match kind {
         ColumnType::Boolean => any::<bool>().prop_map(Value::from).boxed(),
         ColumnType::Integer => {
-            let great = vec![i64::MAX, i64::MIN, (1 << 53) + 1, 1 << 53];
+            let great = vec![i64::MAX, i64::MIN, i64::MIN, (1 << 53) + 1, 1 << 53];
             prop_oneof![2 => -1..4_i64, 1 => select(great)].prop_map(Value::from).boxed()
         }
         ColumnType::Real => {
@@ -286,7 +286,7 @@ fn order(shape: &Shape, tables: &[&'static str]) -> impl Strategy<Value = Order>
 fn outputs(shape: &Shape, tables: &[&'static str]) -> impl Strategy<Value = Vec<Output>> + use<> {
     let plain = column(shape, tables).prop_map(|(column, _)| column.into());
     // The least integer has no absolute value: a row that cannot be read.
-    let functions = select(vec![Function::Upper, Function::Abs]);
+    let functions = select(vec![Function::Upper, Function::Abs, Function::Abs]);
     let called = (column(shape, tables), functions).prop_map(|((column, _), function)| {
         let called = Expr::Call { function, arguments: vec![column] };
         Output { expr: called, name: Some("up".into()) }
