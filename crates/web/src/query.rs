@@ -29,7 +29,7 @@ pub(crate) enum WebQuery {
 
 impl WebQuery {
     /// Reads a description and checks it against the tables.
-    pub(crate) fn parse(json: &str, tables: &[TableDef]) -> Result<Self, String> {
+    fn parse(json: &str, tables: &[TableDef]) -> Result<Self, String> {
         let description = serde_json::from_str(json).map_err(|error| error.to_string())?;
         Ok(match description {
             Description::Select(select) => {

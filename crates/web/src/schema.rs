@@ -5,15 +5,17 @@ use livestore::{
     MaterializeError, MaterializerContext, Schema, SchemaBuilder, Scope, TableDef, UnknownEvents,
     Value, Write,
 };
+use send_wrapper::SendWrapper;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use std::rc::Rc;
 use std::sync::Arc;
 use wasm_bindgen::JsValue;
 
 use crate::error::tagged;
 use crate::host::{SharedHost, thrown};
-use crate::query::WebQuery;
+use crate::query::Parsed;
 use crate::rows;
 
 /// A schema, as JSON. Its parts are read one by one, so that errors can name them.
@@ -133,12 +135,13 @@ impl SchemaJson {
             tables.push(part::<TableJson>("table", json)?.define()?);
         }
         let known: Arc<[TableDef]> = tables.clone().into();
+        let parsed = SendWrapper::new(Rc::new(Parsed::default()));
         let mut builder = tables.into_iter().fold(Schema::builder(), SchemaBuilder::table_def);
         for json in &self.events {
             let event: EventJson = part("event", json)?;
-            let (host, known) = (host.clone(), Arc::clone(&known));
+            let (host, known, parsed) = (host.clone(), Arc::clone(&known), parsed.clone());
             builder = builder.event_def(event.define(), move |args, context| {
-                materialize(&host, &known, args, context)
+                materialize(&host, &known, &parsed, args, context)
             });
         }
         for json in &self.documents {
@@ -216,12 +219,13 @@ impl EventJson {
 fn materialize(
     host: &SharedHost,
     tables: &[TableDef],
+    parsed: &Parsed,
     args: &CanonicalJson,
     context: &MaterializerContext<'_>,
 ) -> Result<Vec<Write>, MaterializeError> {
     let query = |description: JsValue| {
         let json = description.as_string().unwrap_or_default();
-        let query = WebQuery::parse(&json, tables).map_err(|why| tagged("QueryError", &why))?;
+        let query = parsed.parse(&json, tables).map_err(|why| tagged("QueryError", &why))?;
         let rows = context.query(&query);
         let rows = rows.map_err(|error| tagged("QueryError", &error.to_string()))?;
         Ok(rows::to_js(&rows, query.is_sql()).into())

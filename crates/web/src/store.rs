@@ -31,7 +31,7 @@ pub struct StoreHandle {
     pub(crate) host: SharedHost,
     lives: Rc<Lives>,
     next_live: Cell<u32>,
-    parsed: Parsed,
+    parsed: Rc<Parsed>,
 }
 
 pub(crate) fn throw<E: error::Tagged>(error: E) -> JsValue {
@@ -55,7 +55,7 @@ impl StoreHandle {
             host,
             lives: Rc::default(),
             next_live: Cell::new(0),
-            parsed: Parsed::default(),
+            parsed: Rc::default(),
         })
     }
 
@@ -105,12 +105,13 @@ impl StoreHandle {
     pub fn live_choice(&self, id: u32, label: Option<String>) -> LiveHandle {
         let (host, lives) = (self.host.clone(), SendWrapper::new(Rc::downgrade(&self.lives)));
         let schema = self.store.schema().clone();
+        let parsed = SendWrapper::new(Rc::clone(&self.parsed));
         let mut def = query_with(move |context| {
             let read = |live: u32| read(&lives, live, context);
             let described =
                 host.compute(id, &read).map_err(|error| QueryError::failed(thrown(&error)))?;
             let description = described.as_string().unwrap_or_default();
-            WebQuery::parse(&description, schema.tables()).map_err(QueryError::failed)
+            parsed.parse(&description, schema.tables()).map_err(QueryError::failed)
         });
         if let Some(label) = label {
             def = def.label(label);
