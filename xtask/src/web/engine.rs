@@ -76,8 +76,10 @@ pub(crate) fn make(
     build: Build,
     folder: &Path,
 ) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let builds = folder.join("build");
+    toolchain.settle(&builds)?;
     // Each has its own folder: cargo does not see that SQLite's flags are others.
-    let target = folder.join("build").join(build.name());
+    let target = builds.join(build.name());
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(root())

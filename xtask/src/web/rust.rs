@@ -1,5 +1,7 @@
 //! Rust in the browser: what clippy has to say of it, and its tests, which wasm-bindgen-test's runner runs.
 
+use std::process::Command;
+
 use super::toolchain::{TARGET, Toolchain};
 use crate::Outcome;
 use crate::process::{self, answers, root, run};
@@ -12,13 +14,10 @@ const PACKAGES: [&str; 4] = ["livestore-rs", "livestore-sync-ws", "livestore-web
 
 /// Lets clippy look at what is there only in browsers.
 pub(super) fn check(toolchain: &Toolchain) -> Outcome {
-    let mut cargo = toolchain.cargo();
+    let mut cargo = cargo(toolchain)?;
     cargo
-        .current_dir(root())
         .args(["clippy", "--locked", "--target", TARGET])
         .args(PACKAGES.into_iter().flat_map(|name| ["--package", name]))
-        .env("CARGO_TARGET_DIR", process::target_dir()?.join("web/build/rust"))
-        .env("CARGO_PROFILE_DEV_DEBUG", "false")
         .args(["--", "-D", "warnings"]);
     run(&mut cargo)
 }
@@ -34,19 +33,28 @@ pub(super) fn test(toolchain: &Toolchain) -> Outcome {
     } else {
         println!("Left out: the page of examples/todos-wasm, since there is no {DRIVER}");
     }
-    let mut cargo = toolchain.cargo();
+    let mut cargo = cargo(toolchain)?;
     cargo
-        .current_dir(root())
         // Not with --quiet, which the runner does not know.
         .args(["test", "--locked", "--target", TARGET, "--package", "todos-wasm"])
         .args(tests.into_iter().flat_map(|name| ["--test", name]))
-        .env("CARGO_TARGET_DIR", target.join("web/build/rust"))
-        // The runner reads it all each time.
-        .env("CARGO_PROFILE_DEV_DEBUG", "false")
         .env(runner_variable(), target.join(runner))
         // Other drivers that are there are not asked.
         .env(DRIVER.to_uppercase(), DRIVER);
     run(&mut cargo)
+}
+
+/// Starts a cargo command that builds for tests.
+fn cargo(toolchain: &Toolchain) -> Result<Command, Box<dyn std::error::Error>> {
+    let builds = process::target_dir()?.join("web/build");
+    toolchain.settle(&builds)?;
+    let mut cargo = toolchain.cargo();
+    cargo
+        .current_dir(root())
+        .env("CARGO_TARGET_DIR", builds.join("rust"))
+        // What runs the tests reads all of it each time.
+        .env("CARGO_PROFILE_DEV_DEBUG", "false");
+    Ok(cargo)
 }
 
 /// What tells cargo who runs what it has built.

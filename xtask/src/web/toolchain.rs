@@ -9,6 +9,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use crate::Outcome;
 use crate::machine::Machine;
@@ -58,6 +59,29 @@ impl Toolchain {
         cargo.env(format!("CC_{variable}"), &self.clang);
         cargo.env(format!("AR_{variable}"), &self.archiver);
         cargo
+    }
+
+    /// Empties the folder of its builds if another toolchain has built there.
+    ///
+    /// Cargo knows a compiler by its version, and one that was made anew has another standard library,
+    /// without which nothing that was built before is found.
+    pub(crate) fn settle(&self, builds: &Path) -> Outcome {
+        let name = match &self.folder {
+            None => "the usual one".to_owned(),
+            Some(folder) => {
+                let made = std::fs::metadata(folder.join(DONE))?.modified()?;
+                format!("{} of {:?}", folder.display(), made.duration_since(UNIX_EPOCH)?)
+            }
+        };
+        let mark = builds.join("toolchain");
+        if std::fs::read_to_string(&mark).is_ok_and(|settled| settled == name) {
+            return Ok(());
+        }
+        if builds.exists() {
+            std::fs::remove_dir_all(builds)?;
+        }
+        std::fs::create_dir_all(builds)?;
+        Ok(std::fs::write(mark, name)?)
     }
 }
 

@@ -201,3 +201,31 @@ fn a_clang_with_a_version_in_its_name_will_do() {
     assert_eq!((toolchain.clang.as_str(), toolchain.archiver.as_str()), ("clang-19", "llvm-ar-19"));
     assert!(stand_in.target().ends_with(TARGET));
 }
+
+#[test]
+fn what_another_compiler_has_built_is_not_used() {
+    let stand_in = debian();
+    let done = stand_in.made().join(DONE);
+    let builds = stand_in.machine().cache.unwrap().join("builds");
+    let built = builds.join("engine/libcore.rlib");
+    let settle = || ready_on(&stand_in.machine(), First::Debian).unwrap().settle(&builds).unwrap();
+    let build = || {
+        std::fs::create_dir_all(built.parent().unwrap()).unwrap();
+        std::fs::write(&built, "").unwrap();
+    };
+    let make_anew = |age| {
+        let file = std::fs::File::options().write(true).open(&done).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH + age).unwrap();
+    };
+    make_anew(std::time::Duration::from_nanos(1));
+    // Nobody knows who has built it.
+    build();
+    settle();
+    assert!(!built.exists());
+    build();
+    settle();
+    assert!(built.exists());
+    make_anew(std::time::Duration::from_nanos(1_000_001));
+    settle();
+    assert!(!built.exists());
+}
