@@ -1,5 +1,6 @@
 //! `cargo xtask interop`: LiveStore's own clients and backend against ours.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -34,6 +35,9 @@ pub(crate) fn run_all(args: &Args) -> Outcome {
     interop.arg("run").arg("--livestore").arg(built.join("livestore"));
     interop.arg("--scripts").arg(scripts());
     interop.arg("--node").arg(scripts().join("node_modules/.bin/node"));
+    // Most cases wait for timers most of the time.
+    let jobs = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    interop.arg("--jobs").arg(jobs.to_string());
     if let Some(only) = &args.only {
         interop.arg("--only").arg(only);
     }

@@ -6,13 +6,15 @@ mod cases;
 mod peer;
 mod process;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
-use crate::cases::{CASES, World};
+use crate::cases::{CASES, Case, World};
 use crate::process::Places;
 
 #[derive(Debug, Parser)]
@@ -47,6 +49,9 @@ struct Run {
     /// Only cases whose names contain this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// How many cases are tried at a time; most of them wait most of the time
+    #[arg(long, value_name = "NUMBER", default_value_t = NonZeroUsize::MIN)]
+    jobs: NonZeroUsize,
 }
 
 fn main() -> ExitCode {
@@ -64,28 +69,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// What came of the cases.
+#[derive(Debug, Default, Clone, Copy)]
+struct Tally {
+    cases: u64,
+    passed: u64,
+    stalls: u64,
+}
+
 fn run(args: Run) -> bool {
-    let Run { livestore, scripts, node, only } = args;
+    let Run { livestore, scripts, node, only, jobs } = args;
     let places = Places { livestore, scripts, node };
-    let is_chosen = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
-    let (mut cases, mut passed, mut stalls) = (0, 0, 0);
-    for case in CASES.iter().filter(|case| is_chosen(case.name)) {
-        let begin = Instant::now();
-        let outcome = World::new(&places, case.whose).and_then(|mut world| {
-            let outcome = (case.run)(&mut world);
-            stalls += world.stalls;
-            outcome
-        });
-        let seconds = begin.elapsed().as_secs_f64();
-        cases += 1;
-        match outcome {
-            Ok(()) => {
-                passed += 1;
-                println!("ok      {seconds:>6.1} s  {}", case.name);
-            }
-            Err(error) => println!("FAILED  {seconds:>6.1} s  {}: {error}", case.name),
+    let is_chosen = |case: &&Case| only.as_ref().is_none_or(|only| case.name.contains(only));
+    let cases = Mutex::new(CASES.iter().filter(is_chosen));
+    let next = || cases.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut tally = Tally::default();
+        while let Some(case) = next() {
+            try_one(case, &places, &mut tally);
         }
-    }
+        tally
+    };
+    let tallies: Vec<Tally> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(work)).collect();
+        // A case that panics has not come to its end, and what it has found is on stderr.
+        workers.into_iter().map(|worker| worker.join().expect("a case panicked")).collect()
+    });
+    let sum = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum::<u64>();
+    let (cases, passed, stalls) = (sum(|of| of.cases), sum(|of| of.passed), sum(|of| of.stalls));
     if stalls > 0 {
         println!("LiveStore clients that stood still and were started again: {stalls}");
     }
@@ -95,4 +106,23 @@ fn run(args: Run) -> bool {
     });
     println!("{summary}");
     failed == 0
+}
+
+/// Tries a case in a world of its own.
+fn try_one(case: &Case, places: &Places, tally: &mut Tally) {
+    let begin = Instant::now();
+    let outcome = World::new(places, case.whose).and_then(|mut world| {
+        let outcome = (case.run)(&mut world);
+        tally.stalls += world.stalls;
+        outcome
+    });
+    let seconds = begin.elapsed().as_secs_f64();
+    tally.cases += 1;
+    match outcome {
+        Ok(()) => {
+            tally.passed += 1;
+            println!("ok      {seconds:>6.1} s  {}", case.name);
+        }
+        Err(error) => println!("FAILED  {seconds:>6.1} s  {}: {error}", case.name),
+    }
 }

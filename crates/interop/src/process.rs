@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -92,6 +93,23 @@ pub(crate) enum Whose {
     Theirs,
 }
 
+/// Returns a port that nobody listens at.
+///
+/// It stays free while its backend is down: no other case gets it, and on Linux connections have ports
+/// below 61,000.
+fn port() -> Result<u16, Failure> {
+    static NEXT: AtomicU16 = AtomicU16::new(61_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if port < 61_000 {
+            return Err("no port from 61000 on is free".into());
+        }
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+}
+
 /// A backend in a process of its own, with its data in a folder.
 pub(crate) struct Backend {
     places: Places,
@@ -109,8 +127,7 @@ impl Backend {
         folder: &Path,
         token: Option<&str>,
     ) -> Result<Self, Failure> {
-        // Whoever listens next gets another one; nobody else starts servers here meanwhile.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = port()?;
         let (places, folder) = (places.clone(), folder.to_owned());
         let token = token.map(Into::into);
         let mut backend = Self { places, whose, folder, port, token, process: None };
