@@ -156,3 +156,48 @@ test('whoever is signed out stops syncing and goes on', async () => {
   store.commit(added('a'))
   expect(() => makeWsSync({ url: 'https://example.com' })).toThrow(/wss:\/\/ or ws:\/\//)
 })
+
+test('opening that waits for a backend is given up when that is asked for', async () => {
+  const controller = new AbortController()
+  const initialSyncOptions = { _tag: 'Blocking', timeout: '1 minute' } as const
+  const adapter = makeInMemoryAdapter({ sync: { backend: makeWsSync({ url: 'ws://127.0.0.1:9' }), initialSyncOptions } })
+  const started = Date.now()
+  const opening = createStorePromise({ schema, adapter, storeId: 'given-up', signal: controller.signal })
+  setTimeout(() => controller.abort(), 50)
+  await expect(opening).rejects.toMatchObject({ name: 'AbortError' })
+  expect(Date.now() - started).toBeLessThan(10_000)
+})
+
+test('a store connects at once when there is a network again', async () => {
+  const { path, remove } = newFolder()
+  const first = await serveIn(path)
+  undone.push(remove)
+  const { addEventListener, removeEventListener } = globalThis
+  const network = new EventTarget()
+  Object.assign(globalThis, {
+    addEventListener: network.addEventListener.bind(network),
+    removeEventListener: network.removeEventListener.bind(network),
+  })
+  undone.push(() => Object.assign(globalThis, { addEventListener, removeEventListener }))
+  const store = open('ann', first.url)
+  await synced(store, 0)
+  await first.stop()
+  await vi.waitFor(() => expect(store.networkStatus.get().isConnected).toBe(false))
+  const attempts = vi.spyOn(store, 'retryNow')
+  network.dispatchEvent(new Event('online'))
+  expect(attempts).toHaveBeenCalledTimes(1)
+  store.shutdown()
+  network.dispatchEvent(new Event('online'))
+  expect(attempts).toHaveBeenCalledTimes(1)
+})
+
+test('an iteration over events that is ended while it waits is over', async () => {
+  const store = open('ann', await serve())
+  await synced(store, 0)
+  const events = store.events({ filter: ['v1.Taken'] })[Symbol.asyncIterator]()
+  const waiting = events.next()
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(await events.return?.()).toEqual({ done: true, value: undefined })
+  expect(await waiting).toEqual({ done: true, value: undefined })
+  expect(await events.next()).toEqual({ done: true, value: undefined })
+})

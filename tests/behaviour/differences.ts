@@ -376,7 +376,9 @@ const list = [
     kind: 'choice',
     livestore: '`commit` returns nothing',
     ours: '`commit` returns a receipt that can be waited for',
-    why: 'An app can know when something is safe, or confirmed.',
+    why:
+      'An app can know when something is safe, or confirmed. What must return nothing needs braces: ' +
+      '`useEffect(() => { store.commit(…) }, [])`.',
   },
   {
     id: 'commits-in-computations',
@@ -691,6 +693,22 @@ const list = [
     why: 'The core decides by itself when state is derived anew.',
   },
   {
+    id: 'sync-payload',
+    area: 'Stores',
+    kind: 'left out',
+    livestore: 'a store takes a `syncPayload`, which its backend is shown, and may be anything',
+    ours: 'it is refused, so that nobody takes a store for one that signs in; backends take a `token`',
+    why: 'A token is asked for whenever it is needed, and can be a new one.',
+  },
+  {
+    id: 'store-options-of-effect',
+    area: 'Stores',
+    kind: 'left out',
+    livestore: 'a store takes `otelOptions`, `logger` and `logLevel`',
+    ours: 'these options have no effect',
+    why: 'They are those of Effect and of OpenTelemetry, which the core does not use.',
+  },
+  {
     id: 'store-ids',
     area: 'Stores',
     kind: 'choice',
@@ -844,6 +862,9 @@ export const leftOut: Readonly<Record<string, Readonly<Record<string, string>>>>
     resolveEventDef: INTERNAL,
     stackInfoToString: DEVTOOLS,
   },
+  '@livestore/react': {
+    captureStackInfo: DEVTOOLS,
+  },
   'State.SQLite': {
     AutoIncrement: 'the mark that `withAutoIncrement` makes',
     ColumnType: 'the mark that `withColumnType` makes',
@@ -879,6 +900,7 @@ export const leftOut: Readonly<Record<string, Readonly<Record<string, string>>>>
 /** What we export and LiveStore does not. */
 export const added: Readonly<Record<string, ReadonlyArray<string>>> = {
   '@livestore/livestore': ['CommitReceipt', 'LiveStoreError'],
+  '@livestore/react': [],
   'State.SQLite': ['datetimeInteger'],
   'EventSequenceNumber.Client': [],
 }

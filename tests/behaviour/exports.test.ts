@@ -1,6 +1,7 @@
 // The names that apps import: which of them both have, and which only one of them.
 
 import * as livestore from '@livestore/livestore'
+import * as react from '@livestore/react'
 import { expect, test } from 'vitest'
 
 import { different } from './different.js'
@@ -8,6 +9,7 @@ import { added, leftOut } from './differences.js'
 
 const modules: Record<string, object> = {
   '@livestore/livestore': livestore,
+  '@livestore/react': react,
   'State.SQLite': livestore.State.SQLite,
   'EventSequenceNumber.Client': livestore.EventSequenceNumber.Client,
 }
@@ -45,6 +47,20 @@ const shared: Record<string, ReadonlyArray<string>> = {
     'sql',
     'storeOptions',
     'synced',
+  ],
+  '@livestore/react': [
+    'LiveList',
+    'StoreRegistry',
+    'StoreRegistryContext',
+    'StoreRegistryProvider',
+    'storeOptions',
+    'useClientDocument',
+    'useQuery',
+    'useQueryRef',
+    'useStore',
+    'useStoreRegistry',
+    'useSyncStatus',
+    'withReactApi',
   ],
   'State.SQLite': [
     'ClientDocumentTableDefSymbol',

@@ -16,9 +16,10 @@ const livestore: ReadonlyArray<Alias> = existsSync(LIVESTORE)
   ? [
       { find: /^#side$/, replacement: path('./sides/livestore.ts') },
       { find: /^@livestore\/livestore$/, replacement: `${LIVESTORE}/livestore/dist/mod.js` },
+      { find: /^@livestore\/react$/, replacement: `${LIVESTORE}/react/dist/mod.js` },
       { find: /^@livestore\/adapter-node$/, replacement: `${LIVESTORE}/adapter-node/dist/index.js` },
     ]
-  : [{ find: /^(#side|@livestore\/livestore)$/, replacement: path('./sides/missing.ts') }]
+  : [{ find: /^(#side|@livestore\/(livestore|react))$/, replacement: path('./sides/missing.ts') }]
 
 const ours: ReadonlyArray<Alias> = [{ find: /^#side$/, replacement: path('./sides/ours.ts') }]
 

@@ -334,3 +334,15 @@ different('dev-helpers', {
     expect((await open())._dev).toBeUndefined()
   },
 })
+
+different('sync-payload', {
+  livestore: async () => void (await open({ options: { syncPayload: { authToken: 'secret' } } })),
+  ours: async () => {
+    expect(await rejected(open({ options: { syncPayload: { authToken: 'secret' } } }))).toMatch(/there is no syncPayload here/)
+  },
+})
+
+different('store-options-of-effect', {
+  livestore: async () => expect(await rejected(open({ options: { logger: 5 } }))).not.toBe(''),
+  ours: async () => void (await open({ options: { logger: 5 } })),
+})

@@ -52,7 +52,8 @@ pub enum InitialSync {
     /// Until everything is pulled that the backend has, or for so long at most.
     ///
     /// When the time is over, or syncing has stopped, the store opens all the same, with a
-    /// [`Warning::InitialSyncIncomplete`].
+    /// [`Warning::InitialSyncIncomplete`]. In a browser it does so at once, since the thread that would
+    /// wait is the one that syncs; follow [`Store::live_sync_status`](crate::Store::live_sync_status) there.
     Blocking {
         /// How long at most.
         timeout: Duration,

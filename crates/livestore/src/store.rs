@@ -116,7 +116,15 @@ impl Store {
         }
     }
 
+    /// Says that nobody can wait here: the only thread is the one that syncs.
+    #[cfg(target_family = "wasm")]
+    fn wait_for_first_pull(&self, _: Duration, _: &BootListeners) {
+        let reason = "a thread that syncs by itself cannot wait for that".into();
+        self.0.inner.warnings().tell(Warning::InitialSyncIncomplete { reason });
+    }
+
     /// Waits until everything is in the state that the backend has, syncing stops, or time is over.
+    #[cfg(not(target_family = "wasm"))]
     fn wait_for_first_pull(&self, timeout: Duration, boot: &BootListeners) {
         let deadline = Instant::now() + timeout;
         let (sender, statuses) = mpsc::channel();

@@ -72,6 +72,12 @@ pub enum Warning {
     /// A newer version of the app wants to open the store, and cannot as long as sessions of this one
     /// have it open.
     NewerVersionWaits,
+    /// Subscribers kept committing in answer to each other, so that they are no longer called until
+    /// something else changes.
+    SubscribersUnsettled {
+        /// How many were still to be called.
+        subscribers: usize,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -117,6 +123,11 @@ impl fmt::Display for Warning {
                 "a newer version of the app wants to open the store; close it here, so that the newer \
                  one can",
             ),
+            Self::SubscribersUnsettled { subscribers } => write!(
+                f,
+                "subscribers keep committing in answer to each other; {subscribers} are called no more \
+                 until something else changes"
+            ),
         }
     }
 }
@@ -136,6 +147,7 @@ impl Warning {
             Self::InitialSyncIncomplete { .. } => "initial sync".into(),
             Self::EventsSkipped { .. } => "skipped".into(),
             Self::NewerVersionWaits => "newer version".into(),
+            Self::SubscribersUnsettled { .. } => "unsettled".into(),
         }
     }
 
@@ -167,7 +179,9 @@ impl Warnings {
             return;
         }
         match &warning {
-            Warning::StateDiffersFromReplay => tracing::error!("{warning}"),
+            Warning::StateDiffersFromReplay | Warning::SubscribersUnsettled { .. } => {
+                tracing::error!("{warning}");
+            }
             _ if warning.is_of_program() && !is_first_of_process(subject) => {}
             _ => tracing::warn!("{warning}"),
         }

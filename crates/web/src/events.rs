@@ -3,6 +3,7 @@
 use std::rc::{Rc, Weak};
 
 use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, abortable};
 use gloo_timers::future::TimeoutFuture;
 use js_sys::Promise;
 use livestore::{
@@ -105,6 +106,11 @@ impl Wanted {
     fn limit(&self) -> usize {
         self.limit.max(1)
     }
+
+    /// Tells whether a position is the last one that is to be looked at, or behind it.
+    fn ends_at(&self, position: u64) -> bool {
+        self.until.is_some_and(|until| position >= until)
+    }
 }
 
 /// What was found, as JSON.
@@ -118,21 +124,26 @@ struct Found {
 }
 
 impl Found {
+    fn nothing_behind(position: u64) -> Self {
+        Self { events: Vec::new(), next: position, done: false }
+    }
+
     /// Looks at the next events, some of them if there are many; tells whether it got any further.
     fn look(&mut self, store: &Store, wanted: &Wanted) -> Result<bool, QueryError> {
         let before = self.next;
         let since = GlobalSeqNum(before).min(GlobalSeqNum::MAX);
-        for event in store.events().since(since).take(SLICE) {
+        // Any number of events that stay with this client may stand between two positions.
+        let is_synced = |event: &Result<LoggedEvent, QueryError>| {
+            event.as_ref().map_or(true, |event| event.seq.client == 0)
+        };
+        for event in store.events().since(since).filter(is_synced).take(SLICE) {
             let event = event?;
             let position = event.seq.global.0;
             if !event.confirmed || self.events.len() >= wanted.limit() {
                 break;
             }
-            // What stays with this client stands between the positions.
-            if event.seq.client > 0 {
-                continue;
-            }
-            if wanted.until.is_some_and(|until| position > until) {
+            if let Some(until) = wanted.until.filter(|until| position > *until) {
+                self.next = until;
                 break;
             }
             self.next = position;
@@ -140,7 +151,7 @@ impl Found {
                 self.events.push(event.into());
             }
         }
-        self.done = wanted.until.is_some_and(|until| self.next >= until);
+        self.done = wanted.ends_at(self.next);
         Ok(self.next > before)
     }
 }
@@ -151,38 +162,63 @@ async fn find(
     mut statuses: LiveStream<SyncStatus>,
     wanted: Wanted,
 ) -> Result<Found, QueryError> {
-    let mut found = Found { events: Vec::new(), next: wanted.since, done: false };
-    loop {
-        statuses.next().await.ok_or(Unavailable::Closed)??;
-        loop {
+    let mut found = Found::nothing_behind(wanted.since);
+    found.done = wanted.ends_at(found.next);
+    while !found.done && found.events.is_empty() {
+        let status = statuses.next().await.ok_or(Unavailable::Closed)??;
+        // What else is new concerns no event that is confirmed.
+        while found.next < status.confirmed_head.0 {
             let got_further = found.look(&*store.upgrade().ok_or(Unavailable::Closed)?, &wanted)?;
-            if found.done || !found.events.is_empty() {
-                return Ok(found);
-            }
-            if !got_further {
+            if !got_further || found.done || !found.events.is_empty() {
                 break;
             }
             TimeoutFuture::new(0).await;
         }
     }
+    Ok(found)
+}
+
+/// Events that are waited for, until this is freed.
+#[wasm_bindgen]
+pub struct EventsHandle {
+    found: Promise,
+    abort: AbortHandle,
+}
+
+#[wasm_bindgen]
+impl EventsHandle {
+    /// Promises what is found, as JSON; if this is freed before, that is nothing.
+    #[wasm_bindgen(getter)]
+    pub fn found(&self) -> Promise {
+        self.found.clone()
+    }
+}
+
+impl Drop for EventsHandle {
+    fn drop(&mut self) {
+        self.abort.abort();
+    }
 }
 
 #[wasm_bindgen]
 impl StoreHandle {
-    /// Promises confirmed events behind a position, in the order of the log, as JSON: as soon as there
-    /// is one that is wanted, or all up to `until` have been looked at. `next` is where to go on.
+    /// Waits for confirmed events behind a position, in the order of the log: until there is one that is
+    /// wanted, or all up to `until` have been looked at. `next` is where to go on.
     ///
     /// Events that stay with this client are not among them.
     #[wasm_bindgen(js_name = nextEvents)]
-    pub fn next_events(&self, options: String) -> Result<Promise, JsValue> {
+    pub fn next_events(&self, options: &str) -> Result<EventsHandle, JsValue> {
         not_computing()?;
+        let invalid = |error: serde_json::Error| tagged("QueryError", &error.to_string());
+        let wanted: Wanted = serde_json::from_str(options).map_err(invalid)?;
+        let since = wanted.since;
         let (store, statuses) =
             (Rc::downgrade(&self.store), self.store.live_sync_status().stream());
-        Ok(future_to_promise(async move {
-            let invalid = |error: serde_json::Error| tagged("QueryError", &error.to_string());
-            let wanted: Wanted = serde_json::from_str(&options).map_err(invalid)?;
-            let found = find(store, statuses, wanted).await.map_err(throw)?;
-            Ok(serde_json::to_string(&found).map_err(invalid)?.into())
-        }))
+        let (found, abort) = abortable(find(store, statuses, wanted));
+        let found = future_to_promise(async move {
+            let found = found.await.unwrap_or_else(|_| Ok(Found::nothing_behind(since)));
+            Ok(serde_json::to_string(&found.map_err(throw)?).map_err(invalid)?.into())
+        });
+        Ok(EventsHandle { found, abort })
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine asks TypeScript for.
 
+use js_sys::{Function, Reflect};
 use send_wrapper::SendWrapper;
 use wasm_bindgen::prelude::*;
 
@@ -86,6 +87,13 @@ impl PartialEq for JsOutcome {
 
 /// What was thrown, as a text.
 pub(crate) fn thrown(value: &JsValue) -> String {
-    let error = value.dyn_ref::<js_sys::Error>().map(|error| String::from(error.to_string()));
-    error.or_else(|| value.as_string()).unwrap_or_else(|| format!("{value:?}"))
+    if !value.is_instance_of::<js_sys::Error>() {
+        return value.as_string().unwrap_or_else(|| format!("{value:?}"));
+    }
+    // That is the app's code, which may throw: what it throws must not pass through here.
+    let text = || {
+        let show: Function = Reflect::get(value, &"toString".into()).ok()?.dyn_into().ok()?;
+        show.call0(value).ok()?.as_string()
+    };
+    text().unwrap_or_else(|| "an error that cannot be shown".into())
 }

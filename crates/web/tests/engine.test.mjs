@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { StoreHandle, all, commit, created, open, schema, tagOf } from './support.mjs'
+import { Host, StoreHandle, all, commit, created, open, schema, tagOf } from './support.mjs'
 
 test('what is committed is read, with values as JavaScript has them', () => {
   const { store } = open()
@@ -196,14 +196,45 @@ test('a store that is closed says so', () => {
   subscription.free()
 })
 
+test('an error that cannot be shown is one, and the engine goes on', () => {
+  class Unshowable extends Error {
+    toString() {
+      throw new TypeError('no text')
+    }
+  }
+  const materialize = (name, ...rest) => {
+    if (name === 'v1.Thrown') throw new Unshowable()
+    return new Host().materialize(name, ...rest)
+  }
+  const { host, store } = open({}, { materialize })
+  assert.throws(() => commit(store, ['v1.Thrown', {}]), /an error that cannot be shown/)
+  const choice = store.liveChoice(host.define(() => { throw new Unshowable() }))
+  assert.throws(() => choice.take(), /an error that cannot be shown/)
+  commit(store, created('a'))
+  assert.equal(store.query(all).length, 1)
+})
+
+test('subscribers that never settle are told of', () => {
+  const { store } = open()
+  const signal = store.liveSignal(0)
+  const told = []
+  const warnings = store.subscribeWarnings((json) => told.push(...JSON.parse(json).map(({ message }) => message)))
+  const subscription = signal.subscribe(() => signal.set(signal.value() + 1))
+  subscription.free()
+  commit(store, created('a'))
+  assert.match(told.join(), /subscribers keep committing in answer to each other/)
+  warnings.free()
+})
+
 test('receipts that are waited for when the store is closed say so', async () => {
   const { store } = open({ sync: { url: 'ws://127.0.0.1:9' } })
   const receipt = commit(store, created('a'))
   const confirmed = receipt.confirmed()
-  const events = store.nextEvents(JSON.stringify({ since: 0, limit: 1 }))
+  const wait = store.nextEvents(JSON.stringify({ since: 0, limit: 1 }))
   store.shutdown()
   await assert.rejects(confirmed, { _tag: 'StoreClosed' })
-  await assert.rejects(events, { _tag: 'StoreClosed' })
+  await assert.rejects(wait.found, { _tag: 'StoreClosed' })
+  wait.free()
   await assert.rejects(receipt.fate(), { _tag: 'StoreClosed' })
   assert.deepEqual(tagOf(() => store.retryNow()), ['StoreClosed', undefined])
 })

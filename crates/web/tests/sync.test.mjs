@@ -21,7 +21,14 @@ import {
 } from './support.mjs'
 
 const ids = (store) => store.query(all).map(([id]) => id).sort()
-const next = async (store, options) => JSON.parse(await store.nextEvents(JSON.stringify({ limit: 100, ...options })))
+const next = async (store, options) => {
+  const wait = store.nextEvents(JSON.stringify({ limit: 100, ...options }))
+  try {
+    return JSON.parse(await wait.found)
+  } finally {
+    wait.free()
+  }
+}
 const isStopped = (status) => status.connection.stopped !== undefined
 
 test('two clients converge, whoever commits', async () => {
@@ -148,7 +155,34 @@ test('confirmed events are waited for, chosen, and read in pieces', async () => 
   await until(bob, (status) => status.confirmedHead === 5)
   await commit(bob, created('e')).confirmed()
   assert.deepEqual(seqNums(await later), [[6], 6, false])
-  await assert.rejects(ann.nextEvents('{}'), { _tag: 'QueryError' })
+  assert.deepEqual(tagOf(() => ann.nextEvents('{}')), ['QueryError', undefined])
+})
+
+test('events are waited for until that is no longer wanted', async () => {
+  const { url } = await serve(folderOfTest())
+  const { store } = open({ sync: { url } })
+  await commit(store, created('a')).confirmed()
+  const wait = store.nextEvents(JSON.stringify({ since: 0, limit: 1, names: ['v1.Unheard'] }))
+  const { found } = wait
+  wait.free()
+  assert.deepEqual(JSON.parse(await found), { events: [], next: 0, done: false })
+})
+
+test('events that stay with this client do not hide those that come behind them', async () => {
+  const { url } = await serve(folderOfTest())
+  const { store: ann } = open({ clientId: 'ann', sync: { url } })
+  const { store: bob } = open({ clientId: 'bob', sync: { url } })
+  await commit(ann, created('a')).confirmed()
+  const later = next(ann, { since: 1 })
+  // More than are looked at in one go.
+  for (let at = 0; at < 1_100; at++) {
+    commit(ann, ['uiSet', { id: ann.sessionId, value: { width: at } }])
+  }
+  await until(bob, (status) => status.confirmedHead === 1)
+  await commit(bob, created('b')).confirmed()
+  assert.deepEqual((await later).events.map((event) => event.args.id), ['b'])
+  const { events } = await next(ann, { since: 0, until: 2 })
+  assert.deepEqual(events.map((event) => event.seqNum), [1, 2])
 })
 
 test('a log longer than a slice is looked through', async () => {
@@ -199,11 +233,12 @@ test('what no longer applies is a dead letter, which is told, tried again and fo
 test('a store that nobody has any more closes, whatever is waited for', async () => {
   const { url } = await serve(folderOfTest())
   const store = new StoreHandle(JSON.stringify({ storeId: 'test', schema, sync: { url } }), new Host())
-  const waiting = store.nextEvents('{"since": 0, "limit": 1}')
+  const wait = store.nextEvents('{"since": 0, "limit": 1}')
   await synced(store)
   await pause(5)
   store.free()
-  await assert.rejects(waiting, { _tag: 'StoreClosed' })
+  await assert.rejects(wait.found, { _tag: 'StoreClosed' })
+  wait.free()
 })
 
 test('events that the schema does not know are told, ignored, or stop the sync', async (t) => {

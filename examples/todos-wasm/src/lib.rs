@@ -13,7 +13,19 @@ use web_sys::{Element, HtmlInputElement};
 
 pub use model::{Todo, TodoEvent, schema};
 
-type Listener = Closure<dyn Fn(web_sys::Event) -> Result<(), JsValue>>;
+/// Does something with the events of an element, until it is dropped.
+struct Listener {
+    element: Element,
+    event: &'static str,
+    closure: Closure<dyn Fn(web_sys::Event) -> Result<(), JsValue>>,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let function = self.closure.as_ref().unchecked_ref();
+        let _ = self.element.remove_event_listener_with_callback(self.event, function);
+    }
+}
 
 /// The list on a page; it goes on until it is freed.
 #[wasm_bindgen]
@@ -67,17 +79,17 @@ impl TodoList {
 /// Commits what it means that an element has an event; an error is the browser's to report.
 fn on(
     element: &Element,
-    name: &str,
+    event: &'static str,
     store: &Store,
     meaning: impl Fn(web_sys::Event) -> TodoEvent + 'static,
 ) -> Result<Listener, JsValue> {
     let store = store.clone();
-    let listener = Listener::new(move |event| {
+    let closure = Closure::new(move |event| {
         store.commit(meaning(event)).map_err(JsError::from)?;
         Ok(())
     });
-    element.add_event_listener_with_callback(name, listener.as_ref().unchecked_ref())?;
-    Ok(listener)
+    element.add_event_listener_with_callback(event, closure.as_ref().unchecked_ref())?;
+    Ok(Listener { element: element.clone(), event, closure })
 }
 
 /// Takes one of the steps by which the list has changed; rows that stay keep their elements.

@@ -84,4 +84,9 @@ fn what_others_commit_is_shown_until_the_list_is_freed() {
     drop(list);
     store.commit(TodoEvent::Created { id: "b".into(), text: "b".into() }).unwrap();
     assert_eq!(items(&parent), ["- a"]);
+    // What is clicked then does nothing any more.
+    let find = |selector| parent.query_selector(selector).unwrap().unwrap();
+    find("li input").unchecked_into::<HtmlElement>().click();
+    find("ul + button").unchecked_into::<HtmlElement>().click();
+    assert_eq!(store.query(Todo::select()).unwrap().len(), 2);
 }

@@ -1,43 +1,34 @@
-import type { Adapter, AdapterMode, OpenedStore, SyncOptions } from '@livestore-rs/common'
-import { nanoid } from '@livestore-rs/common'
+import type { Adapter, AdapterMode, InitialSyncOptions, OpenedStore, SyncOptions } from '@livestore-rs/common'
+import { nanoid } from 'nanoid'
 
 import type { EngineModule } from './engine-module.js'
 
-export interface InMemoryAdapterOptions {
+export interface InMemoryAdapterOptions<TInitial extends InitialSyncOptions = InitialSyncOptions> {
   /** How the store syncs; without it, it stays alone. */
-  readonly sync?: SyncOptions | undefined
+  readonly sync?: SyncOptions<TInitial> | undefined
   /** Who commits; a new one each time, if it is not given. */
   readonly clientId?: string | undefined
   readonly sessionId?: string | undefined
 }
 
-/** What is said of the first sync; nothing if there is nothing. */
-type InitialOf<TOptions> = 'sync' extends keyof TOptions
-  ? NonNullable<TOptions['sync' & keyof TOptions]> extends infer TSync
-    ? 'initialSyncOptions' extends keyof TSync
-      ? TSync['initialSyncOptions' & keyof TSync]
-      : undefined
-    : undefined
-  : undefined
+type Skip = Extract<InitialSyncOptions, { readonly _tag: 'Skip' }>
+type Blocking = Extract<InitialSyncOptions, { readonly _tag: 'Blocking' }>
 
-/** Stores come later if they wait for the first sync. */
-type ModeOf<TOptions> = [InitialOf<TOptions>] extends [{ readonly _tag: 'Skip' } | undefined]
-  ? 'sync'
-  : [InitialOf<TOptions>] extends [{ readonly _tag: 'Blocking' }]
-    ? 'async'
-    : AdapterMode
+/** Makes adapters; stores come later if they wait for the first sync. */
+export interface MakeInMemoryAdapter {
+  (options?: InMemoryAdapterOptions<Skip>): Adapter<'sync'>
+  (options: { readonly sync: { readonly initialSyncOptions: Blocking } } & InMemoryAdapterOptions<Blocking>): Adapter<'async'>
+  (options: InMemoryAdapterOptions | undefined): Adapter
+}
 
 /** Makes the function that makes adapters on a build of the engine. */
-export const inMemoryAdapterOn =
-  (engine: EngineModule) =>
-  <const TOptions extends InMemoryAdapterOptions = {}>(
-    options?: TOptions,
-  ): Adapter<ModeOf<TOptions>> => {
-    const { sync, clientId = nanoid(6), sessionId }: InMemoryAdapterOptions = options ?? {}
+export const inMemoryAdapterOn = (engine: EngineModule): MakeInMemoryAdapter =>
+  ((options: InMemoryAdapterOptions = {}): Adapter => {
+    const { sync, clientId = nanoid(6), sessionId } = options
     const backend = sync?.backend
-    const waitsFirst = sync?.initialSyncOptions?._tag === 'Blocking'
-    const adapter: Adapter = {
-      mode: waitsFirst ? 'async' : 'sync',
+    const mode: AdapterMode = sync?.initialSyncOptions?._tag === 'Blocking' ? 'async' : 'sync'
+    return {
+      mode,
       sync,
       open: ({ storeId, options, host }): OpenedStore => {
         const all = {
@@ -50,5 +41,4 @@ export const inMemoryAdapterOn =
         return { engine: new engine.StoreHandle(JSON.stringify(all), host), storageMode: 'in-memory', sync }
       },
     }
-    return adapter as Adapter<ModeOf<TOptions>>
-  }
+  }) as MakeInMemoryAdapter

@@ -10,4 +10,4 @@ const engine = await loadEngine(
 
 /** Makes an adapter for stores that live in this page alone. */
 export const makeInMemoryAdapter = inMemoryAdapterOn(engine)
-export type { InMemoryAdapterOptions } from './in-memory.js'
+export type { InMemoryAdapterOptions, MakeInMemoryAdapter } from './in-memory.js'

@@ -19,9 +19,9 @@ export type InitialSyncOptions =
       readonly timeout: number | string
     }
 
-export interface SyncOptions {
+export interface SyncOptions<TInitial extends InitialSyncOptions = InitialSyncOptions> {
   readonly backend?: SyncBackend | undefined
-  readonly initialSyncOptions?: InitialSyncOptions | undefined
+  readonly initialSyncOptions?: TInitial | undefined
 }
 
 /** What an adapter is told of the store that is to be opened. */

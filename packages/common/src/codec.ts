@@ -164,3 +164,12 @@ export const deepEqual = (left: unknown, right: unknown): boolean => {
       deepEqual((left as Record<string, unknown>)[key], (right as Record<string, unknown>)[key]),
   )
 }
+
+/** As `deepEqual`; what is too deep to be compared, or contains itself, is another value. */
+export const isEqual = (left: unknown, right: unknown): boolean => {
+  try {
+    return deepEqual(left, right)
+  } catch {
+    return false
+  }
+}

@@ -53,12 +53,17 @@ export type CreateStoreOptionsPromise<
   readonly signal?: AbortSignal | undefined
 }
 
+/** A promise, if opening or booting is one; both, if that is not known. */
 type Created<TStore, TMode extends AdapterMode, TBoot> = [TMode] extends ['async']
   ? Promise<TStore>
   : [TBoot] extends [PromiseLike<unknown>]
     ? Promise<TStore>
     : [TMode] extends ['sync']
-      ? TStore
+      ? unknown extends TBoot
+        ? TStore | Promise<TStore>
+        : [Extract<TBoot, PromiseLike<unknown>>] extends [never]
+          ? TStore
+          : TStore | Promise<TStore>
       : TStore | Promise<TStore>
 
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>
@@ -79,14 +84,33 @@ export const createStore = <
 >(
   options: CreateStoreOptions<TSchema, TContext, TMode, TBoot>,
 ): Created<Store<TSchema, TContext>, TMode, TBoot> =>
-  open(options as CreateStoreOptions<TSchema, TContext>) as Created<Store<TSchema, TContext>, TMode, TBoot>
+  openStore(options as CreateStoreOptions<TSchema, TContext>) as Created<Store<TSchema, TContext>, TMode, TBoot>
+
+/** As `createStore`; the signal closes the store, however far it has come. */
+export const openStore = <TSchema extends LiveStoreSchema.Any, TContext>(
+  options: CreateStoreOptions<TSchema, TContext>,
+  signal?: AbortSignal,
+): Store<TSchema, TContext> | Promise<Store<TSchema, TContext>> => {
+  try {
+    signal?.throwIfAborted()
+    return open(options, signal)
+  } catch (error) {
+    // Whoever is given promises by the adapter does not expect that anything throws.
+    if (options.adapter.mode === 'async') return Promise.reject(error)
+    throw error
+  }
+}
 
 const open = <TSchema extends LiveStoreSchema.Any, TContext>(
   options: CreateStoreOptions<TSchema, TContext>,
+  signal: AbortSignal | undefined,
 ): Store<TSchema, TContext> | Promise<Store<TSchema, TContext>> => {
   const { schema, adapter, storeId } = options
   if (typeof storeId !== 'string' || !STORE_ID.test(storeId)) {
     throw new LiveStoreError('InvalidStoreId', `a store id has letters, digits, _ and -, and is not ${JSON.stringify(storeId)}`)
+  }
+  if ((options as { syncPayload?: unknown }).syncPayload !== undefined) {
+    throw new LiveStoreError('OpenError', 'there is no syncPayload here: give the backend a token, as in makeWsSync({ url, token })')
   }
   const tell = (status: BootStatus) => {
     try {
@@ -113,11 +137,19 @@ const open = <TSchema extends LiveStoreSchema.Any, TContext>(
       })
       const fail = (error: unknown): never => {
         store.shutdown()
+        // What follows from that is not why it was not opened.
+        signal?.throwIfAborted()
         throw error
       }
+      const checkOpen = () => {
+        if (!store[StoreInternalsSymbol].isShutdown) return
+        throw new LiveStoreError('StoreClosed', 'Store has been shut down (while it was opened).')
+      }
       const booted = () => {
+        checkOpen()
         const boot = options.boot?.(store, { migrationsReport: { migrations: [] } })
         return then(boot as unknown, () => {
+          checkOpen()
           tellWarnings(opened.engine, store)
           if (options.confirmUnsavedChanges !== false) confirmUnsavedChanges(store)
           expose(store)
@@ -126,6 +158,9 @@ const open = <TSchema extends LiveStoreSchema.Any, TContext>(
         })
       }
       try {
+        closeWith(signal, store)
+        checkOpen()
+        connectWhenOnline(store)
         const result = then(initialSync(store, opened.sync?.initialSyncOptions, tell), booted)
         return isPromise(result) ? Promise.resolve(result).catch(fail) : result
       } catch (error) {
@@ -133,6 +168,15 @@ const open = <TSchema extends LiveStoreSchema.Any, TContext>(
       }
     },
   )
+}
+
+/** Closes a store when a signal says so. */
+const closeWith = (signal: AbortSignal | undefined, store: Store<any, any>): void => {
+  if (signal === undefined) return
+  const close = () => store.shutdown()
+  if (signal.aborted) close()
+  signal.addEventListener('abort', close, { once: true })
+  store[StoreInternalsSymbol].onShutdown(() => signal.removeEventListener('abort', close))
 }
 
 const UNITS: Record<string, number> = { milli: 1, second: 1000, minute: 60_000 }
@@ -160,9 +204,12 @@ const initialSync = (
     function done() {
       isDone = true
       clearTimeout(timer)
+      forget()
       stop?.()
       resolve()
     }
+    // Whoever goes on then sees that it is closed.
+    const forget = store[StoreInternalsSymbol].onShutdown(done)
     stop = store.subscribeSyncStatus((status) => {
       const has = status.backendHead !== undefined && status.confirmedHead >= status.backendHead
       tell({ stage: 'syncing', progress: { done: status.confirmedHead, total: status.backendHead ?? -1 } })
@@ -184,6 +231,15 @@ const confirmUnsavedChanges = (store: Store<any, any>): void => {
   }
   window.addEventListener('beforeunload', ask)
   internals.onShutdown(() => window.removeEventListener('beforeunload', ask))
+}
+
+/** Connects when there is a network again, and not only when it would be tried anyway. */
+const connectWhenOnline = (store: Store<any, any>): void => {
+  const { addEventListener, removeEventListener } = globalThis
+  if (typeof addEventListener !== 'function' || store[StoreInternalsSymbol].sync?.backend === undefined) return
+  const connect = () => store.retryNow()
+  addEventListener('online', connect)
+  store[StoreInternalsSymbol].onShutdown(() => removeEventListener('online', connect))
 }
 
 /** Tells in the console what the engine warns of: events that the schema does not have, for one. */
@@ -213,16 +269,5 @@ const expose = (store: Store<any, any>): void => {
 export const createStorePromise = async <TSchema extends LiveStoreSchema.Any, TContext = {}>(
   options: CreateStoreOptionsPromise<TSchema, TContext>,
 ): Promise<Store<TSchema, TContext>> => {
-  const { signal } = options
-  signal?.throwIfAborted()
-  const store = await open(options)
-  if (signal === undefined) return store
-  if (signal.aborted) {
-    store.shutdown()
-    signal.throwIfAborted()
-  }
-  const close = () => store.shutdown()
-  signal.addEventListener('abort', close, { once: true })
-  store[StoreInternalsSymbol].onShutdown(() => signal.removeEventListener('abort', close))
-  return store
+  return await openStore(options, options.signal)
 }

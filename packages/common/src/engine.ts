@@ -43,6 +43,12 @@ export interface EngineReceipt {
   fate(): Promise<string>
 }
 
+/** Events that are waited for; once this is freed, there are none. */
+export interface EngineEvents {
+  readonly found: Promise<string>
+  free(): void
+}
+
 /** A store of the engine. */
 export interface EngineStore {
   readonly storeId: string
@@ -56,7 +62,7 @@ export interface EngineStore {
   liveSignal(initial: unknown): EngineLive
   syncStatus(): string
   subscribeSyncStatus(onChange: (json: string) => void): EngineSubscription
-  nextEvents(options: string): Promise<string>
+  nextEvents(options: string): EngineEvents
   deadLetters(): string
   subscribeDeadLetters(onChange: (json: string) => void): EngineSubscription
   acknowledgeDeadLetter(groupId: string): boolean

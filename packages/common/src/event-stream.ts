@@ -1,4 +1,4 @@
-import type { EngineStore } from './engine.js'
+import type { EngineEvents, EngineStore } from './engine.js'
 import { fromEngine } from './errors.js'
 import { type Composite, EventSequenceNumber } from './event-sequence-number.js'
 import { eventCodec } from './events.js'
@@ -30,19 +30,30 @@ interface Page {
   readonly done?: boolean
 }
 
+/** What an iteration waits for, and whether anybody wants it. */
+interface Waiting {
+  page: EngineEvents | undefined
+  isOver: boolean
+}
+
 /** Events that the backend has confirmed; an iteration can be ended while it waits for the next one. */
-export const followEvents = (...args: Parameters<typeof read>): AsyncIterableIterator<LiveStoreEvent.Client.Decoded> => {
-  const events = read(...args)
-  const over: IteratorResult<LiveStoreEvent.Client.Decoded> = { done: true, value: undefined }
-  let isOver = false
-  let end = () => {}
-  const ended = new Promise<typeof over>((resolve) => (end = () => resolve(over)))
+export const followEvents = (
+  engine: EngineStore,
+  schema: LiveStoreSchema,
+  options: StoreEventsOptions<any>,
+  batchSize: number,
+): AsyncIterableIterator<LiveStoreEvent.Client.Decoded> => {
+  const waiting: Waiting = { page: undefined, isOver: false }
+  const events = read(waiting, engine, schema, options, batchSize)
   const iterator: AsyncIterableIterator<LiveStoreEvent.Client.Decoded> = {
-    next: async () => (isOver ? over : Promise.race([events.next(), ended])),
+    next: () => events.next(),
     return: async () => {
-      isOver = true
-      end()
-      return over
+      waiting.isOver = true
+      // Whoever waits for it then goes on, and sees that it is over.
+      waiting.page?.free()
+      waiting.page = undefined
+      await events.return()
+      return { done: true, value: undefined }
     },
     [Symbol.asyncIterator]: () => iterator,
   }
@@ -51,6 +62,7 @@ export const followEvents = (...args: Parameters<typeof read>): AsyncIterableIte
 
 /** Reads them page by page. */
 async function* read(
+  waiting: Waiting,
   engine: EngineStore,
   schema: LiveStoreSchema,
   options: StoreEventsOptions<any>,
@@ -61,7 +73,7 @@ async function* read(
     throw new RangeError(`batchSize is a whole number from 1 to 1000, and not ${limit}`)
   }
   let since = options.since?.global ?? 0
-  while (true) {
+  while (!waiting.isOver) {
     const request = {
       since,
       limit,
@@ -72,12 +84,16 @@ async function* read(
     }
     let page: Page
     try {
-      page = JSON.parse(await engine.nextEvents(JSON.stringify(request)))
+      waiting.page = engine.nextEvents(JSON.stringify(request))
+      page = JSON.parse(await waiting.page.found)
     } catch (error) {
       const told = fromEngine(error)
       // A store that is shut down has no more events.
       if ((told as { _tag?: string })._tag === 'StoreClosed') return
       throw told
+    } finally {
+      waiting.page?.free()
+      waiting.page = undefined
     }
     for (const event of page.events) {
       const def = schema.eventsDefsMap.get(event.name)

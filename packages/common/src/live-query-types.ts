@@ -12,8 +12,8 @@ export interface LiveQueryDef<TResult, TTag extends string = 'def'> {
   readonly label: string
   /** Definitions with the same hash are the same. */
   readonly hash: string
-  /** For types alone. */
-  readonly '__result!'?: TResult
+  /** For types alone; a function, as an optional value would lose its `undefined`. */
+  readonly '__result!'?: () => TResult
 }
 export declare namespace LiveQueryDef {
   export type Any = LiveQueryDef<any, 'def' | 'signal-def'>
@@ -37,7 +37,7 @@ export interface LiveQuery<TResult> {
   run(): TResult
   /** Tells how precisely the store knows what concerns it. */
   explain(): string
-  readonly '__result!'?: TResult
+  readonly '__result!'?: () => TResult
 }
 export declare namespace LiveQuery {
   export type Any = LiveQuery<any>

@@ -1,4 +1,4 @@
-import { deepEqual } from './codec.js'
+import { isEqual } from './codec.js'
 import type { EngineLive, EngineSubscription } from './engine.js'
 import { fromEngine, LiveStoreError, report } from './errors.js'
 import { enterInstance, type Recipe } from './live-queries.js'
@@ -13,8 +13,8 @@ const UNUSED_MS = 2000
 /** The live queries that are being computed, of whatever store; the last one is the innermost. */
 const computing: Live[] = []
 
-/** How many may depend on each other in a row. */
-const MOST_NESTED = 200
+/** How many may depend on each other in a row; the engine takes 256, and queries that are chosen are two there. */
+const MOST_NESTED = 100
 
 /** Tells whether something is being computed, so that nothing may be changed. */
 export const isComputing = (): boolean => computing.length > 0
@@ -315,9 +315,7 @@ export class Live implements Signal<any> {
     this.#dependencies = now
     try {
       return compute((dependency) => {
-        if (computing.includes(dependency)) {
-          throw new LiveStoreError('QueryError', `the live query ${dependency.label} depends on itself`)
-        }
+        if (computing.includes(dependency)) throw dependency.#circular()
         if (now.has(dependency)) return
         now.add(dependency)
         if (!before.has(dependency)) dependency.retain()
@@ -326,6 +324,10 @@ export class Live implements Signal<any> {
       computing.pop()
       for (const dependency of before) if (!now.has(dependency)) dependency.release()
     }
+  }
+
+  #circular(): LiveStoreError {
+    return new LiveStoreError('QueryError', `the live query ${this.label} depends on itself`)
   }
 
   /** Takes what is new. */
@@ -342,6 +344,8 @@ export class Live implements Signal<any> {
       const rows = this.#source.value()
       outcome = { value: this.#map === undefined ? rows : this.#map(rows) }
     } catch (error) {
+      // Some of the steps may have rows that could not be decoded.
+      for (const log of this.#logs) log.steps = undefined
       outcome = { error: fromEngine(error, this.#context.takeThrown()) }
     }
     if (this.#isSame(outcome)) return
@@ -354,11 +358,12 @@ export class Live implements Signal<any> {
     const before = this.#outcome
     if (before === undefined || !('value' in before) || !('value' in outcome)) return false
     if (Object.is(before.value, outcome.value)) return true
-    return (this.#map !== undefined || !Array.isArray(outcome.value)) && deepEqual(before.value, outcome.value)
+    return (this.#map !== undefined || !Array.isArray(outcome.value)) && isEqual(before.value, outcome.value)
   }
 
   /** Returns the value, the same object as long as it has not changed. */
   run(): any {
+    if (computing.includes(this)) throw this.#circular()
     // What is over stays as it was, for whoever still shows it.
     if (!this.isDestroyed || this.#outcome === undefined) this.#refresh()
     const outcome = this.#outcome as Outcome

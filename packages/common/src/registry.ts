@@ -1,5 +1,4 @@
-import { createStorePromise, type CreateStoreOptions } from './create-store.js'
-import { createStore } from './create-store.js'
+import { type CreateStoreOptions, openStore } from './create-store.js'
 import { LiveStoreError } from './errors.js'
 import type { LiveStoreSchema } from './schema.js'
 import { type Store, StoreInternalsSymbol } from './store.js'
@@ -39,6 +38,8 @@ interface Entry {
   /** Whether somebody has used it yet. */
   wasUsed: boolean
   timer: ReturnType<typeof setTimeout> | undefined
+  /** Ends opening it. */
+  readonly opening: AbortController
 }
 
 /** Whether closing a store loses what the backend does not have yet. */
@@ -82,8 +83,9 @@ export class StoreRegistry {
       uses: 0,
       wasUsed: false,
       timer: undefined,
+      opening: new AbortController(),
     }
-    const opened = all.adapter.mode === 'sync' ? createStore(all) : createStorePromise(all)
+    const opened = openStore(all, entry.opening.signal)
     if (opened instanceof Promise) {
       entry.promise = opened.then(
         (store) => {
@@ -163,7 +165,11 @@ export class StoreRegistry {
     this.#entries.clear()
     for (const entry of entries) {
       clearTimeout(entry.timer)
-      entry.store?.shutdown()
+      if (entry.store === undefined) {
+        entry.opening.abort(new LiveStoreError('StoreClosed', 'the registry of stores was disposed of'))
+      } else {
+        entry.store.shutdown()
+      }
     }
   }
 }

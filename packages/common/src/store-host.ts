@@ -1,5 +1,5 @@
 import type { SyncOptions } from './adapter.js'
-import { deepEqual } from './codec.js'
+import { isEqual } from './codec.js'
 import type { EngineHost } from './engine.js'
 import { LiveStoreError, report } from './errors.js'
 import { Materializing } from './materialize.js'
@@ -57,12 +57,7 @@ export class StoreHost implements EngineHost {
   }
 
   equal(left: unknown, right: unknown): boolean {
-    try {
-      return deepEqual(left, right)
-    } catch {
-      // They are too deep to be compared, or contain themselves.
-      return false
-    }
+    return isEqual(left, right)
   }
 
   unknownEvent(json: string): void {

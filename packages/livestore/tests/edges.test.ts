@@ -4,6 +4,7 @@ import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
 import {
   computed,
   createStore,
+  createStorePromise,
   type DiffStep,
   Events,
   type LiveQueryDef,
@@ -146,7 +147,7 @@ test('queries that depend on each other say so', () => {
     const inner$ = deep$
     deep$ = computed((get) => get(inner$) + 1)
   }
-  expect(() => store.query(deep$)).toThrow(/more than 200 live queries depend on each other/)
+  expect(() => store.query(deep$)).toThrow(/more than 100 live queries depend on each other/)
   store.commit(created('a'))
   expect(store.query(tables.todos.count())).toBe(1)
 })
@@ -250,4 +251,111 @@ test('names that objects have by themselves are names like others', () => {
   expect(() => store.query({ query: 'SELECT $toString AS x', bindValues: {} })).not.toThrow()
   expect(store.query({ query: 'SELECT $toString AS x', bindValues: {} })).toEqual([{ x: null }])
   expect(events.todoCreated({ id: '__proto__', text: '' }).args.id).toBe('__proto__')
+})
+
+test('a value that contains itself is told of like others', () => {
+  const store = open()
+  interface Node {
+    readonly count: number
+    self?: Node
+  }
+  const tree$ = queryDb(tables.todos, {
+    map: (rows) => {
+      const node: Node = { count: rows.length }
+      node.self = node
+      return node
+    },
+  })
+  const counts: number[] = []
+  const stop = store.subscribe(tree$, ({ count }) => counts.push(count))
+  store.commit(created('a'))
+  store.commit(created('b'))
+  expect(counts).toEqual([0, 1, 2])
+  expect(store.query(tree$).count).toBe(2)
+  stop()
+  store.shutdown()
+})
+
+test('steps have no row that could not be decoded', () => {
+  vi.spyOn(console, 'error').mockImplementation(() => {})
+  const store = openStrict()
+  store.commit(written({ id: 'a', json: '{"size":1}' }))
+  const steps: DiffStep<typeof strict.Type>[][] = []
+  store.subscribeDiff(strict.orderBy('id', 'asc'), (told) => steps.push([...told]))
+  store.commit(written({ id: 'b', json: '{"size":"big"}' }))
+  store.commit(erased({ id: 'b' }), written({ id: 'c', json: '{"size":3}' }))
+  const row = (id: string, size: number) => ({ id, value: { size } })
+  expect(steps).toEqual([
+    [{ op: 'insert', at: 0, row: row('a', 1) }],
+    [{ op: 'insert', at: 1, row: row('c', 3) }],
+  ])
+})
+
+test('a computed value that reads itself by the store says so, however it comes to that', () => {
+  const store = open()
+  const self$: LiveQueryDef<number> = computed(() => store.query(self$), { label: 'self' })
+  const there$: LiveQueryDef<number> = computed(() => store.query(back$), { label: 'there' })
+  const back$: LiveQueryDef<number> = computed((get) => get(there$), { label: 'back' })
+  expect(() => store.query(self$)).toThrow('the live query self depends on itself')
+  expect(() => store.query(there$)).toThrow('the live query there depends on itself')
+  store.commit(created('a'))
+  expect(store.query(tables.todos.count())).toBe(1)
+})
+
+test('too long a chain of queries is refused, and the engine goes on', () => {
+  const store = open()
+  const chain = (length: number) => {
+    let last$ = queryDb(tables.todos.count()) as LiveQueryDef<any>
+    for (let at = 0; at < length; at++) {
+      const before$ = last$
+      last$ = queryDb((get) => tables.todos.where('text', '!=', String(get(before$))).count(), { deps: [length, at] })
+    }
+    return last$
+  }
+  expect(store.query(chain(90))).toBe(0)
+  for (const length of [101, 130, 300]) {
+    expect(() => store.query(chain(length))).toThrow('more than 100 live queries depend on each other')
+  }
+  store.commit(created('a'))
+  expect(store.query(chain(5))).toBe(1)
+})
+
+test('opening is given up when that is asked for, also while boot runs', async () => {
+  const controller = new AbortController()
+  let committed: unknown
+  const opening = createStorePromise({
+    schema,
+    storeId: 'given-up',
+    adapter: makeInMemoryAdapter(),
+    signal: controller.signal,
+    boot: async (store) => {
+      controller.abort(new Error('the user has left'))
+      try {
+        store.commit(created('a'))
+      } catch (error) {
+        committed = error
+      }
+    },
+  })
+  await expect(opening).rejects.toThrow('the user has left')
+  expect(committed).toMatchObject({ _tag: 'StoreClosed' })
+  const registry = new StoreRegistry()
+  let opened: ReturnType<typeof open> | undefined
+  const loading = registry.getOrLoadPromise({
+    schema,
+    storeId: 'given-up',
+    adapter: makeInMemoryAdapter(),
+    boot: async (store) => {
+      opened = store
+      await new Promise(() => {})
+    },
+  })
+  await registry.dispose()
+  expect(() => opened?.query(tables.todos.count())).toThrow('shut down')
+  void Promise.resolve(loading).catch(() => {})
+})
+
+test('an adapter that makes promises makes no exceptions', async () => {
+  const adapter = makeInMemoryAdapter({ sync: { initialSyncOptions: { _tag: 'Blocking', timeout: 10 } } })
+  await expect(createStore({ schema, adapter, storeId: 'no store id' })).rejects.toMatchObject({ _tag: 'InvalidStoreId' })
 })

@@ -1,6 +1,6 @@
 // What the compiler knows: `tsc` reads this as well, and an expectation that does not hold is an error there.
 
-import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
+import { type InMemoryAdapterOptions, makeInMemoryAdapter } from '@livestore-rs/adapter-web'
 import {
   type Adapter,
   computed,
@@ -9,6 +9,7 @@ import {
   createStorePromise,
   Events,
   type LiveQueryDef,
+  type Queryable,
   makeSchema,
   queryDb,
   Schema,
@@ -60,6 +61,13 @@ test('live queries have the types of their results', () => {
   expectTypeOf(count$).toEqualTypeOf<LiveQueryDef<number>>()
   expectTypeOf(both$).toEqualTypeOf<LiveQueryDef<{ count: number; selected: string | null }>>()
   expectTypeOf(computed((get) => get(todos$).length + get(count$))).toEqualTypeOf<LiveQueryDef<number>>()
+  const maybe$ = signal<string | undefined>(undefined)
+  const store = open()
+  expectTypeOf(store.query(maybe$)).toEqualTypeOf<string | undefined>()
+  expectTypeOf(store.query(computed((get) => get(maybe$)))).toEqualTypeOf<string | undefined>()
+  expectTypeOf<Queryable.Result<typeof maybe$>>().toEqualTypeOf<string | undefined>()
+  // @ts-expect-error it may be undefined
+  void (() => computed([maybe$], ([maybe]) => maybe.length))
 })
 
 test('events have the types of their schemas', () => {
@@ -96,9 +104,27 @@ test('a store is there at once or later, as the adapter says', () => {
   expectTypeOf(createStore({ ...options, adapter: makeInMemoryAdapter(), boot: async () => {} })).toEqualTypeOf<
     Promise<Store<typeof schema>>
   >()
+  type Either = Store<typeof schema> | Promise<Store<typeof schema>>
+  const boot = (): Promise<void> | undefined => undefined
+  expectTypeOf(createStore({ ...options, adapter: makeInMemoryAdapter(), boot })).toEqualTypeOf<Either>()
+  const unknownBoot = (): unknown => undefined
+  expectTypeOf(createStore({ ...options, adapter: makeInMemoryAdapter(), boot: unknownBoot })).toEqualTypeOf<Either>()
   expectTypeOf(createStorePromise({ ...options, adapter: makeInMemoryAdapter() })).toEqualTypeOf<
     Promise<Store<typeof schema>>
   >()
+})
+
+test('options that an adapter does not know are refused', () => {
+  const options: InMemoryAdapterOptions = {}
+  expectTypeOf(makeInMemoryAdapter(options)).toEqualTypeOf<Adapter>()
+  const initialSyncOptions = { _tag: 'Skip' } as const
+  expectTypeOf(makeInMemoryAdapter({ sync: { initialSyncOptions } })).toEqualTypeOf<Adapter<'sync'>>()
+  // @ts-expect-error misspelt
+  void (() => makeInMemoryAdapter({ clientId: 'ann', sesionId: 'one' }))
+  // @ts-expect-error misspelt
+  void (() => makeInMemoryAdapter({ sync: { backend: undefined, initialSyncOption: initialSyncOptions } }))
+  // @ts-expect-error nothing can be imported
+  void (() => makeInMemoryAdapter({ clientId: 'ann', importSnapshot: new Uint8Array() }))
 })
 
 test('a table can be made of a schema', () => {

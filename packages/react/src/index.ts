@@ -1,6 +1,7 @@
 export { StoreRegistry, storeOptions } from '@livestore-rs/common'
 
 export { StoreRegistryContext, StoreRegistryProvider, type StoreRegistryProviderProps, useStoreRegistry } from './context.js'
+export { LiveList, type LiveListProps } from './live-list.js'
 export { type ReactApi, withReactApi } from './store-api.js'
 export {
   type Dispatch,

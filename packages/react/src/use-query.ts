@@ -16,6 +16,8 @@ const finder = (store: Store<any, any>, queryable: Queryable<any>): (() => Live)
   }
 }
 
+const nothing = () => {}
+
 const storeOf = (options: UseQueryOptions | undefined): Store<any, any> => {
   if (options?.store !== undefined) return options.store
   throw new Error('No store provided to useQuery: use `store.useQuery`, or give the store as an option')
@@ -45,10 +47,14 @@ export const useQueryRef = <TQueryable extends Queryable<any>>(
   // Queries that are equal have the same live query, so that one that is written anew changes nothing.
   const [subscribe, value] = React.useMemo(() => {
     const find = finder(store, live)
-    const subscribe = (onChange: () => void) => find().listen(onChange)
+    // A component that was hidden may be shown again when its store is closed; what it showed stays.
+    const subscribe = (onChange: () => void) => (internals.isShutdown ? nothing : find().listen(onChange))
     return [subscribe, () => find().run()] as const
   }, [store, live])
   const current = React.useSyncExternalStore(subscribe, value, value)
   React.useDebugValue(live.label)
-  return { valueRef: { current }, queryRcRef: { value: live } }
+  // Functions that were made in an earlier rendering find the newest value in it.
+  const valueRef = React.useRef(current)
+  valueRef.current = current
+  return { valueRef, queryRcRef: { value: live } }
 }

@@ -21,6 +21,12 @@ export const useStore = <TSchema extends LiveStoreSchema.Any, TContext = {}>(
   // Options are often written anew each time; what names the store is its id.
   const latest = React.useRef(options)
   latest.current = options
-  React.useEffect(() => registry.retain(latest.current), [registry, storeId, store])
+  const [, renderAnew] = React.useReducer((times: number) => times + 1, 0)
+  React.useEffect(() => {
+    const release = registry.retain(latest.current)
+    // A component that was hidden may be shown again when its store is closed, and is another one by now.
+    if (registry.getOrLoadPromise(latest.current) !== store) renderAnew()
+    return release
+  }, [registry, storeId, store])
   return store
 }

@@ -4,10 +4,12 @@ import * as React from 'react'
 
 const last = new WeakMap<Store<any, any>, SyncStatus>()
 
+const isClosed = (store: Store<any, any>) => store[StoreInternalsSymbol].isShutdown
+
 /** The status, the same object as long as it is equal. */
 const statusOf = (store: Store<any, any>): SyncStatus => {
   const before = last.get(store)
-  if (before !== undefined && store[StoreInternalsSymbol].isShutdown) return before
+  if (before !== undefined && isClosed(store)) return before
   const now = store.syncStatus()
   if (before !== undefined && deepEqual(before, now)) return before
   last.set(store, now)
@@ -17,7 +19,10 @@ const statusOf = (store: Store<any, any>): SyncStatus => {
 /** Returns where the store stands towards the backend. */
 export const useSyncStatus = ({ store }: { readonly store: Store<any, any> }): SyncStatus => {
   const [subscribe, status] = React.useMemo(
-    () => [(onChange: () => void) => store.subscribeSyncStatus(onChange), () => statusOf(store)] as const,
+    () => {
+      const subscribe = (onChange: () => void) => (isClosed(store) ? () => {} : store.subscribeSyncStatus(onChange))
+      return [subscribe, () => statusOf(store)] as const
+    },
     [store],
   )
   return React.useSyncExternalStore(subscribe, status, status)

@@ -2,7 +2,7 @@ import '@livestore-rs/react'
 
 import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
 import { computed, queryDb, signal, type Store, StoreRegistry, storeOptions } from '@livestore-rs/livestore'
-import { StoreRegistryProvider, useStore } from '@livestore-rs/react'
+import { LiveList, StoreRegistryProvider, useQueryRef, useStore } from '@livestore-rs/react'
 import * as React from 'react'
 import { afterEach, expect, test, vi } from 'vitest'
 
@@ -274,4 +274,75 @@ test('what a store has shown that is closed stays', () => {
   act(() => store.shutdown())
   rerender(<App name="two" />)
   expect(text('closed')).toBe('two 1 1')
+})
+
+test('the ref of a query has the newest value, for functions that were made before', () => {
+  const store = open()
+  const refs = new Set<object>()
+  let read = () => -1
+  const App = () => {
+    const { valueRef } = useQueryRef(tables.todos.count(), { store })
+    refs.add(valueRef)
+    React.useEffect(() => void (read = () => valueRef.current), [])
+    return <p>{valueRef.current}</p>
+  }
+  render(<App />)
+  act(() => void store.commit(created('a')))
+  expect(read()).toBe(1)
+  expect(refs.size).toBe(1)
+})
+
+test('a list renders the items that have changed', () => {
+  const store = open()
+  store.commit(...['a', 'b', 'c'].map((id) => created(id)))
+  const all$ = queryDb(tables.todos.orderBy('id', 'asc'))
+  const rendered: string[] = []
+  const renderItem = (todo: typeof tables.todos.Type, { index }: { index: number }) => {
+    rendered.push(todo.id)
+    return <li data-testid="item">{`${index} ${todo.completed ? 'done' : 'open'}`}</li>
+  }
+  const getKey = (todo: typeof tables.todos.Type) => todo.id
+  render(<LiveList items$={all$} renderItem={renderItem} getKey={getKey} store={store} />)
+  expect(texts('item')).toEqual(['0 open', '1 open', '2 open'])
+  rendered.length = 0
+  act(() => void store.commit(events.todoCompleted({ id: 'b' })))
+  expect(texts('item')).toEqual(['0 open', '1 done', '2 open'])
+  expect(rendered).toEqual(['b'])
+})
+
+const { Activity } = React as { Activity?: React.FC<{ mode: 'visible' | 'hidden'; children: React.ReactNode }> }
+
+test.skipIf(Activity === undefined)('what is shown again after its store was closed has it opened anew', async () => {
+  const registry = new StoreRegistry()
+  const options = storeOptions({ schema, adapter: makeInMemoryAdapter(), storeId: 'hidden', unusedCacheTime: 10 })
+  const stores: object[] = []
+  const App = React.memo(() => {
+    const store = useStore(options)
+    if (!stores.includes(store)) stores.push(store)
+    return <p data-testid="shown">{`${store.useQuery(tables.todos.count())} ${store.useSyncStatus().pendingCount}`}</p>
+  })
+  let show: (mode: 'visible' | 'hidden') => void = () => {}
+  const Tabs = ({ children }: { children: React.ReactNode }) => {
+    const [mode, setMode] = React.useState<'visible' | 'hidden'>('visible')
+    show = setMode
+    const Mode = Activity as NonNullable<typeof Activity>
+    return <Mode mode={mode}>{children}</Mode>
+  }
+  await renderLater(
+    <Providing registry={registry}>
+      <Tabs>
+        <App />
+      </Tabs>
+    </Providing>,
+  )
+  act(() => void (stores[0] as AppStore).commit(created('a')))
+  expect(text('shown')).toBe('1 1')
+  act(() => show('hidden'))
+  await act(() => new Promise((resolve) => setTimeout(resolve, 50)))
+  await act(async () => show('visible'))
+  expect(stores.length).toBe(2)
+  expect(text('shown')).toBe('0 0')
+  act(() => void (stores[1] as AppStore).commit(created('a'), created('b')))
+  expect(text('shown')).toBe('2 2')
+  await registry.dispose()
 })

@@ -55,6 +55,7 @@ pub(crate) fn test() -> Outcome {
     run(tool("node")?.arg("packages/tests/extract.mjs"))?;
     let projects = [
         "packages/tsconfig.tests.json",
+        "packages/tsconfig.plain.json",
         "examples/todos-react",
         "tests/behaviour",
         "tests/behaviour/tsconfig.livestore.json",

@@ -9,6 +9,9 @@ use crate::OpenError;
 use crate::sync_provider::{Capabilities, SyncProvider};
 
 /// Keeps a store where a browser has it; so far, that is the memory of one page or worker.
+///
+/// Panics do not unwind there: one in a materializer or a subscriber, which elsewhere is an error or is
+/// logged, ends the program.
 #[derive(Debug)]
 pub struct WebAdapter {
     memory: MemoryAdapter,

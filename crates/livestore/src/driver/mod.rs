@@ -242,6 +242,11 @@ impl Run {
 
     async fn take_in(&mut self, incoming: Option<Incoming>) -> Result<(), Closed> {
         let store = self.store.upgrade().ok_or(Closed)?;
+        if matches!(incoming, Some(Incoming::Message(_))) {
+            // The provider hands over what has come while the last message was taken. In a page that
+            // nobody sees, that may take its time, for which the backend is not to blame.
+            runtime::yield_now().await;
+        }
         let now_ms = clock::now_ms();
         let taken = match incoming {
             Some(Incoming::Opened) => store.write(crate::Replica::upstream_connected),
@@ -250,8 +255,6 @@ impl Run {
                 Ok(())
             }),
             Some(Incoming::Message(message)) => {
-                // The provider hands over what has come while the last message was taken.
-                runtime::yield_now().await;
                 let link = self.conversation.as_ref();
                 let more_waits = link.is_some_and(|link| !link.end.incoming.is_empty());
                 let start = Instant::now();

@@ -97,8 +97,8 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> LiveQuery<T> {
     /// It is called on the thread that made the change, before the change's call returns; if another
     /// thread is calling subscribers at that moment, that one calls it as well. It never sees half a
     /// commit. It may use the store, also to commit; what it commits is told when all have been called.
-    /// If it panics, the panic is logged and the next change calls it again. If the query fails, the
-    /// error is logged and [`LiveQuery::get`] returns it.
+    /// If it panics, where panics unwind, the panic is logged and the next change calls it again. If the
+    /// query fails, the error is logged and [`LiveQuery::get`] returns it.
     pub fn subscribe(&self, mut on_change: impl FnMut(&T) + Send + 'static) -> Subscription {
         self.subscribe_result(move |result| match result {
             Ok(value) => on_change(value),

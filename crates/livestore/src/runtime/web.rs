@@ -8,6 +8,8 @@ use std::time::Duration;
 use futures_util::future::{AbortHandle, Either, abortable, select};
 use gloo_timers::future::TimeoutFuture;
 use tokio::sync::oneshot;
+use wasm_bindgen::prelude::*;
+use web_sys::MessageChannel;
 pub(crate) use web_time::Instant;
 
 /// True if nobody else waits for the thread.
@@ -59,8 +61,22 @@ pub(crate) fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Task<F::
 }
 
 /// Lets everything else run that waits for the thread.
+///
+/// Not by a timer: in pages that nobody sees, those come once in a second, or in a minute.
 pub(crate) async fn yield_now() {
-    TimeoutFuture::new(0).await;
+    let Ok(channel) = MessageChannel::new() else { return TimeoutFuture::new(0).await };
+    let (sender, done) = oneshot::channel();
+    let (from, to) = (channel.port2(), channel.port1());
+    let port = to.clone();
+    // It is dropped when it is called, which happens also if nobody waits any more.
+    let on_message = Closure::once_into_js(move || {
+        port.close();
+        let _ = sender.send(());
+    });
+    to.set_onmessage(Some(on_message.unchecked_ref()));
+    if from.post_message(&JsValue::NULL).is_ok() {
+        let _ = done.await;
+    }
 }
 
 async fn sleep(time: Duration) {

@@ -150,10 +150,11 @@ impl Opener {
     fn inner(&self, parts: Parts) -> Arc<Inner> {
         let Parts { replica, session_id, clock, wake, leader_file } = parts;
         let graph = Graph::new();
-        graph.on_unsettled(|unsettled| {
-            tracing::error!(%unsettled, "subscribers keep committing in answer to each other");
-        });
         let new_warnings = Arc::clone(replica.warnings());
+        let warnings = Arc::clone(&new_warnings);
+        graph.on_unsettled(move |unsettled| {
+            warnings.tell(Warning::SubscribersUnsettled { subscribers: unsettled.effects });
+        });
         let live = Engine::new(replica.connection().watched().clone(), replica.refreshes().clone());
         Arc::new(Inner {
             store_id: self.store_id.clone(),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use livestore::prelude::*;
 use livestore::{
     DiffStep, LiveStream, Precision, QueryError, RefreshOutcome, RowCursor, SqliteError, Value,
-    ValueError, Watch,
+    ValueError, Warning, Watch,
 };
 
 use crate::app::{Seat, SeatTaken, Todo, TodoCompleted, memory_store, todo};
@@ -727,4 +727,18 @@ fn what_does_not_concern_a_query_does_not_run_it() {
 
 fn point(id: &str) -> livestore::First<livestore::Select<Todo>> {
     Todo::select().filter(Todo::id.eq(id)).first()
+}
+
+#[test]
+fn subscribers_that_never_settle_are_warned_of() {
+    let store = memory_store();
+    let number = signal(0);
+    let followed = store.signal(&number);
+    let _subscription = store.signal(&number).subscribe(move |value| followed.set(value + 1));
+    // That told the first value, which made the second, and so on.
+    let warnings = store.warnings();
+    let [Warning::SubscribersUnsettled { subscribers: 1 }] = *warnings else {
+        panic!("{warnings:?}")
+    };
+    assert!(warnings[0].to_string().contains("keep committing in answer to each other"));
 }

@@ -3,6 +3,8 @@
 //! It knows texts and no messages. Whoever has one may stop waiting for a frame at any time, and
 //! dropping it lets go of the connection.
 
+#[cfg(any(target_family = "wasm", test))]
+mod inbox;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(target_family = "wasm")]

@@ -4,7 +4,7 @@
 //! that is gone, and here a server that is silent is noticed in two ways alone: the store gives up
 //! waiting for an answer that it needs, and where there is an `offline` event, it ends the connection.
 //! The protocol has no message for this. Nor can it be told to wait: frames that come while the store is
-//! busy are kept.
+//! busy are kept, and end the connection if there are too many, which is made anew behind them.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -15,24 +15,16 @@ use js_sys::{Function, JsString, Reflect};
 use livestore::sync_provider::BoxFuture;
 use livestore_core::limits::MAX_FRAME_BYTES;
 use send_wrapper::SendWrapper;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, CloseEvent, Event, EventTarget, MessageEvent, WebSocket};
 
+use super::inbox::{Happening, Inbox, inbox};
 use super::{Broken, CONNECT_TIMEOUT};
-
-/// What happens to a connection.
-enum Happening {
-    Opened,
-    Text(String),
-    Closed,
-    Broke(Broken),
-}
 
 /// A connection.
 pub(crate) struct Socket {
     inner: WebSocket,
-    happenings: UnboundedReceiver<Happening>,
+    inbox: Inbox,
     /// Who tells that there is no network.
     window: Option<EventTarget>,
     /// What JavaScript calls; taken from it again before they go.
@@ -55,7 +47,7 @@ impl Socket {
         }
         let socket = WebSocket::new(url).map_err(|error| Broken::Address(message(&error)))?;
         let mut socket = Self::follow(socket);
-        match timeout(CONNECT_TIMEOUT, socket.happenings.recv()).await {
+        match timeout(CONNECT_TIMEOUT, socket.inbox.next()).await {
             Ok(Some(Happening::Opened)) => Ok(socket),
             Ok(Some(Happening::Broke(broken))) => Err(broken),
             Ok(_) => Err(Broken::offline("there is no connection")),
@@ -65,32 +57,30 @@ impl Socket {
 
     /// Begins to listen to a socket.
     fn follow(socket: WebSocket) -> Self {
-        let (sender, happenings) = unbounded_channel();
-        // Whoever does not listen any more is about to take the handlers away.
-        let tell = |sender: &UnboundedSender<Happening>, happening| drop(sender.send(happening));
+        let (teller, inbox) = inbox();
         let on_open = Closure::new({
-            let sender = sender.clone();
-            move || tell(&sender, Happening::Opened)
+            let teller = teller.clone();
+            move || teller.tell(Happening::Opened)
         });
         let on_message = Closure::new({
-            let sender = sender.clone();
-            move |event: MessageEvent| tell(&sender, received(&event.data()))
+            let teller = teller.clone();
+            move |event: MessageEvent| teller.tell(received(&event.data()))
         });
         let on_close = Closure::new({
-            let sender = sender.clone();
-            move |event: CloseEvent| tell(&sender, closed(&event))
+            let teller = teller.clone();
+            move |event: CloseEvent| teller.tell(closed(&event))
         });
         let on_error = Closure::new({
-            let sender = sender.clone();
+            let teller = teller.clone();
             // Browsers say no more than that; it comes before the close event.
             move |event: Event| {
                 let said = property(&event, "message").as_string().filter(|said| !said.is_empty());
                 let reason = said.unwrap_or_else(|| "there is no connection, or it broke".into());
-                tell(&sender, Happening::Broke(Broken::Offline(reason)));
+                teller.tell(Happening::Broke(Broken::Offline(reason)));
             }
         });
         let on_offline = Closure::new(move || {
-            tell(&sender, Happening::Broke(Broken::offline("there is no network")));
+            teller.tell(Happening::Broke(Broken::offline("there is no network")));
         });
         socket.set_binary_type(BinaryType::Arraybuffer);
         socket.set_onopen(Some(function(&on_open)));
@@ -103,7 +93,7 @@ impl Socket {
             let _ = window.add_event_listener_with_callback("offline", function(&on_offline));
         }
         let handlers = (on_open, on_message, on_close, on_error);
-        Self { inner: socket, happenings, window, on_offline, _handlers: handlers }
+        Self { inner: socket, inbox, window, on_offline, _handlers: handlers }
     }
 
     #[expect(clippy::unused_async, reason = "elsewhere, a frame takes its time to leave")]
@@ -114,7 +104,7 @@ impl Socket {
     /// Waits for the next text; nothing when the other side has closed the connection.
     pub(crate) async fn receive(&mut self) -> Result<Option<String>, Broken> {
         loop {
-            match self.happenings.recv().await {
+            match self.inbox.next().await {
                 Some(Happening::Opened) => {}
                 Some(Happening::Text(text)) => return Ok(Some(text)),
                 Some(Happening::Broke(broken)) => return Err(broken),
