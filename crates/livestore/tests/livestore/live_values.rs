@@ -733,8 +733,9 @@ fn point(id: &str) -> livestore::First<livestore::Select<Todo>> {
 fn subscribers_that_never_settle_are_warned_of() {
     let store = memory_store();
     let number = signal(0);
-    let followed = store.signal(&number);
-    let _subscription = store.signal(&number).subscribe(move |value| followed.set(value + 1));
+    let (read, written) = (number.clone(), store.signal(&number));
+    let followed = store.live(computed(move |cx| cx.get(&read)));
+    let _subscription = followed.subscribe(move |value| written.set(value + 1));
     // That told the first value, which made the second, and so on.
     let warnings = store.warnings();
     let [Warning::SubscribersUnsettled { subscribers: 1 }] = *warnings else {
