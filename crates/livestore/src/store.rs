@@ -119,7 +119,7 @@ impl Store {
     /// Says that nobody can wait here: the only thread is the one that syncs.
     #[cfg(target_family = "wasm")]
     fn wait_for_first_pull(&self, _: Duration, _: &BootListeners) {
-        let reason = "a thread that syncs by itself cannot wait for that".into();
+        let reason = "nothing can wait for it on the thread that syncs".into();
         self.0.inner.warnings().tell(Warning::InitialSyncIncomplete { reason });
     }
 

@@ -3,9 +3,13 @@
 #![cfg(target_family = "wasm")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use livestore::prelude::*;
-use livestore::{ClientId, Durability, ReceiptError, SessionId};
+use livestore::{
+    ClientId, Durability, InitialSync, ReceiptError, SessionId, StoreOptions, Warning,
+};
+use livestore_sync_ws::WsSync;
 use todos_wasm::{Todo, TodoEvent, schema};
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -70,4 +74,14 @@ fn who_commits_can_be_chosen() {
     store.commit(created("a")).unwrap();
     let event = store.events().next().unwrap().unwrap();
     assert_eq!((event.client_id.as_str(), event.session_id.as_str()), ("ann", "tab"));
+}
+
+#[wasm_bindgen_test]
+fn a_store_that_is_to_wait_for_its_backend_says_that_it_cannot() {
+    let adapter = WebAdapter::in_memory().sync(WsSync::new("ws://127.0.0.1:9"));
+    let wait = InitialSync::Blocking { timeout: Duration::from_secs(5) };
+    let options = StoreOptions::new().initial_sync(wait);
+    let store = Store::open_with(schema().unwrap(), "todos", adapter, options).unwrap();
+    let warnings = store.warnings();
+    assert!(matches!(warnings[..], [Warning::InitialSyncIncomplete { .. }]), "{warnings:?}");
 }

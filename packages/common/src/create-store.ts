@@ -142,8 +142,7 @@ const open = <TSchema extends LiveStoreSchema.Any, TContext>(
         throw error
       }
       const checkOpen = () => {
-        if (!store[StoreInternalsSymbol].isShutdown) return
-        throw new LiveStoreError('StoreClosed', 'Store has been shut down (while it was opened).')
+        if (store[StoreInternalsSymbol].isShutdown) throw closedMeanwhile()
       }
       const booted = () => {
         checkOpen()
@@ -162,13 +161,31 @@ const open = <TSchema extends LiveStoreSchema.Any, TContext>(
         checkOpen()
         connectWhenOnline(store)
         const result = then(initialSync(store, opened.sync?.initialSyncOptions, tell), booted)
-        return isPromise(result) ? Promise.resolve(result).catch(fail) : result
+        return isPromise(result) ? unlessClosed(store, result).catch(fail) : result
       } catch (error) {
         return fail(error)
       }
     },
   )
 }
+
+const closedMeanwhile = () => new LiveStoreError('StoreClosed', 'Store has been shut down (while it was opened).')
+
+/** What comes of opening a store, if it is not closed before that. */
+const unlessClosed = <T>(store: Store<any, any>, result: PromiseLike<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const forget = store[StoreInternalsSymbol].onShutdown(() => reject(closedMeanwhile()))
+    result.then(
+      (value) => {
+        forget()
+        resolve(value)
+      },
+      (error: unknown) => {
+        forget()
+        reject(error)
+      },
+    )
+  })
 
 /** Closes a store when a signal says so. */
 const closeWith = (signal: AbortSignal | undefined, store: Store<any, any>): void => {
