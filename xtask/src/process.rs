@@ -10,6 +10,11 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository's root")
 }
 
+/// How many bytes of builds are kept: some times what one run makes.
+///
+/// Cargo never deletes what no build needs any more, so that they would fill the disk.
+const MOST_KEPT: u64 = 24 << 30;
+
 /// Where builds go instead of `target`, once [`keep_build_cache`] has said so.
 static BUILD_CACHE: OnceLock<PathBuf> = OnceLock::new();
 
@@ -21,10 +26,26 @@ pub(crate) fn keep_build_cache() {
         return;
     }
     let Some(target) = cache_folder().map(|cache| cache.join("target")) else { return };
+    let size = size_of(&target).unwrap_or(0);
+    if size > MOST_KEPT {
+        println!("Kept builds took {} GiB and are begun anew", size >> 30);
+        let _ = std::fs::remove_dir_all(&target);
+    }
     if std::fs::create_dir_all(&target).is_ok() {
         println!("Builds are kept in {}", target.display());
         let _ = BUILD_CACHE.set(target);
     }
+}
+
+/// Returns how many bytes the files of a folder take, those of its folders included.
+fn size_of(folder: &Path) -> std::io::Result<u64> {
+    let mut size = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_folder = entry.file_type()?.is_dir();
+        size += if is_folder { size_of(&entry.path())? } else { entry.metadata()?.len() };
+    }
+    Ok(size)
 }
 
 /// Returns our folder of the user's caches.
@@ -39,7 +60,9 @@ pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.current_dir(root());
     if let Some(target) = BUILD_CACHE.get() {
-        command.env("CARGO_TARGET_DIR", target);
+        // What rustc keeps for the next build of a crate grows by gigabytes a day, and a new clone
+        // can use little of it.
+        command.env("CARGO_TARGET_DIR", target).env("CARGO_INCREMENTAL", "0");
     }
     command
 }
@@ -92,5 +115,21 @@ pub(crate) fn wait_for<T>(
             return Err(format!("{what} took more than {} s", at_most.as_secs()).into());
         }
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size_of;
+
+    #[test]
+    fn a_folder_takes_what_all_the_files_in_it_take() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(size_of(folder.path()).unwrap(), 0);
+        std::fs::create_dir_all(folder.path().join("debug/deps")).unwrap();
+        std::fs::write(folder.path().join("CACHEDIR.TAG"), [0; 100]).unwrap();
+        std::fs::write(folder.path().join("debug/deps/livestore.rlib"), [0; 10_000]).unwrap();
+        assert_eq!(size_of(folder.path()).unwrap(), 10_100);
+        assert!(size_of(&folder.path().join("none")).is_err());
     }
 }
