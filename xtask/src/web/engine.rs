@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use wasm_bindgen_cli_support::Bindgen;
 
+use super::order;
 use super::toolchain::{FLAGS, SEPARATOR, TARGET, Toolchain, remapped};
 use crate::Outcome;
 use crate::process::{root, run};
@@ -110,5 +111,7 @@ fn bind(wasm: &Path, out: &Path) -> Outcome {
         .remove_name_section(true)
         .remove_producers_section(true);
     bindgen.generate(out)?;
+    let wasm = out.join("livestore_bg.wasm");
+    std::fs::write(&wasm, order::alike_together(&std::fs::read(&wasm)?)?)?;
     Ok(())
 }

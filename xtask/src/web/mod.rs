@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 mod engine;
+mod order;
 pub(crate) mod packages;
 mod rust;
 mod size;
