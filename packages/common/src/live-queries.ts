@@ -74,9 +74,6 @@ export const compileInput = (input: QueryInput<any>, sessionId: string): Compile
 const ANY_SESSION = '\0session'
 const ANY_SESSION_JSON = JSON.stringify(ANY_SESSION).slice(1, -1)
 
-/** What tells a query from others, whatever session it is of. */
-const keyOf = ({ description, shapeKey }: CompiledQuery): string => `${description}-${shapeKey}`
-
 /** Defines a live query of rows. */
 export const queryDb: {
   <TRows, TResult = TRows>(input: QueryInput<TRows>, options?: QueryDbOptions<TRows, TResult>): LiveQueryDef<TResult>
@@ -95,7 +92,7 @@ export const queryDb: {
     throw new LiveStoreError('QueryError', `queryDb takes a query of a table, SQL or a function that gives one`)
   }
   const anyway = compileInput(input, ANY_SESSION)
-  const hash = `${keyOf(anyway)}${deps === undefined ? '' : `-${depsOf(deps)}`}${mapped}`
+  const hash = `${anyway.key}${deps === undefined ? '' : `-${depsOf(deps)}`}${mapped}`
   const label = options.label ?? (isQueryBuilder(input) ? input.toString() : input.query)
   const isOfSession = anyway.description.includes(ANY_SESSION_JSON)
   const compile = (sessionId: string) => (isOfSession ? compileInput(input, sessionId) : anyway)

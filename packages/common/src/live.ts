@@ -95,8 +95,9 @@ class RowsSource implements Source {
     const taken = this.#live.take()
     const query = this.#query()
     const before = this.#decodedBy
-    const isOther = before !== undefined && (before.description !== query.description || before.shapeKey !== query.shapeKey)
+    const isOther = before !== undefined && before.key !== query.key
     if (taken === undefined && before !== undefined && !isOther) return false
+    const isDecodedAnew = isOther && before.decodeKey !== query.decodeKey
     this.#decodedBy = query
     let names: string[] | null | undefined
     const columns = () => (names ??= this.#live.columns()) ?? []
@@ -109,7 +110,7 @@ class RowsSource implements Source {
       }
     }
     const steps = this.#apply(taken ?? [], decode)
-    if (isOther && this.#raw !== undefined) {
+    if (isDecodedAnew && this.#raw !== undefined) {
       const decoded = this.#raw.map(decode)
       this.steps = query.isList ? replace(this.#rows, decoded) : undefined
       this.#rows = decoded
@@ -229,6 +230,8 @@ export class Live implements Signal<any> {
   runs = 0
   isDestroyed = false
   readonly #engine: EngineLive
+  /** Another query may have the same rows, which mean something else: so whoever depends on one, depends on both. */
+  readonly #choice: EngineLive | undefined
   readonly #source: Source
   readonly #map: ((rows: any) => unknown) | undefined
   /** Followers, and how many values there were when each was told last. */
@@ -236,29 +239,35 @@ export class Live implements Signal<any> {
   /** What has happened to the rows, for those who follow that; nothing if it has to be found out. */
   readonly #logs = new Set<{ steps: ReadonlyArray<DiffStep<any>> | undefined }>()
   readonly #context: LiveContext
-  #subscription: EngineSubscription | undefined
+  #subscriptions: ReadonlyArray<EngineSubscription> = []
   #outcome: Outcome | undefined
   /** How many values it has had. */
   #values = 0
   #uses = 0
   /** What it was computed of last, which it keeps in use. */
   #dependencies = new Set<Live>()
-  /** What its value is computed of, by number. */
-  readonly computation: number | undefined
+  /** What its value is computed by, by number. */
+  readonly computations: ReadonlyArray<number>
 
   constructor(
     readonly def: LiveQueryDef<any, any>,
     recipe: Recipe,
     engine: EngineLive,
     context: LiveContext,
-    parts: { readonly query?: () => CompiledQuery; readonly computation?: number },
+    parts: {
+      readonly query?: () => CompiledQuery
+      /** What chooses the query. */
+      readonly choice?: EngineLive
+      readonly computations?: ReadonlyArray<number>
+    },
   ) {
     this._tag = recipe.kind === 'signal' ? 'signal' : recipe.kind === 'computed' ? 'computed' : 'db'
     this.#engine = engine
     this.#context = context
     this.#map = recipe.kind === 'query' || recipe.kind === 'choice' ? recipe.map : undefined
     this.#source = parts.query === undefined ? new ValueSource(engine) : new RowsSource(engine, parts.query, recipe.kind === 'choice')
-    this.computation = parts.computation
+    this.#choice = parts.choice
+    this.computations = parts.computations ?? []
     enterInstance(this)
     expectUse(this)
   }
@@ -272,9 +281,9 @@ export class Live implements Signal<any> {
     return this.#context.owner
   }
 
-  /** The number by which computations read it. */
-  get engineId(): number {
-    return this.#engine.id
+  /** The numbers by which computations read it. */
+  get engineIds(): ReadonlyArray<number> {
+    return this.#choice === undefined ? [this.#engine.id] : [this.#choice.id, this.#engine.id]
   }
 
   /** Keeps it until it is released as often. */
@@ -297,11 +306,13 @@ export class Live implements Signal<any> {
     // Whoever still shows it, shows what it was.
     this.#refresh()
     this.isDestroyed = true
-    this.#subscription?.free()
-    this.#subscription = undefined
+    this.#unsubscribe()
     this.#context.forget(this)
     // It may be at work: what is freed then is still needed.
-    queueMicrotask(() => this.#engine.free())
+    queueMicrotask(() => {
+      this.#engine.free()
+      this.#choice?.free()
+    })
     for (const dependency of this.#dependencies) dependency.release()
     this.#dependencies.clear()
   }
@@ -390,22 +401,26 @@ export class Live implements Signal<any> {
     this.retain()
     this.#refresh()
     this.#listeners.set(listener, this.#values)
-    if (this.#subscription === undefined) {
+    if (this.#subscriptions.length === 0) {
       let isFirst = true
-      this.#subscription = this.#engine.subscribe(() => {
+      const onChange = () => {
         // The engine calls once at once.
         if (!isFirst) this.#context.notify(this.tell)
-      })
+      }
+      const followed = this.#choice === undefined ? [this.#engine] : [this.#choice, this.#engine]
+      this.#subscriptions = followed.map((live) => live.subscribe(onChange))
       isFirst = false
     }
     return () => {
       if (!this.#listeners.delete(listener)) return
-      if (this.#listeners.size === 0) {
-        this.#subscription?.free()
-        this.#subscription = undefined
-      }
+      if (this.#listeners.size === 0) this.#unsubscribe()
       this.release()
     }
+  }
+
+  #unsubscribe(): void {
+    for (const subscription of this.#subscriptions) subscription.free()
+    this.#subscriptions = []
   }
 
   /** Follows how the list changes that is the value. */

@@ -1,4 +1,4 @@
-import { type AnySchema, codecOf } from './codec.js'
+import { type AnySchema, codecOf, isEqual } from './codec.js'
 import { columnInternals } from './columns.js'
 import { documentOf } from './document-registry.js'
 import { LiveStoreError } from './errors.js'
@@ -17,8 +17,10 @@ export type RawRow = ReadonlyArray<unknown>
 export interface CompiledQuery {
   /** JSON. */
   readonly description: string
-  /** What tells two of the same description apart: how rows are decoded, and what they are together. */
-  readonly shapeKey: string
+  /** What tells its value from those of other queries: the description, and what the rows are to the app. */
+  readonly key: string
+  /** What tells how a row is decoded. */
+  readonly decodeKey: string
   /** Whether the value is the list of the rows. */
   readonly isList: boolean
   readonly decode: (row: RawRow, names: () => ReadonlyArray<string>) => unknown
@@ -130,29 +132,43 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
       }
       const only = ast.pluck ? (names[0] as string) : undefined
       const decodeRow = rowDecoder(tableDef, names)
+      const description = JSON.stringify({ select })
+      const decodeKey = `${only === undefined ? 'rows' : 'values'} of ${JSON.stringify([tableDef.sqliteDef.name, names])}`
       return {
-        description: JSON.stringify({ select }),
+        description,
+        key: `${decodeKey} ${firstKey(ast.first)} ${description}`,
+        decodeKey,
         decode: only === undefined ? decodeRow : (row) => (decodeRow(row) as Record<string, unknown>)[only],
         shape: ast.first === undefined ? all : firstOf(ast),
-        shapeKey: `${ast.pluck ? 'values' : 'rows'} ${firstKey(ast.first)}`,
         isList: ast.first === undefined,
       }
     }
     case 'CountQuery': {
       const columns = [{ expr: { aggregate: { function: 'count' } }, name: 'count' }]
       const select = { from, columns, ...filtered(tableDef, ast.where, sessionId) }
-      return { description: JSON.stringify({ select }), decode: (row) => row[0], shape: (rows) => rows[0], shapeKey: 'count', isList: false }
+      const description = JSON.stringify({ select })
+      return {
+        description,
+        key: `count ${description}`,
+        decodeKey: 'count',
+        decode: (row) => row[0],
+        shape: (rows) => rows[0],
+        isList: false,
+      }
     }
     case 'RowQuery': {
       const id = ast.id === SessionIdSymbol ? sessionId : ast.id
       const filter = { compare: { operator: 'equal', left: column(tableDef, 'id'), right: { value: id } } }
       const select = { from, columns: [{ expr: column(tableDef, 'value') }], filter }
       const document = documentOf(tableDef)
+      const description = JSON.stringify({ select })
+      const decodeKey = `document ${JSON.stringify([tableDef.sqliteDef.name, ast.explicitDefault])}`
       return {
-        description: JSON.stringify({ select }),
+        description,
+        key: `${decodeKey} ${description}`,
+        decodeKey,
         decode: (row) => document.decode(row[0] as string, ast.explicitDefault),
         shape: (rows) => (rows.length > 0 ? rows[0] : document.initial(ast.explicitDefault)),
-        shapeKey: `document ${JSON.stringify(ast.explicitDefault)}`,
         isList: false,
       }
     }
@@ -167,6 +183,24 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
 
 const ORDER = { asc: 'ascending', desc: 'descending' } as const
 
+/** What schemas have made of rows. */
+const madeBy = new WeakMap<object, WeakMap<object, unknown>>()
+
+/** Decodes rows; what a schema makes of each stays the same object as long as it is equal. */
+const decodeRows = (schema: AnySchema, rows: ReadonlyArray<unknown>): unknown => {
+  const decoded = codecOf(schema).decode(rows)
+  if (!Array.isArray(decoded) || decoded.length !== rows.length) return decoded
+  let made = madeBy.get(schema)
+  if (made === undefined) madeBy.set(schema, (made = new WeakMap()))
+  return decoded.map((value: unknown, at) => {
+    const row = rows[at] as object
+    const before = made.get(row)
+    if (isEqual(before, value)) return before
+    made.set(row, value)
+    return value
+  })
+}
+
 /** Puts SQL into the form that the engine takes; a schema is one of the list of all rows. */
 export const compileSql = (
   text: string,
@@ -175,16 +209,18 @@ export const compileSql = (
   schema: AnySchema | undefined,
 ): CompiledQuery => {
   const binds: JsonValue[] = positional(text, values, sessionId)
+  const description = JSON.stringify({ sql: { text, binds } })
   return {
-    description: JSON.stringify({ sql: { text, binds } }),
+    description,
+    key: `${schema === undefined ? 'sql' : `sql ${numberOf(schema as object)}`} ${description}`,
+    decodeKey: `sql ${text}`,
     decode: (row, names) => {
       const decoded: Record<string, unknown> = {}
       const all = names()
       for (let at = 0; at < all.length; at++) decoded[all[at]!] = row[at]
       return decoded
     },
-    shape: schema === undefined ? all : (rows) => codecOf(schema).decode(rows),
-    shapeKey: schema === undefined ? 'sql' : `sql ${numberOf(schema as object)}`,
+    shape: schema === undefined ? all : (rows) => decodeRows(schema, rows),
     isList: schema === undefined,
   }
 }

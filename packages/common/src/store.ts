@@ -278,7 +278,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
       forget: (live: Live) => {
         if (this.#lives.get(def.hash) === live) this.#lives.delete(def.hash)
         if (live._tag === 'signal') this.#signals.set(def, live.run())
-        if (live.computation !== undefined) this.#host.computations.delete(live.computation)
+        for (const computation of live.computations) this.#host.computations.delete(computation)
       },
       takeThrown: () => this.#host.takeThrown(),
       owner: this,
@@ -296,25 +296,27 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
       case 'computed': {
         const computation = this.#computations++
         const live: Live = new Live(def, recipe, this.#engine.liveComputed(computation, def.label), context, {
-          computation,
+          computations: [computation],
         })
         this.#host.computations.set(computation, (read) => this.#compute(live, read, recipe.compute))
         return live
       }
       case 'choice': {
-        const computation = this.#computations++
+        const [computation, chosen] = [this.#computations++, this.#computations++]
         let query: CompiledQuery | undefined
-        const live: Live = new Live(def, recipe, this.#engine.liveChoice(computation, def.label), context, {
-          computation,
+        const choice = this.#engine.liveComputed(computation, def.label)
+        const live: Live = new Live(def, recipe, this.#engine.liveChoice(chosen, def.label), context, {
+          computations: [computation, chosen],
+          choice,
           query: () => query as CompiledQuery,
         })
         this.#host.computations.set(computation, (read) => {
-          const before = query
           query = compileInput(this.#compute(live, read, recipe.choose), this.sessionId)
-          // The engine sees no other query, so that it tells nobody.
-          const isShapedAnew = before?.description === query.description && before.shapeKey !== query.shapeKey
-          if (isShapedAnew) queueMicrotask(() => context.notify(live.tell))
-          return query.description
+          return query.key
+        })
+        this.#host.computations.set(chosen, (read) => {
+          read(choice.id)
+          return (query as CompiledQuery).description
         })
         return live
       }
@@ -327,7 +329,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
       compute((query) => {
         const dependency = this.#live(query)
         dependOn(dependency)
-        read(dependency.engineId)
+        for (const id of dependency.engineIds) read(id)
         return dependency.run()
       }),
     )

@@ -61,19 +61,63 @@ test('a row that cannot be decoded fails its query until it is gone, and leaves 
   ])
 })
 
-test('a chosen query is another one if its rows are taken in another way', async () => {
+test('a chosen query is another one if its rows mean something else, although they are the same', () => {
   const store = open()
-  const fallback$ = signal('none')
-  const text$ = queryDb((get) => {
-    const fallback = get(fallback$)
-    return tables.todos.select('text').first({ behaviour: 'fallback', fallback: () => fallback })
+  const id$ = signal('a')
+  const todo$ = queryDb((get) => {
+    const id = get(id$)
+    return tables.todos.select('id').where({ id }).first({ behaviour: 'fallback', fallback: () => `no ${id}` })
   })
+  const shout$ = computed((get) => `${get(todo$)}!`)
+  const chosen$ = queryDb((get) => tables.todos.where({ id: get(shout$) }).count())
   const seen: unknown[] = []
-  store.subscribe(text$, (text) => seen.push(text))
-  store.setSignal(fallback$, 'nothing')
-  expect(store.query(text$)).toBe('nothing')
-  await Promise.resolve()
-  expect(seen).toEqual(['none', 'nothing'])
+  for (const query of [todo$, shout$]) store.subscribe<unknown>(query, (value) => seen.push(value))
+  store.subscribe(chosen$, () => {})
+  store.setSignal(id$, 'b')
+  expect(seen).toEqual(['no a', 'no a!', 'no b', 'no b!'])
+  expect([store.query(todo$), store.query(shout$)]).toEqual(['no b', 'no b!'])
+  store.commit(created('b'), created('c'))
+  store.setSignal(id$, 'c')
+  store.setSignal(id$, 'd')
+  expect(seen.slice(4)).toEqual(['b', 'b!', 'c', 'c!', 'no d', 'no d!'])
+  // A list, and one row of it.
+  const isList$ = signal(true)
+  const some$ = queryDb((get): any => (get(isList$) ? tables.todos.where({ id: 'b' }) : tables.todos.where({ id: 'b' }).first()))
+  const kinds: boolean[] = []
+  store.subscribe(computed((get) => Array.isArray(get(some$))), (isList) => kinds.push(isList))
+  store.setSignal(isList$, false)
+  store.setSignal(isList$, true)
+  expect(kinds).toEqual([true, false, true])
+})
+
+test('rows that another query has as well stay the same objects', () => {
+  const store = open()
+  store.commit(created('a'), created('b'), created('c'))
+  const most$ = signal(10)
+  const chosen$ = queryDb((get) => tables.todos.orderBy('id', 'asc').limit(get(most$)))
+  const seen: (readonly object[])[] = []
+  store.subscribe(chosen$, (rows) => seen.push(rows))
+  store.setSignal(most$, 2)
+  store.setSignal(most$, 3)
+  expect(seen.map((rows) => rows.length)).toEqual([3, 2, 3])
+  const [all, two, three] = seen as [object[], object[], object[]]
+  expect(two[0]).toBe(all[0])
+  expect(two[1]).toBe(all[1])
+  expect(three[1]).toBe(all[1])
+})
+
+test('what a schema makes of the rows of SQL stays the same object as long as a row does', () => {
+  const store = open()
+  store.commit(created('b'), created('c'))
+  const schema = Schema.Array(Schema.Struct({ id: Schema.String }))
+  const rows$ = queryDb({ query: 'SELECT id FROM todos ORDER BY id', schema })
+  const seen: (readonly object[])[] = []
+  store.subscribe(rows$, (rows) => seen.push(rows))
+  store.commit(created('a'))
+  const [before, now] = seen as [object[], object[]]
+  expect(now).toEqual([{ id: 'a' }, { id: 'b' }, { id: 'c' }])
+  expect(now[1]).toBe(before[0])
+  expect(now[2]).toBe(before[1])
 })
 
 test('steps lead from what was shown to what is shown, whatever the list is made of', () => {
