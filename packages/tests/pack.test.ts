@@ -1,7 +1,7 @@
 // What is published: the contents of each package, and an app that installs them under LiveStore's names.
 
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,7 +19,7 @@ const packed = new Map<string, { filename: string; files: string[] }>()
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'livestore-pack-'))
   for (const name of NAMES) {
-    const answer: unknown = JSON.parse(npm(['pack', '--json', '--pack-destination', folder], `${root}packages/${name}`))
+    const answer: unknown = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder], `${root}packages/${name}`))
     // A list, or from npm 11.6 on an object by the packages' names.
     const [entry] = Object.values(answer as Record<string, { filename: string; files: Array<{ path: string }> }>)
     packed.set(name, { filename: entry!.filename.replace(/^@/, '').replace('/', '-'), files: entry!.files.map(({ path }) => path) })
@@ -38,6 +38,13 @@ test.each(NAMES)('%s has what it says it has, and nothing else', (name) => {
   expect(files).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'package.json']))
   const allowed = /^(dist|src)\/[\w-]+\.(js|d\.ts|tsx?)(\.map)?$|^engine(-fts5)?\/livestore(_bg)?\.(js|d\.ts|wasm|wasm\.d\.ts)$|^engine(-fts5)?\/snippets\/livestore-web-[\da-f]{16}\/src\/rows\.js$|^(README\.md|LICENSE|package\.json)$/
   expect(files.filter((file) => !allowed.test(file))).toEqual([])
+})
+
+test('adapter-web is not packed without both engines', () => {
+  // Tests build the one without full-text search alone, so that what else is here was left by nobody.
+  const run = () => npm(['run', 'prepack'], `${root}packages/adapter-web`)
+  if (existsSync(`${root}packages/adapter-web/engine-fts5/livestore_bg.wasm`)) run()
+  else expect(run).toThrow()
 })
 
 test('the engine tells nothing of the machine that has built it', () => {

@@ -75,6 +75,22 @@ pub(crate) fn target_dir() -> Result<PathBuf, Box<dyn std::error::Error>> {
     Ok(target.into())
 }
 
+/// Makes a folder, with nothing in it.
+pub(crate) fn empty_folder(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    Ok(std::fs::create_dir_all(folder)?)
+}
+
+/// Puts a folder in the place of another one, so that what is there is never half of it.
+pub(crate) fn replace_folder(from: &Path, to: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    if to.exists() {
+        std::fs::remove_dir_all(to)?;
+    }
+    Ok(std::fs::rename(from, to)?)
+}
+
 /// Runs a command to its end; a failure of it is an error that shows it.
 pub(crate) fn run(command: &mut Command) -> Result<(), Box<dyn std::error::Error>> {
     let shown = show(command);

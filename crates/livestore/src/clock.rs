@@ -2,12 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use web_time::{SystemTime, UNIX_EPOCH};
-
-/// Returns the time, in milliseconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "this is the driver's clock")]
+/// Returns the time, in milliseconds since 1970; of what was before, that of its first moment.
 pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
+    #[cfg(target_family = "wasm")]
+    return js_sys::Date::now() as u64;
+    #[cfg(not(target_family = "wasm"))]
+    #[expect(clippy::disallowed_methods, reason = "this is the driver's clock")]
+    {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |time| time.as_millis() as u64)
+    }
 }
 
 /// Draws 32 random bytes from the system.

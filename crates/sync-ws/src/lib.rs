@@ -105,11 +105,19 @@ impl WsSync {
         }
     }
 
-    async fn open(&self) -> Result<Socket, SyncError> {
+    /// Connects, and shows the token if there is one.
+    async fn open(&self, request: TokenRequest) -> Result<Socket, SyncError> {
+        let token = self.token(request).await?;
         if !self.url.starts_with("wss://") && !self.url.starts_with("ws://") {
             return Err(self.ended(Broken::Address("it has to start with wss:// or ws://".into())));
         }
-        Socket::connect(&self.url).await.map_err(|broken| self.ended(broken))
+        let opened = Socket::connect(&self.url).await;
+        let mut socket = opened.map_err(|broken| self.ended(broken))?;
+        if let Some(token) = token {
+            let message = ClientMessage::Authenticate(Authenticate { token });
+            self.send(&mut socket, message).await?;
+        }
+        Ok(socket)
     }
 
     /// Says how a conversation ended whose socket is no more.
@@ -156,12 +164,12 @@ impl WsSync {
         } else {
             TokenRequest::Connect
         };
-        let token = self.token(request).await?;
-        let mut socket = self.open().await?;
-        if let Some(token) = token {
-            let message = ClientMessage::Authenticate(Authenticate { token });
-            self.send(&mut socket, message).await?;
-        }
+        let mut socket = tokio::select! {
+            biased;
+            // Nobody waits for it any more: no token is shown, and nothing connects behind a store's back.
+            () = delivery.closed() => return Ok(()),
+            opened = self.open(request) => opened?,
+        };
         if delivery.opened().await.is_err() {
             return Ok(());
         }

@@ -1,6 +1,5 @@
 //! What the engine asks TypeScript for.
 
-use js_sys::{Function, Reflect};
 use send_wrapper::SendWrapper;
 use wasm_bindgen::prelude::*;
 
@@ -46,9 +45,17 @@ extern "C" {
     #[wasm_bindgen(structural, method, catch, js_name = unknownEvent)]
     pub(crate) fn unknown_event(this: &Host, event: &str) -> Result<JsValue, JsValue>;
 
-    /// Tells developers of something that nobody else can be told of.
-    #[wasm_bindgen(js_namespace = console, js_name = error)]
-    pub(crate) fn report(error: &JsValue);
+    /// May be an app's, which throws; nothing that is thrown may pass through the engine.
+    #[wasm_bindgen(js_namespace = console, js_name = error, catch)]
+    fn console_error(error: &JsValue) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(js_name = String, catch)]
+    fn to_text(value: &JsValue) -> Result<String, JsValue>;
+}
+
+/// Tells developers of something that nobody else can be told of.
+pub(crate) fn report(error: &JsValue) {
+    let _ = console_error(error);
 }
 
 /// The host, and what else is JavaScript's, kept where only its thread can use it.
@@ -86,14 +93,11 @@ impl PartialEq for JsOutcome {
 }
 
 /// What was thrown, as a text.
+///
+/// That is the app's code, which may throw once more: what it throws must not pass through here.
 pub(crate) fn thrown(value: &JsValue) -> String {
-    if !value.is_instance_of::<js_sys::Error>() {
-        return value.as_string().unwrap_or_else(|| format!("{value:?}"));
-    }
-    // That is the app's code, which may throw: what it throws must not pass through here.
-    let text = || {
-        let show: Function = Reflect::get(value, &"toString".into()).ok()?.dyn_into().ok()?;
-        show.call0(value).ok()?.as_string()
-    };
-    text().unwrap_or_else(|| "an error that cannot be shown".into())
+    let is_plain = value.is_object() && !value.is_instance_of::<js_sys::Error>();
+    let json = || js_sys::JSON::stringify(value).ok().and_then(|json| json.as_string());
+    let text = if is_plain { json() } else { to_text(value).ok() };
+    text.unwrap_or_else(|| "something that cannot be shown".into())
 }

@@ -1,7 +1,7 @@
 //! Schemas as TypeScript describes them.
 
 use livestore::{
-    CanonicalJson, ColumnDef, ColumnType, DocumentDef, EventDef, EventKind, IndexDef,
+    CanonicalJson, ColumnDef, ColumnType, DocumentDef, EventDef, EventKind, FtsDef, IndexDef,
     MaterializeError, MaterializerContext, Schema, SchemaBuilder, Scope, TableDef, UnknownEvents,
     Value, Write,
 };
@@ -40,6 +40,8 @@ struct TableJson {
     columns: Vec<Box<RawValue>>,
     #[serde(default)]
     indexes: Vec<Box<RawValue>>,
+    #[serde(default)]
+    full_text: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +66,14 @@ struct IndexJson {
     columns: Vec<String>,
     #[serde(default)]
     unique: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FullTextJson {
+    name: String,
+    columns: Vec<String>,
+    tokenizer: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -164,13 +174,25 @@ impl TableJson {
         let columns = columns.collect::<Result<Vec<_>, _>>().map_err(of_table)?;
         let indexes = self.indexes.iter().map(|json| part::<IndexJson>("index", json));
         let indexes = indexes.collect::<Result<Vec<_>, _>>().map_err(of_table)?;
+        let full_text =
+            self.full_text.iter().map(|json| part::<FullTextJson>("full-text index", json));
+        let full_text = full_text.collect::<Result<Vec<_>, _>>().map_err(of_table)?;
         let table = TableDef::new(name, columns.into_iter().map(ColumnJson::define));
         let index = |table: TableDef, index: IndexJson| {
             let def = IndexDef::new(index.name, index.columns);
             table.index(if index.unique { def.unique() } else { def })
         };
         let table = table.map_err(|error| error.to_string())?;
-        Ok(indexes.into_iter().fold(table, index).with_scope(self.scope))
+        let table = indexes.into_iter().fold(table, index);
+        let full_text = full_text.into_iter().map(FullTextJson::define);
+        Ok(full_text.fold(table, TableDef::full_text).with_scope(self.scope))
+    }
+}
+
+impl FullTextJson {
+    fn define(self) -> FtsDef {
+        let def = FtsDef::new(self.name, self.columns);
+        self.tokenizer.into_iter().fold(def, FtsDef::tokenizer)
     }
 }
 

@@ -169,9 +169,11 @@ impl StoreHandle {
 
     /// Closes the store; whatever is waited for ends with an error.
     pub fn shutdown(&self) -> Result<(), JsValue> {
+        self.store.shutdown().map_err(throw)?;
+        // What is gone with them may be others' handles.
         let lives = self.lives.take();
         drop(lives);
-        self.store.shutdown().map_err(throw)
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Host, StoreHandle, all, commit, created, open, schema, tagOf } from './support.mjs'
+import { Host, StoreHandle, all, commit, created, open, schema, tagOf, withNotes } from './support.mjs'
 
 test('what is committed is read, with values as JavaScript has them', () => {
   const { store } = open()
@@ -196,20 +196,86 @@ test('a store that is closed says so', () => {
   subscription.free()
 })
 
-test('an error that cannot be shown is one, and the engine goes on', () => {
+test('whatever is thrown is told as well as it can be, and the engine goes on', () => {
   class Unshowable extends Error {
     toString() {
       throw new TypeError('no text')
     }
   }
+  const circular = []
+  circular.push(circular)
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const named = Object.defineProperty({}, 'toJSON', { get: () => { throw new Error('no JSON') } })
+  const unshown = /something that cannot be shown/
+  const cases = [
+    [new Unshowable(), unshown],
+    [circular, unshown],
+    [proxy, unshown],
+    [named, unshown],
+    [{ code: 7 }, /\{"code":7\}/],
+    [null, /null/],
+    [undefined, /undefined/],
+    ['a text', /a text/],
+    [Symbol('sign'), /Symbol\(sign\)/],
+    [12n, /12/],
+  ]
+  let thrown
   const materialize = (name, ...rest) => {
-    if (name === 'v1.Thrown') throw new Unshowable()
+    if (name === 'v1.Thrown') throw thrown
     return new Host().materialize(name, ...rest)
   }
   const { host, store } = open({}, { materialize })
-  assert.throws(() => commit(store, ['v1.Thrown', {}]), /an error that cannot be shown/)
-  const choice = store.liveChoice(host.define(() => { throw new Unshowable() }))
-  assert.throws(() => choice.take(), /an error that cannot be shown/)
+  const choice = store.liveChoice(host.define(() => { throw thrown }))
+  for (const [at, [value, expected]] of cases.entries()) {
+    thrown = value
+    assert.throws(() => commit(store, ['v1.Thrown', {}]), expected)
+    assert.throws(() => choice.take(), expected)
+    commit(store, created(`after ${at}`))
+  }
+  assert.equal(store.query(all).length, cases.length)
+})
+
+test('a subscriber that throws is told of, and a console that throws as well stops nothing', (t) => {
+  t.mock.method(console, 'error', (error) => { throw error })
+  const { store } = open()
+  const live = store.liveQuery(all)
+  let told = 0
+  const subscriptions = [
+    store.subscribeSyncStatus(() => { throw new Error('of the app') }),
+    live.subscribe(() => void told++),
+  ]
+  commit(store, created('a'))
+  commit(store, created('b'))
+  assert.equal(console.error.mock.callCount(), 3)
+  assert.equal(told, 3)
+  for (const subscription of subscriptions) subscription.free()
+})
+
+test('a store cannot be closed while one is materialized, and stays whole', () => {
+  const { host, store: other } = open()
+  const live = other.liveQuery(all)
+  const tags = []
+  const materialize = (...args) => {
+    tags.push(tagOf(() => other.shutdown())[0])
+    return new Host().materialize(...args)
+  }
+  const { store } = open({}, { materialize })
+  commit(store, created('a'))
+  assert.deepEqual(tags, ['StoreInMaterializer'])
+  const count = other.liveComputed(host.define((read) => {
+    read(live.id)
+    return other.query(all).length
+  }))
+  commit(other, created('b'))
+  assert.equal(count.value(), 1)
+  other.shutdown()
+  assert.deepEqual(tagOf(() => other.query(all)), ['StoreClosed', undefined])
+})
+
+test('a clock that shows a time before 1970 stops nothing', (t) => {
+  t.mock.method(Date, 'now', () => -5)
+  const { store } = open()
   commit(store, created('a'))
   assert.equal(store.query(all).length, 1)
 })
@@ -271,6 +337,10 @@ test('what is wrong with a schema is named', () => {
   assert.match(messageOf((s) => (s.documents[0].extra = 1)), /^SchemaError: document ui: .*extra/)
   assert.match(messageOf((s) => delete s.tables[0].name), /^SchemaError: table .*name/)
   assert.throws(() => new StoreHandle('{"storeId": 5}', {}), { _tag: 'OpenError' })
+})
+
+test('full-text search is in another engine', () => {
+  assert.throws(() => open({ schema: withNotes }), /no such module: fts5/)
 })
 
 test('a store without a backend has a status, and none of what goes wrong', () => {

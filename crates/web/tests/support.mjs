@@ -39,6 +39,22 @@ export const schema = {
   ],
 }
 
+/** A schema with a table that is found by its words. */
+export const withNotes = {
+  tables: [
+    {
+      name: 'notes',
+      scope: 'synced',
+      columns: [
+        { name: 'id', type: 'integer', primaryKey: true },
+        { name: 'text', type: 'text' },
+      ],
+      fullText: [{ name: 'notes_text', columns: ['text'], tokenizer: 'porter unicode61' }],
+    },
+  ],
+  events: [{ name: 'v1.Noted', kind: 'synced' }],
+}
+
 const column = (name) => ({ column: { of: 'todos', name } })
 
 /** What TypeScript does for the engine; computations are entered by number. */

@@ -289,7 +289,7 @@ test('without a WebSocket that is said', async () => {
 })
 
 /** Takes the place of the real one, and does what a test says. */
-async function withSocket(onSend, run) {
+async function withSocket(onSend, run, options) {
   const { WebSocket } = globalThis
   const sockets = []
   globalThis.WebSocket = class {
@@ -306,7 +306,7 @@ async function withSocket(onSend, run) {
     }
   }
   try {
-    const { store } = open({ sync: { url: 'ws://127.0.0.1:9' } })
+    const { store } = open({ sync: { url: 'ws://127.0.0.1:9', hasTokens: options?.token !== undefined } }, options)
     await run(store, sockets)
     store.shutdown()
     const isLetGo = (socket) => socket.isClosed && !socket.onopen && !socket.onmessage && !socket.onclose && !socket.onerror
@@ -332,6 +332,57 @@ test('what a server says that is no message, or too much, ends the conversation'
   await says(new ArrayBuffer(3), /does not speak our protocol/)
   await says('x'.repeat(2 ** 24 + 1), /a frame of more than 16777216 bytes/)
   await says('ö'.repeat(2 ** 23 + 1), /a frame of more than 16777216 bytes/)
+})
+
+test('a server that sends faster than the store takes is not listened to any more', async () => {
+  const frame = 'x'.repeat(2 ** 24)
+  await withSocket(
+    (socket) => {
+      if (socket.hasSent) return
+      socket.hasSent = true
+      // In one turn, so that the store takes none of it.
+      for (let sent = 0; sent < 4; sent++) socket.onmessage({ data: frame })
+      assert.equal(socket.isClosed, true)
+      socket.onmessage({ data: frame })
+    },
+    async (store) => {
+      const { lastError } = await until(store, (status) => status.lastError !== null)
+      assert.match(lastError, /does not speak our protocol/)
+    },
+  )
+})
+
+test('no token is shown, and nothing connects, for a store that is closed', async () => {
+  let answer
+  const sent = []
+  await withSocket(
+    (_socket, text) => sent.push(text),
+    async (store, sockets) => {
+      while (answer === undefined) await pause(5)
+      store.shutdown()
+      answer('a secret')
+      await pause(50)
+      assert.deepEqual([sent, sockets], [[], []])
+    },
+    { token: () => new Promise((resolve) => (answer = resolve)) },
+  )
+})
+
+test('an address that cannot be used is told without what may be secret in it', async () => {
+  const { WebSocket } = globalThis
+  globalThis.WebSocket = class {
+    constructor(url) {
+      throw new SyntaxError(`the URL '${url}' is invalid`)
+    }
+  }
+  try {
+    const { store } = open({ sync: { url: 'ws://me:secret@127.0.0.1:99999/sync?key=secret' } })
+    const { lastError } = await until(store, (status) => status.lastError !== null)
+    assert.match(lastError, /"ws:\/\/127\.0\.0\.1:99999\/sync" is not a usable address: .* port/)
+    assert.doesNotMatch(lastError, /secret/)
+  } finally {
+    globalThis.WebSocket = WebSocket
+  }
 })
 
 test('a connection that breaks says how', async () => {

@@ -57,7 +57,9 @@ const isEngineError = (error: unknown): error is EngineError =>
 /** Makes what the engine has thrown an error of this package; `cause` is what the app's code threw. */
 export const fromEngine = (error: unknown, cause?: unknown): unknown => {
   if (!isEngineError(error)) return error
-  const hint = error.scope !== undefined
+  const hint = error.message.includes('no such module: fts5')
+    ? "\n  Full-text search is in another engine: import { makeInMemoryAdapter } from '@livestore-rs/adapter-web/fts5'."
+    : error.scope !== undefined
     ? "\n  A table says who its rows are for: State.SQLite.table({ …, scope: 'memory' }) for what client-only events write, " +
       "scope: 'client' if these have `persist: true`."
     : ''

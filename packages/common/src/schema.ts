@@ -9,7 +9,7 @@ import type { Materializer } from './materializers.js'
 import { encodeFor } from './stored.js'
 import { SessionIdSymbol } from './session-id.js'
 import { toJsonValue } from './sql.js'
-import { type TableDef, tableScope } from './table.js'
+import { type TableDef, tableInternals } from './table.js'
 import type { TableDefBase } from './table-types.js'
 import type { UnknownEvents } from './unknown-events.js'
 
@@ -153,7 +153,7 @@ const describeColumn = (table: TableDefBase, name: string) => {
 
 const describeTable = (table: TableDefBase) => ({
   name: table.sqliteDef.name,
-  scope: tableScope(table),
+  ...tableInternals(table),
   columns: Object.keys(table.sqliteDef.columns).map((name) => describeColumn(table, name)),
   indexes: table.sqliteDef.indexes.map(({ name, columns, isUnique = false }) => ({ name, columns, unique: isUnique })),
 })

@@ -9,6 +9,19 @@ export interface Index {
   readonly isUnique?: boolean
 }
 
+/**
+ * An index of the words in text columns, of a table whose key is an integer.
+ *
+ * Its name is that of a table which SQL searches: `SELECT rowid FROM notes_text WHERE notes_text MATCH ?`; a row's
+ * `rowid` there is its key. It needs the engine of `@livestore-rs/adapter-web/fts5`.
+ */
+export interface FullTextIndex {
+  readonly name: string
+  readonly columns: ReadonlyArray<string>
+  /** How FTS5 finds words, such as `porter unicode61` or `trigram`; `unicode61` by default. */
+  readonly tokenizer?: string
+}
+
 /** Who a table's rows are for: everybody, all sessions of this client, or this session as long as it lives. */
 export type TableScope = 'synced' | 'client' | 'memory'
 

@@ -7,6 +7,7 @@ import { Builder, emptySelect } from './query-builder.js'
 import type { QueryBuilder } from './query-builder-types.js'
 import type {
   Columns,
+  FullTextIndex,
   Index,
   InsertRowDecoded,
   InsertRowEncoded,
@@ -38,6 +39,8 @@ export declare namespace TableDef {
 
 export interface TableOptionsInput {
   readonly indexes?: ReadonlyArray<Index>
+  /** By what words rows are found; not of LiveStore. */
+  readonly fullText?: ReadonlyArray<FullTextIndex>
   /** Who the rows are for; events that stay on the client cannot write what is for everybody. */
   readonly scope?: TableScope
 }
@@ -45,11 +48,13 @@ export interface TableOptionsInput {
 /** What the engine is told of a table besides its columns. */
 interface TableInternals {
   readonly scope: TableScope
+  readonly fullText: ReadonlyArray<FullTextIndex>
 }
 
 const internals = new WeakMap<object, TableInternals>()
 
-export const tableScope = (table: TableDefBase): TableScope => internals.get(table)?.scope ?? 'synced'
+export const tableInternals = (table: TableDefBase): TableInternals =>
+  internals.get(table) ?? { scope: 'synced', fullText: [] }
 
 class Table extends Builder {
   readonly Type = undefined
@@ -83,7 +88,7 @@ class Table extends Builder {
 export const makeTable = (
   name: string,
   columns: Columns,
-  { indexes = [], scope = 'synced' }: TableOptionsInput,
+  { indexes = [], scope = 'synced', fullText = [] }: TableOptionsInput,
   options: TableOptions = { isClientDocumentTable: false },
 ): TableDef.Any => {
   if (Object.keys(columns).length === 0) throw new LiveStoreError('SchemaError', `the table ${name} has no columns`)
@@ -95,7 +100,7 @@ export const makeTable = (
     }
   }
   const table = new Table({ name, columns, indexes }, options)
-  internals.set(table, { scope })
+  internals.set(table, { scope, fullText })
   return table as unknown as TableDef.Any
 }
 

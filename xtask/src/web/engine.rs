@@ -7,7 +7,7 @@ use wasm_bindgen_cli_support::Bindgen;
 use super::order;
 use super::toolchain::{FLAGS, SEPARATOR, TARGET, Toolchain, remapped};
 use crate::Outcome;
-use crate::process::{root, run};
+use crate::process::{self, root, run};
 
 /// Extensions of SQLite that a web app seldom needs, and that are left out of the default build.
 const LEFT_OUT: [&str; 9] = [
@@ -95,12 +95,10 @@ pub(crate) fn make(
     Ok(out)
 }
 
-/// Makes the JavaScript that calls the engine.
+/// Makes the JavaScript that calls the engine, in a folder that is there when all of it is.
 fn bind(wasm: &Path, out: &Path) -> Outcome {
-    if out.exists() {
-        std::fs::remove_dir_all(out)?;
-    }
-    std::fs::create_dir_all(out)?;
+    let begun = out.with_extension("begun");
+    process::empty_folder(&begun)?;
     let mut bindgen = Bindgen::new();
     bindgen
         .input_path(wasm)
@@ -110,8 +108,8 @@ fn bind(wasm: &Path, out: &Path) -> Outcome {
         .omit_default_module_path(false)
         .remove_name_section(true)
         .remove_producers_section(true);
-    bindgen.generate(out)?;
-    let wasm = out.join("livestore_bg.wasm");
+    bindgen.generate(&begun)?;
+    let wasm = begun.join("livestore_bg.wasm");
     std::fs::write(&wasm, order::alike_together(&std::fs::read(&wasm)?)?)?;
-    Ok(())
+    process::replace_folder(&begun, out)
 }

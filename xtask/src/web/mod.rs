@@ -34,6 +34,7 @@ pub(crate) fn run_all(args: &Args) -> Outcome {
         return test();
     }
     packages::make(&toolchain::ready(First::Rustup)?, &[Build::Default, Build::Fts5])?;
+    run(&mut engine_tests(Build::Fts5, &["fts5"])?)?;
     size::report(args.json)
 }
 
@@ -45,16 +46,22 @@ pub(crate) fn make_packages() -> Outcome {
 fn test() -> Outcome {
     let toolchain = toolchain::ready(First::Debian)?;
     packages::make(&toolchain, &[Build::Default])?;
-    let mut node = Command::new("node");
-    node.current_dir(root())
-        // In Node 20, the WebSocket has to be asked for.
-        .args(["--experimental-websocket", "--test"])
-        .args(TESTS.map(|name| format!("crates/web/tests/{name}.test.mjs")))
-        .env("LIVESTORE_ENGINE", process::target_dir()?.join("web/engine"))
-        .env("LIVESTORE_CLI", packages::server()?);
-    run(&mut node)?;
+    run(engine_tests(Build::Default, &TESTS)?.env("LIVESTORE_CLI", packages::server()?))?;
     rust::check(&toolchain)?;
     rust::test(&toolchain)?;
     packages::test()?;
     size::check()
+}
+
+/// Tests of the engine itself, in Node.
+fn engine_tests(build: Build, names: &[&str]) -> Result<Command, Box<dyn std::error::Error>> {
+    let mut node = Command::new("node");
+    node.current_dir(root())
+        // In Node 20, the WebSocket has to be asked for.
+        .args(["--experimental-websocket", "--test"])
+        .args(names.iter().map(|name| format!("crates/web/tests/{name}.test.mjs")))
+        .env("LIVESTORE_ENGINE", process::target_dir()?.join("web").join(build.name()))
+        // What it says is not what the command prints as JSON.
+        .stdout(std::io::stderr());
+    Ok(node)
 }

@@ -12,34 +12,37 @@ use crate::process::{self, cargo, root, run};
 /// What TypeScript knows of the engine.
 const TYPES: &str = "livestore.d.ts";
 
-/// Builds the packages with some builds of the engine.
+/// Builds the packages with some builds of the engine; what they have of others, which may be of another
+/// time, goes.
 pub(crate) fn make(toolchain: &Toolchain, builds: &[Build]) -> Outcome {
     let folder = process::target_dir()?.join("web");
     for build in builds {
-        let out = engine::make(toolchain, *build, &folder)?;
-        let package = root().join("packages/adapter-web").join(build.name());
-        copy(&out, &package)?;
+        engine::make(toolchain, *build, &folder)?;
     }
-    // Both have the same types, which the compiler wants to see of one that was not built as well.
     for build in [Build::Default, Build::Fts5] {
         let package = root().join("packages/adapter-web").join(build.name());
-        std::fs::create_dir_all(&package)?;
-        std::fs::copy(folder.join(builds[0].name()).join(TYPES), package.join(TYPES))?;
+        let begun = package.with_extension("begun");
+        process::empty_folder(&begun)?;
+        if builds.contains(&build) {
+            copy(&folder.join(build.name()), &begun)?;
+        } else {
+            // All have the same types, which the compiler wants to see of one that was not built as well.
+            let types = folder.join(builds[0].name()).join(TYPES);
+            std::fs::copy(types, begun.join(TYPES))?;
+        }
+        process::replace_folder(&begun, &package)?;
     }
     install(root())?;
     run(tool("tsc")?.args(["--build", "packages"]))
 }
 
-/// Makes a folder one with the same files as another.
+/// Copies all files of a folder into another one.
 fn copy(from: &Path, to: &Path) -> Outcome {
-    if to.exists() {
-        std::fs::remove_dir_all(to)?;
-    }
-    std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let there = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
+            std::fs::create_dir(&there)?;
             copy(&entry.path(), &there)?;
         } else {
             std::fs::copy(entry.path(), there)?;

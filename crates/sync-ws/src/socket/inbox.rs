@@ -11,6 +11,9 @@ use super::Broken;
 /// Bytes of texts that may wait to be taken: a few frames of the largest kind.
 const MAX_WAITING_BYTES: usize = 4 * MAX_FRAME_BYTES;
 
+/// What a text counts beside its bytes, so that empty ones are not without number.
+const OVERHEAD: usize = 64;
+
 /// What happens to a connection.
 #[derive(Debug)]
 pub(super) enum Happening {
@@ -44,11 +47,16 @@ pub(super) fn inbox() -> (Teller, Inbox) {
 }
 
 impl Teller {
+    /// Tells whether anything is heard any more.
+    pub(super) fn is_heard(&self) -> bool {
+        self.waiting.get().is_some()
+    }
+
     /// Tells what has happened. When too much waits, that is the last thing to be heard.
     pub(super) fn tell(&self, happening: Happening) {
         let Some(waiting) = self.waiting.get() else { return };
-        let Happening::Text(text) = &happening else { return self.send(happening) };
-        let waiting = Some(waiting + text.len()).filter(|waiting| *waiting <= MAX_WAITING_BYTES);
+        let waiting = Some(waiting + weight(&happening));
+        let waiting = waiting.filter(|waiting| *waiting <= MAX_WAITING_BYTES);
         self.waiting.set(waiting);
         if waiting.is_some() {
             self.send(happening);
@@ -67,12 +75,14 @@ impl Teller {
 impl Inbox {
     /// Waits for what happens next.
     pub(super) async fn next(&mut self) -> Option<Happening> {
-        let happening = self.happenings.recv().await;
-        if let Some(Happening::Text(text)) = &happening {
-            self.waiting.set(self.waiting.get().map(|waiting| waiting - text.len()));
-        }
-        happening
+        let happening = self.happenings.recv().await?;
+        self.waiting.set(self.waiting.get().map(|waiting| waiting - weight(&happening)));
+        Some(happening)
     }
+}
+
+fn weight(happening: &Happening) -> usize {
+    if let Happening::Text(text) = happening { text.len() + OVERHEAD } else { 0 }
 }
 
 #[cfg(test)]
@@ -103,16 +113,28 @@ mod tests {
     #[test]
     fn too_much_ends_the_connection_behind_what_has_come_before() {
         let (teller, mut inbox) = inbox();
-        for _ in 0..5 {
+        for _ in 0..3 {
             teller.tell(text(MAX_FRAME_BYTES));
         }
+        assert!(teller.is_heard());
+        teller.tell(text(MAX_FRAME_BYTES));
+        assert!(!teller.is_heard());
         teller.tell(text(1));
         teller.tell(Happening::Closed);
-        for _ in 0..4 {
+        for _ in 0..3 {
             assert!(matches!(next(&mut inbox), Some(Happening::Text(_))));
         }
         let Some(Happening::Broke(Broken::Offline(reason))) = next(&mut inbox) else { panic!() };
         assert!(reason.contains("faster"), "{reason}");
         assert!(next(&mut inbox).is_none(), "nothing else is heard");
+    }
+
+    #[test]
+    fn empty_texts_do_not_come_without_end() {
+        let (teller, _inbox) = inbox();
+        for _ in 0..=MAX_WAITING_BYTES / OVERHEAD {
+            teller.tell(text(0));
+        }
+        assert!(!teller.is_heard());
     }
 }

@@ -45,7 +45,7 @@ impl Socket {
             let reason = "this JavaScript has no WebSocket; Node has one from version 22 on";
             return Err(Broken::offline(reason));
         }
-        let socket = WebSocket::new(url).map_err(|error| Broken::Address(message(&error)))?;
+        let socket = WebSocket::new(url).map_err(|error| Broken::Address(refused(&error)))?;
         let mut socket = Self::follow(socket);
         match timeout(CONNECT_TIMEOUT, socket.inbox.next()).await {
             Ok(Some(Happening::Opened)) => Ok(socket),
@@ -64,7 +64,16 @@ impl Socket {
         });
         let on_message = Closure::new({
             let teller = teller.clone();
-            move |event: MessageEvent| teller.tell(received(&event.data()))
+            let socket = socket.clone();
+            move |event: MessageEvent| {
+                if teller.is_heard() {
+                    teller.tell(received(&event.data()));
+                }
+                if !teller.is_heard() {
+                    // What it goes on to send would be for nobody. One that is closed already stays so.
+                    let _ = socket.close();
+                }
+            }
         });
         let on_close = Closure::new({
             let teller = teller.clone();
@@ -98,7 +107,9 @@ impl Socket {
 
     #[expect(clippy::unused_async, reason = "elsewhere, a frame takes its time to leave")]
     pub(crate) async fn send(&mut self, text: String) -> Result<(), Broken> {
-        self.inner.send_with_str(&text).map_err(|error| Broken::Offline(message(&error)))
+        self.inner
+            .send_with_str(&text)
+            .map_err(|_| Broken::offline("the connection is not open any more"))
     }
 
     /// Waits for the next text; nothing when the other side has closed the connection.
@@ -143,9 +154,13 @@ fn property(of: &JsValue, name: &str) -> JsValue {
     Reflect::get(of, &name.into()).unwrap_or(JsValue::UNDEFINED)
 }
 
-/// Returns the text of what was thrown.
-fn message(error: &JsValue) -> String {
-    property(error, "message").as_string().unwrap_or_else(|| format!("{error:?}"))
+/// Says why there is no socket. What is thrown has the whole address in its text, and so a secret, maybe.
+fn refused(error: &JsValue) -> String {
+    let reason = match property(error, "name").as_string().as_deref() {
+        Some("SecurityError") => "a page of https:// connects to wss:// alone",
+        _ => "it has to be a scheme, a host, and a port of at most 65535 if there is one",
+    };
+    reason.into()
 }
 
 /// Returns the window or the worker; Node has neither.
