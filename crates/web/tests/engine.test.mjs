@@ -226,11 +226,10 @@ test('whatever is thrown is told as well as it can be, and the engine goes on', 
     return new Host().materialize(name, ...rest)
   }
   const { host, store } = open({}, { materialize })
-  const choice = store.liveChoice(host.define(() => { throw thrown }))
   for (const [at, [value, expected]] of cases.entries()) {
     thrown = value
     assert.throws(() => commit(store, ['v1.Thrown', {}]), expected)
-    assert.throws(() => choice.take(), expected)
+    assert.throws(() => store.liveChoice(host.define(() => { throw thrown })).take(), expected)
     commit(store, created(`after ${at}`))
   }
   assert.equal(store.query(all).length, cases.length)
