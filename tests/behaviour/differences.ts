@@ -230,7 +230,7 @@ const list = [
     id: 'mistakes-in-queries',
     area: 'The query builder',
     kind: 'choice',
-    livestore: 'unknown columns and operators are told when the query becomes SQL, or by SQLite',
+    livestore: 'unknown columns, operators and directions are told when the query becomes SQL, by SQLite, or not at all',
     ours: 'they are told by the step that names them',
     why: 'That is where the mistake is.',
   },
