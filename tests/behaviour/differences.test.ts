@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
 import { expect, test } from 'vitest'
 
-import { added, AREAS, type Difference, differences, leftOut } from './differences.js'
+import { added, AREAS, type Difference, differences, leftOut, typesLeftOut } from './differences.js'
 
 const here = new URL('.', import.meta.url)
 const DOCUMENT = new URL('../../docs/livestore-differences-typescript.md', here)
@@ -31,8 +31,11 @@ const names = (): string => {
     return [...groups].map(([reason, entries]) => `- ${entries.map(([name]) => `\`${name}\``).join(', ')}: ${reason}.`)
   }
   const sections = Object.entries(leftOut).map(([module, reasons]) => [`### Left out of \`${module}\``, '', ...byReason(reasons), ''].join('\n'))
+  const types = Object.entries(typesLeftOut).map(
+    ([reason, all]) => `- ${all.map((name) => `\`${name}\``).join(', ')}: ${reason}.`,
+  )
   const more = Object.entries(added).flatMap(([module, all]) => all.map((name) => `\`${name}\` (\`${module}\`)`))
-  return [...sections, '### Added', '', `${more.join(', ')}.`, ''].join('\n')
+  return [...sections, '### Types left out', '', ...types, '', '### Added', '', `${more.join(', ')}.`, ''].join('\n')
 }
 
 const document = (): string => {

@@ -122,21 +122,31 @@ for (const [name, builder] of refused) {
 
 // What differs.
 
+const updatesUnknown = () => todos.insert({ id: 'a' }).onConflict('id', 'update', { nothing: 1 })
+const unknownAction = () => todos.insert({ id: 'a' }).onConflict('id', 'nothing')
 const wrong: Array<[() => any, RegExp]> = [
   [() => todos.orderBy('nothing', 'asc'), /the table todos has no column nothing/],
   [() => todos.insert({ id: 'a', nothing: 1 }), /the table todos has no column nothing/],
   [() => todos.where('rank', '~', 1), /there is no operator ~/],
+  [() => todos.where({ rank: { op: '~', value: 1 } }), /there is no operator ~/],
+  [() => todos.orderBy('id', 'DESC'), /rows are ordered by id 'asc' or 'desc', and not 'DESC'/],
+  [() => todos.update({ nothing: 1 }), /the table todos has no column nothing/],
+  [() => todos.insert({ id: 'a' }).returning('nothing'), /the table todos has no column nothing/],
+  [() => todos.insert({ id: 'a' }).onConflict('nothing', 'ignore'), /the table todos has no column nothing/],
+  [updatesUnknown, /the table todos has no column nothing/],
 ]
 different('mistakes-in-queries', {
   livestore: async () => {
-    for (const [builder] of wrong) expect(thrown(() => builder().asSql())).toBe('')
+    for (const [builder] of wrong) expect(thrown(builder)).toBe('')
     expect(thrown(() => todos.where('nothing', 1))).toBe('')
+    expect(thrown(() => updatesUnknown().asSql())).toBe('Column nothing not found')
+    expect(thrown(unknownAction)).toBe('effect/Match/exhaustive: absurd')
     const store = await open()
     expect(thrown(() => store.query(todos.where('rank', '~', 1)))).toMatch(/syntax error/)
   },
   ours: () => {
-    for (const [builder, reason] of wrong) expect(thrown(() => builder().asSql())).toMatch(reason)
-    for (const at of [0, 2] as const) expect(thrown(wrong[at]![0])).toMatch(wrong[at]![1])
+    for (const [builder, reason] of wrong) expect(thrown(builder)).toMatch(reason)
+    expect(thrown(unknownAction)).toMatch(/onConflict\(\) takes 'ignore', 'replace' or 'update', and not 'nothing'/)
     expect(thrown(() => todos.where('nothing', 1))).toMatch(/no column nothing/)
   },
 })

@@ -1,7 +1,5 @@
 import { Events, makeSchema, Schema, SessionIdSymbol, State } from '@livestore-rs/livestore'
 
-const Filter = Schema.Literal('all', 'open', 'done')
-
 export const tables = {
   todos: State.SQLite.table({
     name: 'todos',
@@ -15,7 +13,7 @@ export const tables = {
   // What each page shows for itself: it stays there.
   ui: State.SQLite.clientDocument({
     name: 'ui',
-    schema: Schema.Struct({ draft: Schema.String, filter: Filter }),
+    schema: Schema.Struct({ draft: Schema.String, filter: Schema.Literal('all', 'open', 'done') }),
     default: { id: SessionIdSymbol, value: { draft: '', filter: 'all' } },
   }),
 }

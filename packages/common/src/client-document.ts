@@ -26,6 +26,8 @@ export interface ClientDocumentTableOptions<TType> {
   }
 }
 
+type IsAny<T> = 0 extends 1 & T ? true : false
+
 export declare namespace ClientDocumentTableOptions {
   export interface Input<TType> {
     readonly partialSet?: boolean
@@ -35,7 +37,7 @@ export declare namespace ClientDocumentTableOptions {
     }
   }
   export type WithDefaults<TInput extends Input<any>, TType> = {
-    readonly partialSet: TInput['partialSet'] extends false ? false : TType extends object ? true : false
+    readonly partialSet: TInput['partialSet'] extends false ? false : IsAny<TType> extends true ? false : TType extends object ? true : false
     readonly default: {
       readonly id: TInput['default'] extends { readonly id: infer TId extends string | SessionIdSymbol } ? TId : undefined
       readonly value: TType

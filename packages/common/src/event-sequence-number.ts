@@ -36,5 +36,9 @@ export const EventSequenceNumber = { Client: client, Global: { ROOT: 0 } }
 export declare namespace EventSequenceNumber {
   export namespace Client {
     export type { Composite }
+    export type Type = number
+  }
+  export namespace Global {
+    export type Type = number
   }
 }

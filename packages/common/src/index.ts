@@ -25,7 +25,7 @@ export { Schema } from './effect-schema.js'
 export { LiveStoreError } from './errors.js'
 export { EventSequenceNumber } from './event-sequence-number.js'
 export type { StoreEventsOptions } from './event-stream.js'
-export { clientOnly, defineEvent, type EventDef, type PartialEvent, synced } from './events.js'
+export { clientOnly, defineEvent, type EventDef, type EventDefRecord, type PartialEvent, synced } from './events.js'
 export * as Events from './events-namespace.js'
 export type { DiffStep } from './live.js'
 export {
@@ -44,12 +44,14 @@ export {
   defineMaterializer,
   type Materializer,
   type MaterializerContext,
+  type MaterializerContextQuery,
   type MaterializerResult,
   materializers,
 } from './materializers.js'
 export type { QueryBuilder, QueryBuilderAst } from './query-builder-types.js'
 export { CommitReceipt, type Durability, type Fate, type Positions } from './receipt.js'
 export { type RegistryStoreOptions, StoreRegistry, storeOptions } from './registry.js'
+export type { RowQuery } from './row-types.js'
 export {
   type FromInputSchema,
   type InputSchema,

@@ -94,7 +94,7 @@ export type QueryBuilder<
   TResult,
   TTable extends TableDefBase,
   TWithout extends QueryBuilder.ApiFeature = never,
-> = QueryBuilder.Base<TResult> & Omit<QueryBuilder.Api<TResult, TTable, TWithout>, TWithout>
+> = QueryBuilder.Base<TResult> & Omit<QueryBuilder.ApiFull<TResult, TTable, TWithout>, TWithout>
 
 export declare namespace QueryBuilder {
   export type Any = QueryBuilder<any, any, any>
@@ -162,7 +162,7 @@ export declare namespace QueryBuilder {
       ? OneOf<TResult>
       : OneOf<TResult> | undefined
 
-  export interface Api<TResult, TTable extends TableDefBase, TWithout extends ApiFeature> {
+  export interface ApiFull<TResult, TTable extends TableDefBase, TWithout extends ApiFeature> {
     /** Selects one column, of which the values are the rows, or several. */
     readonly select: {
       <K extends ColumnName<TTable>>(

@@ -16,19 +16,28 @@ const refuse = (why: string): never => {
   throw new LiveStoreError('QueryError', why)
 }
 
+const show = (value: unknown): string => (typeof value === 'string' ? `'${value}'` : String(value))
+
 const OPERATORS = new Set<string>([
   ...['=', '!=', '<', '>', '<=', '>='],
   ...['LIKE', 'NOT LIKE', 'ILIKE', 'NOT ILIKE', 'IN', 'NOT IN', 'JSON_CONTAINS', 'JSON_NOT_CONTAINS'],
 ])
 
-const isOperation = (value: unknown): value is { op: QueryBuilder.WhereOps; value: unknown } =>
-  typeof value === 'object' && value !== null && 'op' in value && 'value' in value && OPERATORS.has(value.op as string)
+const ACTIONS = new Set<string>(['ignore', 'replace', 'update'])
+const DIRECTIONS = new Set<string>(['asc', 'desc'])
+
+/** What looks like an operation is a value where values can look like that. */
+const isOperation = (table: TableDefBase, col: string, value: unknown): value is { op: unknown; value: unknown } => {
+  if (typeof value !== 'object' || value === null || !('op' in value && 'value' in value)) return false
+  const { kind, custom } = columnOf(table, col)
+  return OPERATORS.has(value.op as string) || (kind !== 'json' && custom === undefined)
+}
 
 const conditions = (table: TableDefBase, params: unknown[]): Where[] => {
   if (params.length === 1) {
     const given = Object.entries(params[0] as object).filter(([, value]) => value !== undefined)
     return given.map(([col, value]) =>
-      isOperation(value) ? condition(table, col, value.op, value.value) : condition(table, col, '=', value),
+      isOperation(table, col, value) ? condition(table, col, value.op, value.value) : condition(table, col, '=', value),
     )
   }
   const [col, ...rest] = params as [string, ...unknown[]]
@@ -46,8 +55,16 @@ const condition = (table: TableDefBase, col: string, op: unknown, value: unknown
   return { col, op: op as QueryBuilder.WhereOps, value }
 }
 
-const defined = (values: object): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+/** The values that are given, of columns that the table has. */
+const defined = (table: TableDefBase, values: object): Record<string, unknown> => {
+  const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+  expectColumns(table, Object.keys(given))
+  return given
+}
+
+const expectColumns = (table: TableDefBase, names: ReadonlyArray<string>): void => {
+  for (const name of names) columnOf(table, name)
+}
 
 const whole = (what: string, number: number): number =>
   Number.isInteger(number) && number >= 0 && number < 2 ** 32
@@ -87,7 +104,7 @@ export class Builder {
 
   select(...columns: string[]): Builder {
     const ast = this.#select()
-    for (const name of columns) columnOf(ast.tableDef, name)
+    expectColumns(ast.tableDef, columns)
     return new Builder({ ...ast, columns, pluck: columns.length === 1 })
   }
 
@@ -106,7 +123,10 @@ export class Builder {
     const ast = this.#select()
     const [first, direction] = params
     const more = (typeof first === 'string' ? [{ col: first, direction }] : first) as QueryBuilderAst.OrderBy[]
-    for (const { col } of more) columnOf(ast.tableDef, col)
+    for (const { col, direction } of more) {
+      columnOf(ast.tableDef, col)
+      if (!DIRECTIONS.has(direction)) refuse(`rows are ordered by ${col} 'asc' or 'desc', and not ${show(direction)}`)
+    }
     return new Builder({ ...ast, orderBy: [...ast.orderBy, ...more] })
   }
 
@@ -129,7 +149,7 @@ export class Builder {
     return new Builder({
       _tag: 'InsertQuery',
       tableDef,
-      values: completed(tableDef, defined(values)),
+      values: completed(tableDef, defined(tableDef, values)),
       onConflict: undefined,
       returning: undefined,
     })
@@ -139,6 +159,8 @@ export class Builder {
     const ast = this.#ast
     if (ast._tag !== 'InsertQuery') return refuse('onConflict() belongs to an insert')
     const targets = Array.isArray(target) ? target : [target]
+    if (!ACTIONS.has(action)) refuse(`onConflict() takes 'ignore', 'replace' or 'update', and not ${show(action)}`)
+    expectColumns(ast.tableDef, [...targets, ...Object.keys(update)])
     if (action === 'update' && Object.keys(update).length === 0) {
       return refuse('onConflict(…, "update", …) needs a column to update')
     }
@@ -150,12 +172,13 @@ export class Builder {
     if (ast._tag !== 'InsertQuery' && ast._tag !== 'UpdateQuery' && ast._tag !== 'DeleteQuery') {
       return refuse('returning() belongs to a write')
     }
+    expectColumns(ast.tableDef, columns)
     return new Builder({ ...ast, returning: columns })
   }
 
   update(values: object): Builder {
     const { tableDef, where } = this.#select()
-    return new Builder({ _tag: 'UpdateQuery', tableDef, values: defined(values), where, returning: undefined })
+    return new Builder({ _tag: 'UpdateQuery', tableDef, values: defined(tableDef, values), where, returning: undefined })
   }
 
   delete(): Builder {

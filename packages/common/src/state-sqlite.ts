@@ -19,8 +19,15 @@ export {
   real,
   text,
 } from './columns.js'
-export { defineEvent, type EventDef } from './events.js'
-export { defineMaterializer, type Materializer, type MaterializerResult, materializers } from './materializers.js'
-export { makeState } from './schema.js'
+export { defineEvent, type EventDef, type EventDefRecord } from './events.js'
+export {
+  defineMaterializer,
+  type Materializer,
+  type MaterializerContextQuery,
+  type MaterializerResult,
+  materializers,
+} from './materializers.js'
+export type { FromColumns, FromTable } from './row-types.js'
+export { type InputState, makeState } from './schema.js'
 export { type TableDef, type TableOptionsInput, table } from './table.js'
 export type { FullTextIndex, Index, TableDefBase, TableOptions, TableScope } from './table-types.js'

@@ -451,7 +451,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
   }
 
   /** Events that the backend has confirmed, those of the log and those that come; ends with `until`, or never. */
-  readonly events = (options: StoreEventsOptions<TSchema> = {}): AsyncIterable<LiveStoreEvent.Client.Decoded> => {
+  readonly events = (options: StoreEventsOptions<TSchema> = {}): AsyncIterable<LiveStoreEvent.Client.ForSchema<TSchema>> => {
     this.#guard('events')
     return followEvents(this.#engine, this.schema, options, this.params.eventQueryBatchSize)
   }

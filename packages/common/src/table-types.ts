@@ -43,7 +43,7 @@ export type RowEncoded<TColumns extends Columns> = Prettify<{
 }>
 
 /** Columns that an insert may leave out: those that can be null, have a default or count up. */
-type OptionalNames<TColumns extends Columns> = keyof {
+export type OptionalNames<TColumns extends Columns> = keyof {
   [K in keyof TColumns as TColumns[K] extends
     | { readonly nullable: true }
     | { readonly default: { readonly _tag: 'Some' } }
@@ -52,11 +52,14 @@ type OptionalNames<TColumns extends Columns> = keyof {
     : never]: unknown
 }
 
-type Insert<TColumns extends Columns, TSide extends 'Type' | 'Encoded'> = Prettify<
-  { readonly [K in Exclude<keyof TColumns, OptionalNames<TColumns>>]: TColumns[K]['schema'][TSide] } & {
-    readonly [K in OptionalNames<TColumns>]?: TColumns[K]['schema'][TSide] | undefined
-  }
->
+/** Of a table of which nothing is known, anything may be inserted. */
+type Insert<TColumns extends Columns, TSide extends 'Type' | 'Encoded'> = string extends keyof TColumns
+  ? any
+  : Prettify<
+      { readonly [K in Exclude<keyof TColumns, OptionalNames<TColumns>>]: TColumns[K]['schema'][TSide] } & {
+        readonly [K in OptionalNames<TColumns>]?: TColumns[K]['schema'][TSide] | undefined
+      }
+    >
 export type InsertRowDecoded<TColumns extends Columns> = Insert<TColumns, 'Type'>
 export type InsertRowEncoded<TColumns extends Columns> = Insert<TColumns, 'Encoded'>
 

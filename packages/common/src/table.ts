@@ -34,7 +34,13 @@ export type TableDef<
 } & QueryBuilder<ReadonlyArray<RowDecoded<TSqliteDef['columns']>>, TableDefBase<TSqliteDef, TOptions>>
 
 export declare namespace TableDef {
-  export type Any = TableDefBase & QueryBuilder<any, TableDefBase>
+  /** Any table; nothing is known of its rows. */
+  export type Any = TableDefBase<any, any> & {
+    readonly Type: any
+    readonly Encoded: any
+    readonly rowSchema: Schema<any, any>
+    readonly insertSchema: Schema<any, any>
+  } & QueryBuilder<any, TableDefBase<any, any>>
 }
 
 export interface TableOptionsInput {

@@ -1,5 +1,7 @@
 /** What is done about events that the schema does not have. */
 export declare namespace UnknownEvents {
+  export type Reason = 'event-definition-missing' | 'materializer-missing'
+  export type HandlingStrategy = HandlingConfig['strategy']
   export interface Context {
     readonly event: {
       readonly name: string
@@ -8,7 +10,7 @@ export declare namespace UnknownEvents {
       readonly clientId: string
       readonly sessionId: string
     }
-    readonly reason: 'event-definition-missing' | 'materializer-missing'
+    readonly reason: Reason
   }
   export type Callback = (context: Context) => void | PromiseLike<void>
   export type HandlingConfig =

@@ -33,7 +33,7 @@ export type UseClientDocumentResult<TTable extends ClientDocumentTableDef.TraitA
 
 export interface UseClientDocumentOptions<TTable extends ClientDocumentTableDef.TraitAny> {
   /** What the document is as long as it was not set. */
-  readonly default?: Partial<TTable['Value']>
+  readonly default?: TTable['Value'] | Partial<TTable['Value']>
 }
 
 export interface UseClientDocument {
