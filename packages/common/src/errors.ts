@@ -70,8 +70,22 @@ export const fromEngine = (error: unknown, cause?: unknown): unknown => {
   })
 }
 
+/** How many calls the engine needs room for; what it needs was measured, this is some times as much. */
+const ROOM = 500
+
+const takeRoom = (calls: number): number => (calls === 0 ? 0 : 1 + takeRoom(calls - 1))
+
+/**
+ * Makes sure that there is room on the stack for the engine.
+ *
+ * An app's endless recursion has to end before it is in the engine, which nothing can be thrown through: what it was
+ * at would stay half done for ever.
+ */
+export const needRoom = (): void => void takeRoom(ROOM)
+
 /** Runs something of the engine's, whose errors become this package's. */
 export const engine = <T>(run: () => T): T => {
+  needRoom()
   try {
     return run()
   } catch (error) {
