@@ -81,6 +81,30 @@ test('a document that may be anything is replaced', async () => {
   }
 })
 
+test('a document that is set as a whole has no field of its default or of the value before', async () => {
+  const { optional, Record, Struct, Literal, Union } = Schema
+  const variant = (tag: string) => Struct({ kind: Literal(tag), x: optional(Schema.Number) })
+  const documents = [
+    { schema: Record({ key: Schema.String, value: Schema.Number }), value: { a: 0 }, sets: [{ b: 2 }, {}] },
+    { schema: Schema.Any, value: { a: 0 }, sets: [{ b: 2 }, {}, 4] },
+    {
+      schema: Struct({ a: optional(Schema.String), b: Schema.Number }),
+      value: { a: 'x', b: 1 },
+      partialSet: false,
+      sets: [{ b: 2 }, { a: 'y', b: 3 }, { b: 4 }],
+    },
+    { schema: Union(variant('a'), variant('b')), value: { kind: 'a', x: 1 }, partialSet: false, sets: [{ kind: 'b' }] },
+  ]
+  for (const { schema, value, partialSet, sets } of documents) {
+    const document: any = clientDocument({ name: 'document', schema, partialSet, default: { id: 'one', value } } as any)
+    const store = await open({ tables: { document } })
+    for (const set of sets) {
+      store.commit(document.set(set))
+      expect(store.query(document.get())).toEqual(set)
+    }
+  }
+})
+
 test('values are encoded, and what is set is set as a whole at the first level', async () => {
   const deep: any = clientDocument({
     name: 'deep',
@@ -103,10 +127,11 @@ test('a reader may give a default, or a part of one', async () => {
 })
 
 /** What a document is of which this was stored before its schema was what it is. */
-const readStored = async (stored: string) => {
+const readStored = async (stored: string, partialSet = true) => {
   const old: any = clientDocument({
     name: 'old',
     schema: Schema.Struct({ a: Schema.String, n: Schema.Number }),
+    partialSet,
     default: { id: 'one', value: { a: 'default', n: 1 } },
   })
   const stores = Events.clientOnly({ name: 'stores', schema: Schema.Struct({}), persist: true } as any)
@@ -122,6 +147,7 @@ test('what was stored in another shape is read as far as it fits', async () => {
   expect(await readStored('{"a":"x","n":2,"gone":1}')).toEqual({ a: 'x', n: 2 })
   expect(await readStored('"text"')).toEqual({ a: 'default', n: 1 })
   expect(await readStored('null')).toEqual({ a: 'default', n: 1 })
+  expect(await readStored('{"a":"x"}', false)).toEqual({ a: 'x', n: 1 })
 })
 
 // What differs.

@@ -136,8 +136,8 @@ const partialCodec = (schema: AnySchema, defaultValue: Record<string, unknown>):
   return { check, encode: (fields) => pick(whole.encode({ ...defaultValue, ...fields }), fields), decode: check }
 }
 
-/** Reads what is stored, and takes of it what fits. */
-const reader = (name: string, schema: AnySchema, defaultValue: unknown): DocumentInternals['decode'] => {
+/** Reads what is stored, whole or the fields that were set, and takes of it what fits. */
+const reader = (name: string, schema: AnySchema, defaultValue: unknown, partialSet: boolean): DocumentInternals['decode'] => {
   const read = (stored: unknown) => codecOf(schema).decode(stored)
   return (text, explicitDefault) => {
     const stored: unknown = JSON.parse(text)
@@ -148,6 +148,13 @@ const reader = (name: string, schema: AnySchema, defaultValue: unknown): Documen
       } catch {
         warnOnce(name)
         return overlay(defaultValue, explicitDefault)
+      }
+    }
+    if (!partialSet) {
+      try {
+        return read(stored)
+      } catch {
+        // The schema may have got a field since.
       }
     }
     try {
@@ -222,7 +229,7 @@ export const clientDocument: ClientDocument = (args: {
   }
 
   const document: DocumentInternals = {
-    decode: reader(name, schema, defaultValue),
+    decode: reader(name, schema, defaultValue, partialSet),
     initial: (explicitDefault) => overlay(defaultValue, explicitDefault),
     encodedDefault: () => codecOf(schema).encode(defaultValue),
     defaultId,
