@@ -86,6 +86,26 @@ const COMMIT_OPTIONS = ['label', 'skipRefresh', 'spanLinks', 'otelContext']
 const isCommitOptions = (value: unknown): value is StoreCommitOptions =>
   typeof value === 'object' && value !== null && !('name' in value) && COMMIT_OPTIONS.some((key) => key in value)
 
+/** The events that a function collects, which has to be done with it when it returns. */
+const collected = (collect: (commit: (...events: PartialEvent[]) => void) => unknown): PartialEvent[] => {
+  const events: PartialEvent[] = []
+  let isOver = false
+  const commit = (...more: PartialEvent[]) => {
+    if (isOver) throw new LiveStoreError('PayloadError', 'these events come too late: the function that collects them has returned')
+    events.push(...more)
+  }
+  let returned: unknown
+  try {
+    returned = collect(commit)
+  } finally {
+    isOver = true
+  }
+  if (typeof (returned as { then?: unknown } | null | undefined)?.then !== 'function') return events
+  // What it comes to is of no interest.
+  Promise.resolve(returned).catch(() => {})
+  throw new LiveStoreError('PayloadError', 'the function that collects events must not be asynchronous: they are committed at once')
+}
+
 /** An open store: commits events, answers queries and tells of changes. */
 export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TContext = {}> {
   readonly storeId: string
@@ -151,10 +171,10 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     const options: StoreCommitOptions = isCommitOptions(args[0]) ? (args.shift() as StoreCommitOptions) : {}
     let events = args as PartialEvent[]
     if (events.length === 1 && typeof args[0] === 'function' && !('schema' in args[0])) {
-      events = []
-      args[0]((...more: PartialEvent[]) => events.push(...more))
+      events = collected(args[0])
     }
-    if (events.length === 0) return new CommitReceipt(undefined)
+    // Events that depend on something may be none.
+    if (events.length === 0 || (args.length === 1 && args[0] === undefined)) return new CommitReceipt(undefined)
     const encoded: string[] = []
     for (const event of events) encoded.push(event?.name, this.#encode(event))
     return this.#inBatch(options.skipRefresh === true, () => {
@@ -168,6 +188,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
   }
 
   #encode(event: PartialEvent): string {
+    if (Array.isArray(event)) throw new LiveStoreError('PayloadError', 'this is no event but a list: spread it, as in commit(...events)')
     if (typeof event !== 'object' || event === null || typeof event.name !== 'string') {
       throw new LiveStoreError('PayloadError', `this is no event: ${String(event)}; call an event definition to make one`)
     }
@@ -182,11 +203,15 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
         { event: event.name },
       )
     }
-    let { args } = event
-    if (isEncodedEvent(event)) return JSON.stringify(args ?? {})
-    if (def.options.derived && args.id === SessionIdSymbol) args = { ...args, id: this.sessionId }
     try {
-      return JSON.stringify(eventCodec(def).encode(args) ?? {})
+      let { args } = event
+      if (!isEncodedEvent(event)) {
+        if (def.options.derived && args.id === SessionIdSymbol) args = { ...args, id: this.sessionId }
+        args = eventCodec(def).encode(args)
+      }
+      const json = JSON.stringify(args ?? {}) as string | undefined
+      if (json === undefined) throw new Error('JSON has no such value')
+      return json
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
       throw new LiveStoreError('PayloadError', `Invalid event args for event '${event.name}': ${why}`, {

@@ -243,6 +243,38 @@ test('commit takes a function that collects, options, and nothing', () => {
   expect(store.query(tables.todos.count())).toBe(4)
 })
 
+test('events that are collected after a pause are refused, and none is committed', async () => {
+  const store = open()
+  const late: unknown[] = []
+  const collect = async (commit: (event: ReturnType<typeof created>) => void) => {
+    commit(created('a'))
+    await null
+    try {
+      commit(created('b'))
+    } catch (error) {
+      late.push(error)
+      throw error
+    }
+  }
+  expect(() => store.commit(collect)).toThrow(expect.objectContaining({ _tag: 'PayloadError', message: expect.stringMatching(/must not be asynchronous/) }))
+  await flush()
+  expect(late).toEqual([expect.objectContaining({ _tag: 'PayloadError', message: expect.stringMatching(/come too late/) })])
+  expect(store.query(tables.todos.count())).toBe(0)
+})
+
+test('arguments that JSON does not have are refused by the name of their event', () => {
+  const anything = Events.synced({ name: 'v1.Anything', schema: Schema.Any })
+  const materializers = State.SQLite.materializers({ anything }, { 'v1.Anything': () => [] })
+  const schema = makeSchema({ events: { anything }, state: State.SQLite.makeState({ tables, materializers }) })
+  const store = createStore({ schema, adapter: makeInMemoryAdapter(), storeId: 'anything' })
+  const nothing = [() => 1, Symbol('x'), { toJSON: () => undefined }]
+  const events = [...nothing.map((args) => anything(args)), anything.encoded(() => 1), anything.encoded(1n)]
+  for (const event of events) {
+    expect(() => store.commit(event)).toThrow(expect.objectContaining({ _tag: 'PayloadError', event: 'v1.Anything' }))
+  }
+  store.commit(anything(1))
+})
+
 test('skipRefresh keeps followers waiting until manualRefresh', () => {
   const store = open()
   const seen: number[] = []
