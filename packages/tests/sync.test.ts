@@ -75,9 +75,12 @@ test('confirmed events can be iterated over, those that come as well', async () 
     if (ids.length === 3) break
   }
   expect(ids).toEqual(['a1', 'b3', 'c4'])
-  const until = []
-  for await (const event of bob.events({ until: { global: 2, client: 0, rebaseGeneration: 0 } })) until.push(event.name)
+  const until: string[] = []
+  const two = bob.events({ until: { global: 2, client: 0, rebaseGeneration: 0 } })
+  for await (const event of two) until.push(event.name)
   expect(until).toEqual(['v1.Added', 'v1.Taken'])
+  for await (const event of two) until.push(event.name)
+  expect(until).toEqual(['v1.Added', 'v1.Taken', 'v1.Added', 'v1.Taken'])
   const waiting = bob.events({ since: { global: 4, client: 0, rebaseGeneration: 0 } })[Symbol.asyncIterator]()
   const next = waiting.next()
   await waiting.return?.()

@@ -366,7 +366,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     this.#inBatch(false, () => engine(() => live.set(next)))
   }
 
-  /** Calls a function with the value now and whenever it is another one; or gives values to iterate over. */
+  /** Calls a function with the value now and whenever it is another one; or gives values to iterate over, as often as wanted. */
   readonly subscribe: {
     <TResult>(
       query: Queryable<TResult>,
@@ -376,7 +376,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     <TResult>(query: Queryable<TResult>, options?: SubscribeOptions<TResult>): AsyncIterable<TResult>
   } = (query: any, second?: any, third?: any): any => {
     if (typeof second === 'function') return this.#subscribe(query, second, third)
-    return this.#iterate(query, second)
+    return { [Symbol.asyncIterator]: () => this.#iterate(query, second) }
   }
 
   #subscribe<T>(query: Queryable<T>, onUpdate: (value: T) => void, options: SubscribeOptions<T> = {}): Unsubscribe {
@@ -476,7 +476,8 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
   /** Events that the backend has confirmed, those of the log and those that come; ends with `until`, or never. */
   readonly events = (options: StoreEventsOptions<TSchema> = {}): AsyncIterable<LiveStoreEvent.Client.Decoded> => {
     this.#guard('events')
-    return followEvents(this.#engine, this.schema, options, this.params.eventQueryBatchSize)
+    const follow = () => followEvents(this.#engine, this.schema, options, this.params.eventQueryBatchSize)
+    return { [Symbol.asyncIterator]: follow }
   }
 
   /** Tells where the store stands towards the backend. */
