@@ -21,7 +21,7 @@ export interface LiveStoreErrorOptions {
  * | `UnknownEventError` | the schema has no such event |
  * | `MaterializeError` | a materializer failed; nothing was committed |
  * | `QueryError`, `SqliteError` | a query failed |
- * | `DecodeError` | a stored value does not fit its column's schema |
+ * | `DecodeError` | a stored value does not fit the schema that it is read with |
  * | `NoBackend`, `Rejected`, `Archived`, `NotSynced` | what a receipt cannot tell, or had to tell |
  */
 export class LiveStoreError extends Error {

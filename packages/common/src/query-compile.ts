@@ -167,6 +167,16 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
 
 const ORDER = { asc: 'ascending', desc: 'descending' } as const
 
+const decodeRows = (text: string, schema: AnySchema, rows: ReadonlyArray<unknown>): unknown => {
+  const { decode } = codecOf(schema)
+  try {
+    return decode(rows)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new LiveStoreError('DecodeError', `the rows of ${text}: ${why}`, { cause })
+  }
+}
+
 /** Puts SQL into the form that the engine takes; a schema is one of the list of all rows. */
 export const compileSql = (
   text: string,
@@ -183,7 +193,7 @@ export const compileSql = (
       for (let at = 0; at < all.length; at++) decoded[all[at]!] = row[at]
       return decoded
     },
-    shape: schema === undefined ? all : (rows) => codecOf(schema).decode(rows),
+    shape: schema === undefined ? all : (rows) => decodeRows(text, schema, rows),
     shapeKey: schema === undefined ? 'sql' : `sql ${numberOf(schema as object)}`,
     isList: schema === undefined,
   }

@@ -45,6 +45,10 @@ test('SQL is a query too, with named parameters, a schema, and no writes', () =>
   expect(store.query({ query: sql`SELECT * FROM todos ORDER BY id`, schema: Schema.Array(tables.todos.rowSchema) })).toEqual(
     store.query(tables.todos),
   )
+  const misread = { query: sql`SELECT id FROM todos`, schema: Schema.Array(Schema.Struct({ id: Schema.Number })) }
+  const isDecodeError = expect.objectContaining({ _tag: 'DecodeError', message: expect.stringContaining('SELECT id FROM todos') })
+  expect(() => store.query(misread)).toThrow(isDecodeError)
+  expect(() => store.query(queryDb(misread))).toThrow(isDecodeError)
   expect(() => store.query({ query: sql`DELETE FROM todos` })).toThrow(/deleting from table todos is not allowed in a query/)
   expect(() => store.query(tables.todos.insert({ id: 'c' }) as never)).toThrow(/a query cannot write/)
   expect(store.query(tables.todos.count())).toBe(2)
