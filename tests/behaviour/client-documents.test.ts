@@ -120,6 +120,38 @@ test('values are encoded, and what is set is set as a whole at the first level',
   expect(store.query(deep.get())).toEqual({ more: { b: 2 }, at: new Date(5) })
 })
 
+test('fields that are stored by another name are set one at a time as well', async () => {
+  const renamed: any = clientDocument({
+    name: 'renamed',
+    schema: Schema.Struct({ a: Schema.propertySignature(Schema.String).pipe(Schema.fromKey('stored')), b: Schema.Number }),
+    default: { id: 'one', value: { a: 'z', b: 1 } },
+  })
+  const store = await open({ tables: { renamed } })
+  store.commit(renamed.set({ b: 3 }))
+  expect(store.query(renamed.get())).toEqual({ a: 'z', b: 3 })
+  store.commit(renamed.set({ a: 'w' }))
+  expect(store.query(renamed.get())).toEqual({ a: 'w', b: 3 })
+})
+
+test('a document of a schema of which Effect makes none with missing fields has to be set as a whole', async () => {
+  const { optionalWith, Struct } = Schema
+  class Point extends Schema.Class<Point>('Point')({ x: Schema.Number }) {}
+  const documents = [
+    { schema: Struct({ x: Schema.Number }).pipe(Schema.filter(({ x }) => x < 5)), value: { x: 1 } },
+    { schema: Struct({ x: optionalWith(Schema.Number, { default: () => 7 }) }), value: { x: 1 } },
+    { schema: Point, value: new Point({ x: 1 }) },
+  ]
+  for (const { schema, value } of documents) {
+    const define = (options: object): any =>
+      clientDocument({ name: 'document', schema, default: { id: 'one', value }, ...options } as any)
+    expect(thrown(() => define({}))).toMatch(/Unsupported schema/)
+    const document = define({ partialSet: false })
+    const store = await open({ tables: { document } })
+    store.commit(document.set(schema === Point ? new Point({ x: 2 }) : { x: 2 }))
+    expect(store.query(document.get()).x).toBe(2)
+  }
+})
+
 test('a reader may give a default, or a part of one', async () => {
   const store = await open()
   expect(store.query(ui.get('a', { default: { filter: 'mine', size: 9 } }))).toEqual({ filter: 'mine', size: 9 })

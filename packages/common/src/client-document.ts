@@ -114,21 +114,22 @@ export declare namespace ClientDocumentTableDef {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Whether a schema is one of fields; a Standard Schema does not tell, so what it has made has to. */
-const hasFields = (schema: AnySchema, value: unknown): boolean => {
-  if (!isObject(value)) return false
-  if (!isEffectSchema(schema)) return true
-  const { ast } = schema as { ast: any }
-  // Of a class, or of a struct with conditions, Effect makes none of which fields may be missing.
-  return ast._tag === 'TypeLiteral' && ast.propertySignatures.length > 0
-}
-
 const withoutUndefined = (value: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined))
 
-/** How the fields that are set are stored. */
-const partialCodec = (schema: AnySchema, defaultValue: Record<string, unknown>): Codec => {
-  if (isEffectSchema(schema)) return effectSupport().partial(schema)
+/** How the fields that are set are stored; nothing if the value has none. */
+const partialCodec = (name: string, schema: AnySchema, defaultValue: unknown): Codec | undefined => {
+  // A Standard Schema does not tell whether it is one of fields, so what it has made has to.
+  if (!isObject(defaultValue)) return undefined
+  if (isEffectSchema(schema)) {
+    const { partial } = effectSupport()
+    try {
+      return partial(schema)
+    } catch (cause) {
+      const why = 'Effect makes none of its schema of which fields may be missing; say `partialSet: false`, and set it as a whole'
+      throw new LiveStoreError('SchemaError', `the client document ${name}: ${why}`, { cause, table: name })
+    }
+  }
   const whole = codecOf(schema)
   const pick = (all: Record<string, unknown>, fields: object) =>
     Object.fromEntries(Object.keys(fields).map((name) => [name, all[name]]))
@@ -219,7 +220,8 @@ export const clientDocument: ClientDocument = (args: {
 }): any => {
   const { name, schema } = args
   const { id: defaultId, value: defaultValue } = args.default
-  const partialSet = (args.partialSet ?? true) && hasFields(schema, defaultValue)
+  const fields = args.partialSet === false ? undefined : partialCodec(name, schema, defaultValue)
+  const partialSet = fields !== undefined
   const idOf = (id: string | SessionIdSymbol | undefined) => {
     const found = id ?? defaultId
     if (found !== undefined) return found
@@ -243,7 +245,6 @@ export const clientDocument: ClientDocument = (args: {
   const table = makeTable(name, columns, { scope: 'client' }, { isClientDocumentTable: true })
   enterDocument(table, document)
 
-  const fields = partialSet ? partialCodec(schema, defaultValue as Record<string, unknown>) : undefined
   const setCodec: Codec = {
     check: ({ id, value }: any) => ({
       id,

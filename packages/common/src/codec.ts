@@ -18,8 +18,8 @@ export interface Codec<T = any, E = any> {
 /** What is done with schemas of Effect, if the app uses them. */
 export interface EffectSupport {
   readonly codec: (schema: EffectSchema<any, any>) => Codec
-  /** Of a struct of which fields may be missing. */
-  readonly partial: (schema: EffectSchema<any, any>) => Codec
+  /** Of a struct of which fields may be missing; nothing if it is none, and throws if Effect makes none of it. */
+  readonly partial: (schema: EffectSchema<any, any>) => Codec | undefined
   /** The columns that a schema of rows stands for, and the schema's own name. */
   readonly table: (schema: EffectSchema<any, any>) => {
     name: string | undefined
