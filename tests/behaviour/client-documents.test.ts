@@ -158,6 +158,13 @@ test('a reader may give a default, or a part of one', async () => {
   expect(store.query(ui.get('b', { default: { filter: 'mine' } }))).toEqual({ filter: 'mine', size: 0 })
 })
 
+test('the default of a reader of a document that is set as a whole is whole', async () => {
+  const schema = Schema.Record({ key: Schema.String, value: Schema.Number })
+  const counts: any = clientDocument({ name: 'counts', schema, default: { id: 'one', value: { a: 0 } } })
+  const store = await open({ tables: { counts } })
+  expect(store.query(counts.get('one', { default: { b: 1 } }))).toEqual({ b: 1 })
+})
+
 /** What a document is of which this was stored before its schema was what it is. */
 const readStored = async (stored: string, partialSet = true) => {
   const old: any = clientDocument({

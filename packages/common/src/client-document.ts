@@ -138,17 +138,22 @@ const partialCodec = (name: string, schema: AnySchema, defaultValue: unknown): C
 }
 
 /** Reads what is stored, whole or the fields that were set, and takes of it what fits. */
-const reader = (name: string, schema: AnySchema, defaultValue: unknown, partialSet: boolean): DocumentInternals['decode'] => {
+const reader = (
+  name: string,
+  schema: AnySchema,
+  initial: DocumentInternals['initial'],
+  partialSet: boolean,
+): DocumentInternals['decode'] => {
   const read = (stored: unknown) => codecOf(schema).decode(stored)
   return (text, explicitDefault) => {
     const stored: unknown = JSON.parse(text)
-    const base: unknown = codecOf(schema).encode(overlay(defaultValue, explicitDefault))
+    const base: unknown = codecOf(schema).encode(initial(explicitDefault))
     if (!isObject(base) || !isObject(stored)) {
       try {
         return read(stored)
       } catch {
         warnOnce(name)
-        return overlay(defaultValue, explicitDefault)
+        return initial(explicitDefault)
       }
     }
     if (!partialSet) {
@@ -179,9 +184,26 @@ const reader = (name: string, schema: AnySchema, defaultValue: unknown, partialS
   }
 }
 
-const overlay = (defaultValue: unknown, explicit: unknown): unknown => {
-  if (explicit === undefined) return defaultValue
-  return isObject(defaultValue) && isObject(explicit) ? { ...defaultValue, ...withoutUndefined(explicit) } : explicit
+/** Values of classes, such as sets, are whole. */
+const isPlain = (value: unknown): value is Record<string, unknown> =>
+  isObject(value) && [Object.prototype, null].includes(Object.getPrototypeOf(value) as object | null)
+
+/** What a document is that was not set, to a reader that may give its own default, or a part of it. */
+const initially = (schema: AnySchema, defaultValue: unknown, partialSet: boolean): DocumentInternals['initial'] => {
+  const isWhole = (value: unknown): boolean => {
+    if (partialSet) return false
+    try {
+      codecOf(schema).encode(value)
+      return true
+    } catch {
+      return false
+    }
+  }
+  return (explicit) => {
+    if (explicit === undefined) return defaultValue
+    const isPart = isPlain(defaultValue) && isPlain(explicit) && !isWhole(explicit)
+    return isPart ? { ...defaultValue, ...withoutUndefined(explicit) } : explicit
+  }
 }
 
 const warned = new Set<string>()
@@ -230,9 +252,19 @@ export const clientDocument: ClientDocument = (args: {
     })
   }
 
+  const initial = initially(schema, defaultValue, partialSet)
   const document: DocumentInternals = {
-    decode: reader(name, schema, defaultValue, partialSet),
-    initial: (explicitDefault) => overlay(defaultValue, explicitDefault),
+    decode: reader(name, schema, initial, partialSet),
+    initial,
+    keyOf: (explicitDefault) => {
+      if (explicitDefault === undefined) return ''
+      try {
+        return JSON.stringify(codecOf(schema).encode(initial(explicitDefault)))
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : String(cause)
+        throw new LiveStoreError('QueryError', `a default for the client document ${name}: ${why}`, { cause, table: name })
+      }
+    },
     encodedDefault: () => codecOf(schema).encode(defaultValue),
     defaultId,
   }

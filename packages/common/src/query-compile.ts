@@ -152,7 +152,7 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
         description: JSON.stringify({ select }),
         decode: (row) => document.decode(row[0] as string, ast.explicitDefault),
         shape: (rows) => (rows.length > 0 ? rows[0] : document.initial(ast.explicitDefault)),
-        shapeKey: `document ${JSON.stringify(ast.explicitDefault)}`,
+        shapeKey: `document ${document.keyOf(ast.explicitDefault)}`,
         isList: false,
       }
     }

@@ -343,6 +343,32 @@ test('a client document is its default until it is set, some fields at a time', 
   expect(store.query(tables.ui.select('id'))).toEqual(expect.arrayContaining([store.sessionId, 'somebody else']))
 })
 
+test('defaults of readers are told apart by what they hold', () => {
+  const { ReadonlySet, String, Struct } = Schema
+  const picked = State.SQLite.clientDocument({
+    name: 'picked',
+    schema: Struct({ ids: ReadonlySet(String) }),
+    default: { id: 'mine', value: { ids: new Set<string>() } },
+  })
+  const words = State.SQLite.clientDocument({
+    name: 'words',
+    schema: ReadonlySet(String),
+    partialSet: false,
+    default: { id: 'mine', value: new Set<string>() },
+  })
+  const state = State.SQLite.makeState({ tables: { picked, words }, materializers: {} })
+  const store = createStore({ schema: makeSchema({ events: {}, state }), adapter: makeInMemoryAdapter(), storeId: 'readers' })
+  for (const id of ['a', 'b']) {
+    const ids = new Set([id])
+    expect(store.query(queryDb(picked.get('mine', { default: { ids } })))).toEqual({ ids })
+    expect(store.query(queryDb(words.get('mine', { default: ids })))).toEqual(ids)
+    store.subscribe(queryDb(picked.get('mine', { default: { ids } })), () => {})
+  }
+  expect(() => queryDb(picked.get('mine', { default: { ids: ['a'] as never } }))).toThrow(
+    expect.objectContaining({ _tag: 'QueryError', table: 'picked' }),
+  )
+})
+
 test('a client-only event that writes what all share is refused, and the option is named', () => {
   const wrong = Events.clientOnly({ name: 'Wrong', schema: Schema.Struct({ id: Schema.String }) })
   const own = State.SQLite.table({ name: 'own', columns: { id: State.SQLite.text({ primaryKey: true }) }, scope: 'client' })
