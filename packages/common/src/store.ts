@@ -14,7 +14,7 @@ import { isQueryBuilder } from './query-builder.js'
 import type { CompiledQuery } from './query-compile.js'
 import { CommitReceipt } from './receipt.js'
 import type { LiveStoreSchema } from './schema.js'
-import type { StoreHost } from './store-host.js'
+import { isMaterializing, type StoreHost } from './store-host.js'
 import { SessionIdSymbol } from './session-id.js'
 import type { Bindable } from './sql.js'
 import { type NetworkStatus, networkStatusOf, type SyncStatus, syncStatusOf } from './sync-status.js'
@@ -127,6 +127,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
   /** What followers are to be told on `manualRefresh`. */
   readonly #deferred = new Set<() => void>()
   #isDeferring = false
+  #isClosing = false
   /** Whether `batchUpdates` is at work. */
   #isBatching = false
 
@@ -583,21 +584,25 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
   /** Closes the store; whatever uses it afterwards throws. */
   readonly shutdown = (): void => {
     const internals = this[StoreInternalsSymbol]
-    if (internals.isShutdown) return
+    // What ends may ask for it again.
+    if (internals.isShutdown || this.#isClosing) return
     this.#guard('shutdown')
-    if (this.#host.isMaterializing) {
-      throw new LiveStoreError('StoreInMaterializer', 'shutdown is not possible in a materializer')
-    }
-    for (const end of [...this.#endings]) {
-      try {
-        end()
-      } catch (error) {
-        report(error)
+    if (isMaterializing()) throw new LiveStoreError('StoreInMaterializer', 'shutdown is not possible in a materializer')
+    this.#isClosing = true
+    try {
+      for (const end of [...this.#endings]) {
+        try {
+          end()
+        } catch (error) {
+          report(error)
+        }
       }
+      for (const live of [...this.#lives.values()]) live.destroy()
+      engine(() => this.#engine.shutdown())
+      internals.isShutdown = true
+    } finally {
+      this.#isClosing = false
     }
-    for (const live of [...this.#lives.values()]) live.destroy()
-    internals.isShutdown = true
-    engine(() => this.#engine.shutdown())
   }
 
   /** Closes the store. */

@@ -116,6 +116,46 @@ test('a store can be closed by a follower, and by one that throws when it ends',
   expect(told).toHaveBeenCalledOnce()
 })
 
+test('a store can be closed while it reads, and while it is closed', () => {
+  const closings: Array<(store: ReturnType<typeof open>) => void> = [
+    (store) => void store.query(queryDb(tables.todos, { map: () => store.shutdown() })),
+    (store) => void store.query(tables.todos.first({ behaviour: 'fallback', fallback: () => store.shutdown() })),
+    (store) => void store.query(queryDb(tables.todos.first({ behaviour: 'fallback', fallback: () => store.shutdown() }))),
+    (store) => {
+      // Nobody has read what it is mapped to when it ends.
+      store.subscribe(queryDb(tables.todos, { map: () => store.shutdown() }), () => {}, { skipInitialRun: true })
+      store.shutdown()
+    },
+    (store) => {
+      store.subscribe(tables.todos, () => {}, { onUnsubsubscribe: () => store.shutdown() })
+      store.shutdown()
+    },
+  ]
+  const told = vi.spyOn(console, 'error').mockImplementation(() => {})
+  for (const close of closings) {
+    const store = open()
+    close(store)
+    expect(() => store.query(tables.todos)).toThrow(/shut down/)
+    store.shutdown()
+  }
+  expect(told).not.toHaveBeenCalled()
+})
+
+test('a store that a materializer of another would close stays whole, and can be closed later', () => {
+  const other = open()
+  const seen: number[] = []
+  other.subscribe(tables.todos.count(), (count) => seen.push(count))
+  const closing = Events.synced({ name: 'v1.Closing', schema: Schema.Struct({}) })
+  const materializers = State.SQLite.materializers({ closing }, { 'v1.Closing': () => other.shutdown() as never })
+  const state = State.SQLite.makeState({ tables: {}, materializers })
+  const store = createStore({ schema: makeSchema({ events: { closing }, state }), adapter: makeInMemoryAdapter(), storeId: 'closing' })
+  expect(() => store.commit(closing({}))).toThrow(/shutdown is not possible in a materializer/)
+  other.commit(created('a'))
+  expect(seen).toEqual([0, 1])
+  other.shutdown()
+  expect(() => other.commit(created('b'))).toThrow(/shut down/)
+})
+
 test('a computation that changes something, of whatever store, is refused and leaves all as it was', () => {
   const [store, other] = [open(), open()]
   const one$ = signal(1)
