@@ -156,6 +156,14 @@ export const isLiveQueryInstance = (value: unknown): value is LiveQuery<any> =>
 export const isQueryable = (value: unknown): value is Queryable<unknown> =>
   isQueryBuilder(value) || isLiveQueryDef(value) || isLiveQueryInstance(value)
 
+/** Tells queries apart as far as that goes: a function that is written anew with each rendering is the same one. */
+const writtenAs = (query: Queryable<any>): string => {
+  const { label, hash } = isQueryBuilder(query) ? defOf(query) : 'hash' in query ? query : query.def
+  return `${label} ${hash.replace(/function \d+/g, 'function')}`
+}
+
+export const isWrittenAs = (left: Queryable<any>, right: Queryable<any>): boolean => writtenAs(left) === writtenAs(right)
+
 const implicit = new WeakMap<object, LiveQueryDef.Any>()
 
 /** A query of the builder as a live query. */
