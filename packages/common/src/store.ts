@@ -7,7 +7,7 @@ import { engine, fromEngine, LiveStoreError, report } from './errors.js'
 import { followEvents, type StoreEventsOptions } from './event-stream.js'
 import { type EventDef, eventCodec, isEncodedEvent, type PartialEvent } from './events.js'
 import { type DiffStep, isComputing, isLive, Live } from './live.js'
-import { compileInput, defOf, isLiveQueryInstance, isQueryInputRaw, recipeOf } from './live-queries.js'
+import { compileInput, defOf, isLiveQueryInstance, isQueryInputRaw, type Recipe, recipeOf } from './live-queries.js'
 import type { GetAtomResult, LiveQuery, LiveQueryDef, Queryable, SignalDef } from './live-query-types.js'
 import type { LiveStoreEvent } from './live-store-event.js'
 import { isQueryBuilder } from './query-builder.js'
@@ -286,15 +286,15 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
       throw new LiveStoreError('QueryError', 'this live query is of another copy of this package')
     }
     const def = (isQueryBuilder(query) ? defOf(query) : query) as LiveQueryDef.Any
+    const recipe = recipeOf(def)
     const found = this.#lives.get(def.hash)
     if (found !== undefined && !found.isDestroyed) return found
-    const live = engine(() => this.#make(def))
+    const live = engine(() => this.#make(def, recipe))
     this.#lives.set(def.hash, live)
     return live
   }
 
-  #make(def: LiveQueryDef.Any): Live {
-    const recipe = recipeOf(def)
+  #make(def: LiveQueryDef.Any, recipe: Recipe): Live {
     const context = {
       notify: (tell: () => void) => {
         if (this.#isDeferring) this.#deferred.add(tell)

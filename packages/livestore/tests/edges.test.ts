@@ -177,6 +177,34 @@ test('a computation that changes something, of whatever store, is refused and le
   expect(other.query(one$)).toBe(1)
 })
 
+test('what is missing where a query or an adapter belongs is named', async () => {
+  const store = open()
+  const nothing = undefined as never
+  for (const ask of [() => store.query(nothing), () => void store.subscribe(nothing, () => {}), () => store.query(computed((get) => get(nothing)))]) {
+    expect(ask).toThrow(expect.objectContaining({ _tag: 'QueryError', message: expect.stringMatching(/this is no query: undefined/) }))
+  }
+  await expect(store.subscribe(nothing)[Symbol.asyncIterator]().next()).rejects.toThrow(/this is no query: undefined/)
+  for (const compute of [() => computed(nothing), () => computed([nothing], () => 1)]) {
+    expect(compute).toThrow(expect.objectContaining({ _tag: 'QueryError', message: expect.stringMatching(/computed takes a function/) }))
+  }
+  const options = { schema, storeId: 'adapterless' } as never
+  const isOpenError = expect.objectContaining({ _tag: 'OpenError', message: expect.stringMatching(/needs an adapter/) })
+  expect(() => createStore(options)).toThrow(isOpenError)
+  await expect(createStorePromise(options)).rejects.toEqual(isOpenError)
+})
+
+test('an error that tells of another one says once where errors are explained', () => {
+  const failing = Events.synced({ name: 'v1.Failing', schema: Schema.Struct({}) })
+  const materializers = State.SQLite.materializers({ failing }, { 'v1.Failing': () => strict.insert({} as never) })
+  const state = State.SQLite.makeState({ tables: { strict }, materializers })
+  const store = createStore({ schema: makeSchema({ events: { failing }, state }), adapter: makeInMemoryAdapter(), storeId: 'failing' })
+  const chosen = queryDb(() => strict.where({ nothing: 1 } as never))
+  for (const fail of [() => void store.commit(failing({})), () => store.query(chosen)]) {
+    expect(fail).toThrow(/^(?:(?!#errors)[^])*#errors$/)
+    expect(fail).toThrow(/strict/)
+  }
+})
+
 test('queries that depend on each other say so', () => {
   const store = open()
   const a$: LiveQueryDef<number> = computed((get): number => get(b$), { label: 'a' })
