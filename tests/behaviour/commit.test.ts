@@ -264,3 +264,17 @@ different('nested-commits', {
     expect(await nested()).toEqual(['first 1', 'second 2', 'first 2'])
   },
 })
+
+const undefinedFirst = async () => {
+  const store = await open()
+  const why = thrown(() => store.commit(undefined, created('a')))
+  return [why.split('\n')[0], ids(store, todos)]
+}
+different('undefined-before-events', {
+  livestore: async () => {
+    expect(await undefinedFirst()).toEqual(['', ''])
+  },
+  ours: async () => {
+    expect(await undefinedFirst()).toEqual(['this is no event: undefined; call an event definition to make one', ''])
+  },
+})
