@@ -75,13 +75,34 @@ test('confirmed events can be iterated over, those that come as well', async () 
     if (ids.length === 3) break
   }
   expect(ids).toEqual(['a1', 'b3', 'c4'])
-  const until = []
-  for await (const event of bob.events({ until: { global: 2, client: 0, rebaseGeneration: 0 } })) until.push(event.name)
+  const until: string[] = []
+  const two = bob.events({ until: { global: 2, client: 0, rebaseGeneration: 0 } })
+  for await (const event of two) until.push(event.name)
   expect(until).toEqual(['v1.Added', 'v1.Taken'])
+  for await (const event of two) until.push(event.name)
+  expect(until).toEqual(['v1.Added', 'v1.Taken', 'v1.Added', 'v1.Taken'])
   const waiting = bob.events({ since: { global: 4, client: 0, rebaseGeneration: 0 } })[Symbol.asyncIterator]()
   const next = waiting.next()
   await waiting.return?.()
   expect((await next).done).toBe(true)
+})
+
+test('a confirmed event whose arguments do not fit ends its iteration, by name', async () => {
+  const url = await serve()
+  const ann = open('ann', url)
+  ann.commit(added('a'))
+  await synced(ann, 1)
+  const other = Events.synced({ name: 'v1.Added', schema: Schema.Struct({ id: Schema.Number }) })
+  const state = State.SQLite.makeState({ tables: {}, materializers: State.SQLite.materializers({ other }, { 'v1.Added': () => [] }) })
+  const adapter = makeInMemoryAdapter({ clientId: 'bob', sync: { backend: makeWsSync({ url }) } })
+  const bob = createStore({ schema: makeSchema({ events: { other }, state }), adapter, storeId: 'shared' })
+  undone.push(() => bob.shutdown())
+  const next = bob.events()[Symbol.asyncIterator]().next()
+  await expect(next).rejects.toMatchObject({
+    _tag: 'DecodeError',
+    event: 'v1.Added',
+    message: expect.stringContaining('stored arguments of the event v1.Added'),
+  })
 })
 
 test('what cannot be kept becomes a dead letter, for the app to see', async () => {

@@ -81,6 +81,30 @@ test('a document that may be anything is replaced', async () => {
   }
 })
 
+test('a document that is set as a whole has no field of its default or of the value before', async () => {
+  const { optional, Record, Struct, Literal, Union } = Schema
+  const variant = (tag: string) => Struct({ kind: Literal(tag), x: optional(Schema.Number) })
+  const documents = [
+    { schema: Record({ key: Schema.String, value: Schema.Number }), value: { a: 0 }, sets: [{ b: 2 }, {}] },
+    { schema: Schema.Any, value: { a: 0 }, sets: [{ b: 2 }, {}, 4] },
+    {
+      schema: Struct({ a: optional(Schema.String), b: Schema.Number }),
+      value: { a: 'x', b: 1 },
+      partialSet: false,
+      sets: [{ b: 2 }, { a: 'y', b: 3 }, { b: 4 }],
+    },
+    { schema: Union(variant('a'), variant('b')), value: { kind: 'a', x: 1 }, partialSet: false, sets: [{ kind: 'b' }] },
+  ]
+  for (const { schema, value, partialSet, sets } of documents) {
+    const document: any = clientDocument({ name: 'document', schema, partialSet, default: { id: 'one', value } } as any)
+    const store = await open({ tables: { document } })
+    for (const set of sets) {
+      store.commit(document.set(set))
+      expect(store.query(document.get())).toEqual(set)
+    }
+  }
+})
+
 test('values are encoded, and what is set is set as a whole at the first level', async () => {
   const deep: any = clientDocument({
     name: 'deep',
@@ -96,17 +120,57 @@ test('values are encoded, and what is set is set as a whole at the first level',
   expect(store.query(deep.get())).toEqual({ more: { b: 2 }, at: new Date(5) })
 })
 
+test('fields that are stored by another name are set one at a time as well', async () => {
+  const renamed: any = clientDocument({
+    name: 'renamed',
+    schema: Schema.Struct({ a: Schema.propertySignature(Schema.String).pipe(Schema.fromKey('stored')), b: Schema.Number }),
+    default: { id: 'one', value: { a: 'z', b: 1 } },
+  })
+  const store = await open({ tables: { renamed } })
+  store.commit(renamed.set({ b: 3 }))
+  expect(store.query(renamed.get())).toEqual({ a: 'z', b: 3 })
+  store.commit(renamed.set({ a: 'w' }))
+  expect(store.query(renamed.get())).toEqual({ a: 'w', b: 3 })
+})
+
+test('a document of a schema of which Effect makes none with missing fields has to be set as a whole', async () => {
+  const { optionalWith, Struct } = Schema
+  class Point extends Schema.Class<Point>('Point')({ x: Schema.Number }) {}
+  const documents = [
+    { schema: Struct({ x: Schema.Number }).pipe(Schema.filter(({ x }) => x < 5)), value: { x: 1 } },
+    { schema: Struct({ x: optionalWith(Schema.Number, { default: () => 7 }) }), value: { x: 1 } },
+    { schema: Point, value: new Point({ x: 1 }) },
+  ]
+  for (const { schema, value } of documents) {
+    const define = (options: object): any =>
+      clientDocument({ name: 'document', schema, default: { id: 'one', value }, ...options } as any)
+    expect(thrown(() => define({}))).toMatch(/Unsupported schema/)
+    const document = define({ partialSet: false })
+    const store = await open({ tables: { document } })
+    store.commit(document.set(schema === Point ? new Point({ x: 2 }) : { x: 2 }))
+    expect(store.query(document.get()).x).toBe(2)
+  }
+})
+
 test('a reader may give a default, or a part of one', async () => {
   const store = await open()
   expect(store.query(ui.get('a', { default: { filter: 'mine', size: 9 } }))).toEqual({ filter: 'mine', size: 9 })
   expect(store.query(ui.get('b', { default: { filter: 'mine' } }))).toEqual({ filter: 'mine', size: 0 })
 })
 
+test('the default of a reader of a document that is set as a whole is whole', async () => {
+  const schema = Schema.Record({ key: Schema.String, value: Schema.Number })
+  const counts: any = clientDocument({ name: 'counts', schema, default: { id: 'one', value: { a: 0 } } })
+  const store = await open({ tables: { counts } })
+  expect(store.query(counts.get('one', { default: { b: 1 } }))).toEqual({ b: 1 })
+})
+
 /** What a document is of which this was stored before its schema was what it is. */
-const readStored = async (stored: string) => {
+const readStored = async (stored: string, partialSet = true) => {
   const old: any = clientDocument({
     name: 'old',
     schema: Schema.Struct({ a: Schema.String, n: Schema.Number }),
+    partialSet,
     default: { id: 'one', value: { a: 'default', n: 1 } },
   })
   const stores = Events.clientOnly({ name: 'stores', schema: Schema.Struct({}), persist: true } as any)
@@ -122,6 +186,7 @@ test('what was stored in another shape is read as far as it fits', async () => {
   expect(await readStored('{"a":"x","n":2,"gone":1}')).toEqual({ a: 'x', n: 2 })
   expect(await readStored('"text"')).toEqual({ a: 'default', n: 1 })
   expect(await readStored('null')).toEqual({ a: 'default', n: 1 })
+  expect(await readStored('{"a":"x"}', false)).toEqual({ a: 'x', n: 1 })
 })
 
 // What differs.

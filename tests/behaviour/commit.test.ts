@@ -17,6 +17,7 @@ test('events are committed at once, one or several', async () => {
 test('no events are no commit', async () => {
   const store = await open()
   store.commit()
+  store.commit(undefined)
   expect(store.syncStatus().localHead).toBe('e0')
 })
 
@@ -96,7 +97,7 @@ const failing: Array<[string, (store: any) => unknown, RegExp]> = [
   ['an unknown event', (store) => store.commit(created('b'), { name: 'v1.Unheard', args: {} }), /the schema has no event v1\.Unheard/],
   ['wrong arguments', (store) => store.commit({ name: 'v1.Created', args: { id: 5 } }), /Invalid event args for event 'v1\.Created'/],
   ['no event at all', (store) => store.commit(42), /this is no event: 42/],
-  ['a list', (store) => store.commit([created('b')]), /this is no event/],
+  ['a list', (store) => store.commit([created('b')]), /this is no event but a list: spread it/],
 ]
 different('failed-commits-throw', {
   livestore: async () => {
@@ -261,5 +262,19 @@ different('nested-commits', {
   },
   ours: async () => {
     expect(await nested()).toEqual(['first 1', 'second 2', 'first 2'])
+  },
+})
+
+const undefinedFirst = async () => {
+  const store = await open()
+  const why = thrown(() => store.commit(undefined, created('a')))
+  return [why.split('\n')[0], ids(store, todos)]
+}
+different('undefined-before-events', {
+  livestore: async () => {
+    expect(await undefinedFirst()).toEqual(['', ''])
+  },
+  ours: async () => {
+    expect(await undefinedFirst()).toEqual(['this is no event: undefined; call an event definition to make one', ''])
   },
 })

@@ -371,6 +371,14 @@ const list = [
     why: 'It is documented.',
   },
   {
+    id: 'undefined-before-events',
+    area: 'Commits',
+    kind: 'bug',
+    livestore: '`commit(undefined, event)` commits nothing, as `commit(undefined)` does',
+    ours: '`commit(undefined, event)` is refused; `commit(undefined)` commits nothing',
+    why: 'An event that is given is not lost.',
+  },
+  {
     id: 'commits-return-receipts',
     area: 'Commits',
     kind: 'choice',

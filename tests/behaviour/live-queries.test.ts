@@ -258,6 +258,19 @@ test('an iteration begins with its first step', async () => {
   await values.return()
 })
 
+test('values can be iterated over again, and at the same time: each iteration begins anew', async () => {
+  const store = await open()
+  const values = store.subscribe(todos.count())
+  const first = async () => {
+    for await (const value of values) return value
+    return undefined
+  }
+  expect(await first()).toBe(0)
+  store.commit(created('a'))
+  expect(await first()).toBe(1)
+  expect(await Promise.all([first(), first()])).toEqual([1, 1])
+})
+
 test('for await waits for what comes', async () => {
   const store = await open()
   const seen: number[] = []

@@ -116,21 +116,22 @@ export declare namespace ClientDocumentTableDef {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Whether a schema is one of fields; a Standard Schema does not tell, so what it has made has to. */
-const hasFields = (schema: AnySchema, value: unknown): boolean => {
-  if (!isObject(value)) return false
-  if (!isEffectSchema(schema)) return true
-  const { ast } = schema as { ast: any }
-  // Of a class, or of a struct with conditions, Effect makes none of which fields may be missing.
-  return ast._tag === 'TypeLiteral' && ast.propertySignatures.length > 0
-}
-
 const withoutUndefined = (value: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined))
 
-/** How the fields that are set are stored. */
-const partialCodec = (schema: AnySchema, defaultValue: Record<string, unknown>): Codec => {
-  if (isEffectSchema(schema)) return effectSupport().partial(schema)
+/** How the fields that are set are stored; nothing if the value has none. */
+const partialCodec = (name: string, schema: AnySchema, defaultValue: unknown): Codec | undefined => {
+  // A Standard Schema does not tell whether it is one of fields, so what it has made has to.
+  if (!isObject(defaultValue)) return undefined
+  if (isEffectSchema(schema)) {
+    const { partial } = effectSupport()
+    try {
+      return partial(schema)
+    } catch (cause) {
+      const why = 'Effect makes none of its schema of which fields may be missing; say `partialSet: false`, and set it as a whole'
+      throw new LiveStoreError('SchemaError', `the client document ${name}: ${why}`, { cause, table: name })
+    }
+  }
   const whole = codecOf(schema)
   const pick = (all: Record<string, unknown>, fields: object) =>
     Object.fromEntries(Object.keys(fields).map((name) => [name, all[name]]))
@@ -138,18 +139,30 @@ const partialCodec = (schema: AnySchema, defaultValue: Record<string, unknown>):
   return { check, encode: (fields) => pick(whole.encode({ ...defaultValue, ...fields }), fields), decode: check }
 }
 
-/** Reads what is stored, and takes of it what fits. */
-const reader = (name: string, schema: AnySchema, defaultValue: unknown): DocumentInternals['decode'] => {
+/** Reads what is stored, whole or the fields that were set, and takes of it what fits. */
+const reader = (
+  name: string,
+  schema: AnySchema,
+  initial: DocumentInternals['initial'],
+  partialSet: boolean,
+): DocumentInternals['decode'] => {
   const read = (stored: unknown) => codecOf(schema).decode(stored)
   return (text, explicitDefault) => {
     const stored: unknown = JSON.parse(text)
-    const base: unknown = codecOf(schema).encode(overlay(defaultValue, explicitDefault))
+    const base: unknown = codecOf(schema).encode(initial(explicitDefault))
     if (!isObject(base) || !isObject(stored)) {
       try {
         return read(stored)
       } catch {
         warnOnce(name)
-        return overlay(defaultValue, explicitDefault)
+        return initial(explicitDefault)
+      }
+    }
+    if (!partialSet) {
+      try {
+        return read(stored)
+      } catch {
+        // The schema may have got a field since.
       }
     }
     try {
@@ -173,9 +186,26 @@ const reader = (name: string, schema: AnySchema, defaultValue: unknown): Documen
   }
 }
 
-const overlay = (defaultValue: unknown, explicit: unknown): unknown => {
-  if (explicit === undefined) return defaultValue
-  return isObject(defaultValue) && isObject(explicit) ? { ...defaultValue, ...withoutUndefined(explicit) } : explicit
+/** Values of classes, such as sets, are whole. */
+const isPlain = (value: unknown): value is Record<string, unknown> =>
+  isObject(value) && [Object.prototype, null].includes(Object.getPrototypeOf(value) as object | null)
+
+/** What a document is that was not set, to a reader that may give its own default, or a part of it. */
+const initially = (schema: AnySchema, defaultValue: unknown, partialSet: boolean): DocumentInternals['initial'] => {
+  const isWhole = (value: unknown): boolean => {
+    if (partialSet) return false
+    try {
+      codecOf(schema).encode(value)
+      return true
+    } catch {
+      return false
+    }
+  }
+  return (explicit) => {
+    if (explicit === undefined) return defaultValue
+    const isPart = isPlain(defaultValue) && isPlain(explicit) && !isWhole(explicit)
+    return isPart ? { ...defaultValue, ...withoutUndefined(explicit) } : explicit
+  }
 }
 
 const warned = new Set<string>()
@@ -214,7 +244,8 @@ export const clientDocument: ClientDocument = (args: {
 }): any => {
   const { name, schema } = args
   const { id: defaultId, value: defaultValue } = args.default
-  const partialSet = (args.partialSet ?? true) && hasFields(schema, defaultValue)
+  const fields = args.partialSet === false ? undefined : partialCodec(name, schema, defaultValue)
+  const partialSet = fields !== undefined
   const idOf = (id: string | SessionIdSymbol | undefined) => {
     const found = id ?? defaultId
     if (found !== undefined) return found
@@ -223,9 +254,19 @@ export const clientDocument: ClientDocument = (args: {
     })
   }
 
+  const initial = initially(schema, defaultValue, partialSet)
   const document: DocumentInternals = {
-    decode: reader(name, schema, defaultValue),
-    initial: (explicitDefault) => overlay(defaultValue, explicitDefault),
+    decode: reader(name, schema, initial, partialSet),
+    initial,
+    keyOf: (explicitDefault) => {
+      if (explicitDefault === undefined) return ''
+      try {
+        return JSON.stringify(codecOf(schema).encode(initial(explicitDefault)))
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : String(cause)
+        throw new LiveStoreError('QueryError', `a default for the client document ${name}: ${why}`, { cause, table: name })
+      }
+    },
     encodedDefault: () => codecOf(schema).encode(defaultValue),
     defaultId,
   }
@@ -238,7 +279,6 @@ export const clientDocument: ClientDocument = (args: {
   const table = makeTable(name, columns, { scope: 'client' }, { isClientDocumentTable: true })
   enterDocument(table, document)
 
-  const fields = partialSet ? partialCodec(schema, defaultValue as Record<string, unknown>) : undefined
   const setCodec: Codec = {
     check: ({ id, value }: any) => ({
       id,

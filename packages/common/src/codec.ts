@@ -18,8 +18,8 @@ export interface Codec<T = any, E = any> {
 /** What is done with schemas of Effect, if the app uses them. */
 export interface EffectSupport {
   readonly codec: (schema: EffectSchema<any, any>) => Codec
-  /** Of a struct of which fields may be missing. */
-  readonly partial: (schema: EffectSchema<any, any>) => Codec
+  /** Of a struct of which fields may be missing; nothing if it is none, and throws if Effect makes none of it. */
+  readonly partial: (schema: EffectSchema<any, any>) => Codec | undefined
   /** The columns that a schema of rows stands for, and the schema's own name. */
   readonly table: (schema: EffectSchema<any, any>) => {
     name: string | undefined
@@ -78,6 +78,11 @@ const validate = (schema: StandardSchemaV1, value: unknown): unknown => {
   throw new Error(issues.join('; '))
 }
 
+const throughJson = (value: unknown): unknown => {
+  const text = JSON.stringify(value) as string | undefined
+  return text === undefined ? undefined : JSON.parse(text)
+}
+
 /**
  * Standard Schema has no way back from a value to what it was made of. What is stored is the value itself, and
  * a schema has to accept what it has made: then a default is filled in once and not at each replay.
@@ -85,8 +90,7 @@ const validate = (schema: StandardSchemaV1, value: unknown): unknown => {
 const standardCodec = (schema: StandardSchemaV1): Codec => ({
   check: (value) => validate(schema, value),
   encode: (value) => {
-    const text = JSON.stringify(value) as string | undefined
-    const stored: unknown = text === undefined ? undefined : JSON.parse(text)
+    const stored = throughJson(value)
     let again: unknown
     try {
       again = validate(schema, stored)
@@ -96,7 +100,8 @@ const standardCodec = (schema: StandardSchemaV1): Codec => ({
           'takes texts as well',
       )
     }
-    if (JSON.stringify(again) !== text) throw new Error('the schema makes something else of what it has made')
+    // Fields may come in another order, such as that of the schema.
+    if (!deepEqual(throughJson(again), stored)) throw new Error('the schema makes something else of what it has made')
     return stored
   },
   decode: (stored) => validate(schema, stored),

@@ -96,7 +96,7 @@ export const openStore = <TSchema extends LiveStoreSchema.Any, TContext>(
     return open(options, signal)
   } catch (error) {
     // Whoever is given promises by the adapter does not expect that anything throws.
-    if (options.adapter.mode === 'async') return Promise.reject(error)
+    if (options.adapter?.mode === 'async') return Promise.reject(error)
     throw error
   }
 }
@@ -106,6 +106,9 @@ const open = <TSchema extends LiveStoreSchema.Any, TContext>(
   signal: AbortSignal | undefined,
 ): Store<TSchema, TContext> | Promise<Store<TSchema, TContext>> => {
   const { schema, adapter, storeId } = options
+  if (typeof adapter?.open !== 'function') {
+    throw new LiveStoreError('OpenError', 'a store needs an adapter, such as that of makeInMemoryAdapter()')
+  }
   if (typeof storeId !== 'string' || !STORE_ID.test(storeId)) {
     throw new LiveStoreError('InvalidStoreId', `a store id has letters, digits, _ and -, and is not ${JSON.stringify(storeId)}`)
   }

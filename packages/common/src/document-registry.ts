@@ -8,6 +8,8 @@ export interface DocumentInternals {
   readonly decode: (stored: string, explicitDefault: unknown) => unknown
   /** The value of one that was not. */
   readonly initial: (explicitDefault: unknown) => unknown
+  /** What tells one default of a reader from another. */
+  readonly keyOf: (explicitDefault: unknown) => string
   /** As the engine has it: the default as JSON, and whether each session has its own. */
   readonly encodedDefault: () => unknown
   readonly defaultId: string | SessionIdSymbol | undefined

@@ -1,4 +1,5 @@
 import * as Schema from 'effect/Schema'
+import { getPropertySignatures } from 'effect/SchemaAST'
 
 import { tableOfSchema } from './effect-columns.js'
 import { type AnySchema, codecOf, type EffectColumn, type EffectSupport, isEffectSchema } from './codec.js'
@@ -43,7 +44,12 @@ const columnSchema = (column: EffectColumn): Any =>
 export const effectSupport: EffectSupport = {
   codec,
   table: tableOfSchema,
-  partial: (schema) => codec(Schema.partial(schema as Schema.Schema<object, object>)),
+  partial: (schema) => {
+    const { ast } = schema
+    // Which of several structs it is, or one that is not known yet, is told by the whole value.
+    const isWhole = ast._tag === 'Union' || ast._tag === 'Suspend' || getPropertySignatures(ast).length === 0
+    return isWhole ? undefined : codec(Schema.partial(schema as Schema.Schema<object, object>))
+  },
   rowSchema: (columns, insert, title) => {
     const fields = Object.entries(columns).map(([name, column]) => {
       const schema = columnSchema(column)

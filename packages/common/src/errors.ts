@@ -1,5 +1,5 @@
 /** Where errors are explained, by their tag. */
-const DOCS = 'https://github.com/livestore-rs/livestore-rs/blob/main/docs/guide/typescript.md#errors'
+const DOCS = '\n  https://github.com/livestore-rs/livestore-rs/blob/main/docs/guide/typescript.md#errors'
 
 export interface LiveStoreErrorOptions {
   readonly cause?: unknown
@@ -21,7 +21,7 @@ export interface LiveStoreErrorOptions {
  * | `UnknownEventError` | the schema has no such event |
  * | `MaterializeError` | a materializer failed; nothing was committed |
  * | `QueryError`, `SqliteError` | a query failed |
- * | `DecodeError` | a stored value does not fit its column's schema |
+ * | `DecodeError` | a stored value does not fit the schema that it is read with |
  * | `NoBackend`, `Rejected`, `Archived`, `NotSynced` | what a receipt cannot tell, or had to tell |
  */
 export class LiveStoreError extends Error {
@@ -30,7 +30,8 @@ export class LiveStoreError extends Error {
   readonly table?: string
 
   constructor(tag: string, message: string, options: LiveStoreErrorOptions = {}) {
-    super(`${message}\n  ${DOCS}`, options.cause === undefined ? undefined : { cause: options.cause })
+    // It may tell of another one.
+    super(`${message.replaceAll(DOCS, '')}${DOCS}`, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = tag
     this._tag = tag
     if (options.event !== undefined) this.event = options.event

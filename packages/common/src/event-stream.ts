@@ -1,7 +1,7 @@
 import type { EngineEvents, EngineStore } from './engine.js'
-import { fromEngine } from './errors.js'
+import { fromEngine, LiveStoreError } from './errors.js'
 import { type Composite, EventSequenceNumber } from './event-sequence-number.js'
-import { eventCodec } from './events.js'
+import { type EventDef, eventCodec } from './events.js'
 import type { LiveStoreEvent } from './live-store-event.js'
 import type { LiveStoreSchema } from './schema.js'
 
@@ -60,6 +60,15 @@ export const followEvents = (
   return iterator
 }
 
+const decodeArgs = (def: EventDef.AnyWithoutFn, args: unknown): unknown => {
+  try {
+    return eventCodec(def).decode(args)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new LiveStoreError('DecodeError', `stored arguments of the event ${def.name}: ${why}`, { cause, event: def.name })
+  }
+}
+
 /** Reads them page by page. */
 async function* read(
   waiting: Waiting,
@@ -100,7 +109,7 @@ async function* read(
       const { fromGlobal } = EventSequenceNumber.Client
       yield {
         name: event.name,
-        args: def === undefined ? event.args : eventCodec(def).decode(event.args),
+        args: def === undefined ? event.args : decodeArgs(def, event.args),
         seqNum: fromGlobal(event.seqNum),
         parentSeqNum: fromGlobal(event.seqNum - 1),
         clientId: event.clientId,

@@ -44,7 +44,7 @@ const recipes = new WeakMap<object, Recipe>()
 export const recipeOf = (def: LiveQueryDef.Any): Recipe => {
   const recipe = recipes.get(def)
   if (recipe !== undefined) return recipe
-  throw new LiveStoreError('QueryError', 'this is no live query: make it with queryDb, computed or signal')
+  throw new LiveStoreError('QueryError', `this is no query: ${String(def)}; take one of a table, or make one with queryDb, computed or signal`)
 }
 
 const define = (tag: 'def' | 'signal-def', label: string, hash: string, recipe: Recipe): any => {
@@ -123,6 +123,9 @@ export const computed: {
     (input: any) => unknown,
     ComputedOptions | undefined,
   ]
+  if (typeof compute !== 'function' || queries?.every(isQueryable) === false) {
+    throw new LiveStoreError('QueryError', 'computed takes a function, or a list of queries and a function')
+  }
   const key = functionKey(compute, options.deps)
   const read = queries === undefined ? compute : (get: GetAtomResult) => compute(queries.map((query) => get(query)))
   const of = queries === undefined ? '' : `-${queries.map(hashOf).join('-')}`
@@ -152,6 +155,14 @@ export const isLiveQueryInstance = (value: unknown): value is LiveQuery<any> =>
 
 export const isQueryable = (value: unknown): value is Queryable<unknown> =>
   isQueryBuilder(value) || isLiveQueryDef(value) || isLiveQueryInstance(value)
+
+/** Tells queries apart as far as that goes: a function that is written anew with each rendering is the same one. */
+const writtenAs = (query: Queryable<any>): string => {
+  const { label, hash } = isQueryBuilder(query) ? defOf(query) : 'hash' in query ? query : query.def
+  return `${label} ${hash.replace(/function \d+/g, 'function')}`
+}
+
+export const isWrittenAs = (left: Queryable<any>, right: Queryable<any>): boolean => writtenAs(left) === writtenAs(right)
 
 const implicit = new WeakMap<object, LiveQueryDef.Any>()
 

@@ -162,7 +162,7 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
       const select = { from, columns: [{ expr: column(tableDef, 'value') }], filter }
       const document = documentOf(tableDef)
       const description = JSON.stringify({ select })
-      const decodeKey = `document ${JSON.stringify([tableDef.sqliteDef.name, ast.explicitDefault])}`
+      const decodeKey = `document ${JSON.stringify([tableDef.sqliteDef.name, document.keyOf(ast.explicitDefault)])}`
       return {
         description,
         key: `${decodeKey} ${description}`,
@@ -187,8 +187,15 @@ const ORDER = { asc: 'ascending', desc: 'descending' } as const
 const madeBy = new WeakMap<object, WeakMap<object, unknown>>()
 
 /** Decodes rows; what a schema makes of each stays the same object as long as it is equal. */
-const decodeRows = (schema: AnySchema, rows: ReadonlyArray<unknown>): unknown => {
-  const decoded = codecOf(schema).decode(rows)
+const decodeRows = (text: string, schema: AnySchema, rows: ReadonlyArray<unknown>): unknown => {
+  const { decode } = codecOf(schema)
+  let decoded: unknown
+  try {
+    decoded = decode(rows)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new LiveStoreError('DecodeError', `the rows of ${text}: ${why}`, { cause })
+  }
   if (!Array.isArray(decoded) || decoded.length !== rows.length) return decoded
   let made = madeBy.get(schema)
   if (made === undefined) madeBy.set(schema, (made = new WeakMap()))
@@ -220,7 +227,7 @@ export const compileSql = (
       for (let at = 0; at < all.length; at++) decoded[all[at]!] = row[at]
       return decoded
     },
-    shape: schema === undefined ? all : (rows) => decodeRows(schema, rows),
+    shape: schema === undefined ? all : (rows) => decodeRows(text, schema, rows),
     isList: schema === undefined,
   }
 }

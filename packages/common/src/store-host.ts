@@ -5,6 +5,11 @@ import { LiveStoreError, report } from './errors.js'
 import { Materializing } from './materialize.js'
 import type { LiveStoreSchema } from './schema.js'
 
+let materializing = 0
+
+/** Tells whether an event is being turned into writes, in whatever store: then none can be closed. */
+export const isMaterializing = (): boolean => materializing > 0
+
 /** What the engine asks a store for. */
 export class StoreHost implements EngineHost {
   readonly computations = new Map<number, (read: (live: number) => unknown) => unknown>()
@@ -13,8 +18,6 @@ export class StoreHost implements EngineHost {
   readonly #schema: LiveStoreSchema
   /** What the app's code has thrown, which the engine knows only as a text. */
   #thrown: unknown
-  /** Whether an event is being turned into writes. */
-  isMaterializing = false
 
   constructor(schema: LiveStoreSchema, sync: SyncOptions | undefined) {
     this.#schema = schema
@@ -34,14 +37,14 @@ export class StoreHost implements EngineHost {
   }
 
   materialize(...args: Parameters<EngineHost['materialize']>): string {
-    this.isMaterializing = true
+    materializing++
     try {
       return this.#materializing.run(...args)
     } catch (error) {
       this.#thrown = error
       throw error
     } finally {
-      this.isMaterializing = false
+      materializing--
     }
   }
 

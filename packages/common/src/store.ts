@@ -7,14 +7,14 @@ import { engine, fromEngine, LiveStoreError, report } from './errors.js'
 import { followEvents, type StoreEventsOptions } from './event-stream.js'
 import { type EventDef, eventCodec, isEncodedEvent, type PartialEvent } from './events.js'
 import { type DiffStep, isComputing, isLive, Live } from './live.js'
-import { compileInput, defOf, isLiveQueryInstance, isQueryInputRaw, recipeOf } from './live-queries.js'
+import { compileInput, defOf, isLiveQueryInstance, isQueryInputRaw, type Recipe, recipeOf } from './live-queries.js'
 import type { GetAtomResult, LiveQuery, LiveQueryDef, Queryable, SignalDef } from './live-query-types.js'
 import type { LiveStoreEvent } from './live-store-event.js'
 import { isQueryBuilder } from './query-builder.js'
 import type { CompiledQuery } from './query-compile.js'
 import { CommitReceipt } from './receipt.js'
 import type { LiveStoreSchema } from './schema.js'
-import type { StoreHost } from './store-host.js'
+import { isMaterializing, type StoreHost } from './store-host.js'
 import { SessionIdSymbol } from './session-id.js'
 import type { Bindable } from './sql.js'
 import { type NetworkStatus, networkStatusOf, type SyncStatus, syncStatusOf } from './sync-status.js'
@@ -86,6 +86,26 @@ const COMMIT_OPTIONS = ['label', 'skipRefresh', 'spanLinks', 'otelContext']
 const isCommitOptions = (value: unknown): value is StoreCommitOptions =>
   typeof value === 'object' && value !== null && !('name' in value) && COMMIT_OPTIONS.some((key) => key in value)
 
+/** The events that a function collects, which has to be done with it when it returns. */
+const collected = (collect: (commit: (...events: PartialEvent[]) => void) => unknown): PartialEvent[] => {
+  const events: PartialEvent[] = []
+  let isOver = false
+  const commit = (...more: PartialEvent[]) => {
+    if (isOver) throw new LiveStoreError('PayloadError', 'these events come too late: the function that collects them has returned')
+    events.push(...more)
+  }
+  let returned: unknown
+  try {
+    returned = collect(commit)
+  } finally {
+    isOver = true
+  }
+  if (typeof (returned as { then?: unknown } | null | undefined)?.then !== 'function') return events
+  // What it comes to is of no interest.
+  Promise.resolve(returned).catch(() => {})
+  throw new LiveStoreError('PayloadError', 'the function that collects events must not be asynchronous: they are committed at once')
+}
+
 /** An open store: commits events, answers queries and tells of changes. */
 export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TContext = {}> {
   readonly storeId: string
@@ -107,6 +127,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
   /** What followers are to be told on `manualRefresh`. */
   readonly #deferred = new Set<() => void>()
   #isDeferring = false
+  #isClosing = false
   /** Whether `batchUpdates` is at work. */
   #isBatching = false
 
@@ -151,10 +172,10 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     const options: StoreCommitOptions = isCommitOptions(args[0]) ? (args.shift() as StoreCommitOptions) : {}
     let events = args as PartialEvent[]
     if (events.length === 1 && typeof args[0] === 'function' && !('schema' in args[0])) {
-      events = []
-      args[0]((...more: PartialEvent[]) => events.push(...more))
+      events = collected(args[0])
     }
-    if (events.length === 0) return new CommitReceipt(undefined)
+    // Events that depend on something may be none.
+    if (events.length === 0 || (args.length === 1 && args[0] === undefined)) return new CommitReceipt(undefined)
     const encoded: string[] = []
     for (const event of events) encoded.push(event?.name, this.#encode(event))
     return this.#inBatch(options.skipRefresh === true, () => {
@@ -168,6 +189,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
   }
 
   #encode(event: PartialEvent): string {
+    if (Array.isArray(event)) throw new LiveStoreError('PayloadError', 'this is no event but a list: spread it, as in commit(...events)')
     if (typeof event !== 'object' || event === null || typeof event.name !== 'string') {
       throw new LiveStoreError('PayloadError', `this is no event: ${String(event)}; call an event definition to make one`)
     }
@@ -182,11 +204,15 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
         { event: event.name },
       )
     }
-    let { args } = event
-    if (isEncodedEvent(event)) return JSON.stringify(args ?? {})
-    if (def.options.derived && args.id === SessionIdSymbol) args = { ...args, id: this.sessionId }
     try {
-      return JSON.stringify(eventCodec(def).encode(args) ?? {})
+      let { args } = event
+      if (!isEncodedEvent(event)) {
+        if (def.options.derived && args.id === SessionIdSymbol) args = { ...args, id: this.sessionId }
+        args = eventCodec(def).encode(args)
+      }
+      const json = JSON.stringify(args ?? {}) as string | undefined
+      if (json === undefined) throw new Error('JSON has no such value')
+      return json
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
       throw new LiveStoreError('PayloadError', `Invalid event args for event '${event.name}': ${why}`, {
@@ -260,15 +286,15 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
       throw new LiveStoreError('QueryError', 'this live query is of another copy of this package')
     }
     const def = (isQueryBuilder(query) ? defOf(query) : query) as LiveQueryDef.Any
+    const recipe = recipeOf(def)
     const found = this.#lives.get(def.hash)
     if (found !== undefined && !found.isDestroyed) return found
-    const live = engine(() => this.#make(def))
+    const live = engine(() => this.#make(def, recipe))
     this.#lives.set(def.hash, live)
     return live
   }
 
-  #make(def: LiveQueryDef.Any): Live {
-    const recipe = recipeOf(def)
+  #make(def: LiveQueryDef.Any, recipe: Recipe): Live {
     const context = {
       notify: (tell: () => void) => {
         if (this.#isDeferring) this.#deferred.add(tell)
@@ -343,7 +369,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     this.#inBatch(false, () => engine(() => live.set(next)))
   }
 
-  /** Calls a function with the value now and whenever it is another one; or gives values to iterate over. */
+  /** Calls a function with the value now and whenever it is another one; or gives values to iterate over, as often as wanted. */
   readonly subscribe: {
     <TResult>(
       query: Queryable<TResult>,
@@ -353,7 +379,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     <TResult>(query: Queryable<TResult>, options?: SubscribeOptions<TResult>): AsyncIterable<TResult>
   } = (query: any, second?: any, third?: any): any => {
     if (typeof second === 'function') return this.#subscribe(query, second, third)
-    return this.#iterate(query, second)
+    return { [Symbol.asyncIterator]: () => this.#iterate(query, second) }
   }
 
   #subscribe<T>(query: Queryable<T>, onUpdate: (value: T) => void, options: SubscribeOptions<T> = {}): Unsubscribe {
@@ -453,7 +479,8 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
   /** Events that the backend has confirmed, those of the log and those that come; ends with `until`, or never. */
   readonly events = (options: StoreEventsOptions<TSchema> = {}): AsyncIterable<LiveStoreEvent.Client.ForSchema<TSchema>> => {
     this.#guard('events')
-    return followEvents(this.#engine, this.schema, options, this.params.eventQueryBatchSize)
+    const follow = () => followEvents(this.#engine, this.schema, options, this.params.eventQueryBatchSize)
+    return { [Symbol.asyncIterator]: follow }
   }
 
   /** Tells where the store stands towards the backend. */
@@ -559,21 +586,25 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
   /** Closes the store; whatever uses it afterwards throws. */
   readonly shutdown = (): void => {
     const internals = this[StoreInternalsSymbol]
-    if (internals.isShutdown) return
+    // What ends may ask for it again.
+    if (internals.isShutdown || this.#isClosing) return
     this.#guard('shutdown')
-    if (this.#host.isMaterializing) {
-      throw new LiveStoreError('StoreInMaterializer', 'shutdown is not possible in a materializer')
-    }
-    for (const end of [...this.#endings]) {
-      try {
-        end()
-      } catch (error) {
-        report(error)
+    if (isMaterializing()) throw new LiveStoreError('StoreInMaterializer', 'shutdown is not possible in a materializer')
+    this.#isClosing = true
+    try {
+      for (const end of [...this.#endings]) {
+        try {
+          end()
+        } catch (error) {
+          report(error)
+        }
       }
+      for (const live of [...this.#lives.values()]) live.destroy()
+      engine(() => this.#engine.shutdown())
+      internals.isShutdown = true
+    } finally {
+      this.#isClosing = false
     }
-    for (const live of [...this.#lives.values()]) live.destroy()
-    internals.isShutdown = true
-    engine(() => this.#engine.shutdown())
   }
 
   /** Closes the store. */

@@ -160,6 +160,46 @@ test('a store can be closed by a follower, and by one that throws when it ends',
   expect(told).toHaveBeenCalledOnce()
 })
 
+test('a store can be closed while it reads, and while it is closed', () => {
+  const closings: Array<(store: ReturnType<typeof open>) => void> = [
+    (store) => void store.query(queryDb(tables.todos, { map: () => store.shutdown() })),
+    (store) => void store.query(tables.todos.first({ behaviour: 'fallback', fallback: () => store.shutdown() })),
+    (store) => void store.query(queryDb(tables.todos.first({ behaviour: 'fallback', fallback: () => store.shutdown() }))),
+    (store) => {
+      // Nobody has read what it is mapped to when it ends.
+      store.subscribe(queryDb(tables.todos, { map: () => store.shutdown() }), () => {}, { skipInitialRun: true })
+      store.shutdown()
+    },
+    (store) => {
+      store.subscribe(tables.todos, () => {}, { onUnsubsubscribe: () => store.shutdown() })
+      store.shutdown()
+    },
+  ]
+  const told = vi.spyOn(console, 'error').mockImplementation(() => {})
+  for (const close of closings) {
+    const store = open()
+    close(store)
+    expect(() => store.query(tables.todos)).toThrow(/shut down/)
+    store.shutdown()
+  }
+  expect(told).not.toHaveBeenCalled()
+})
+
+test('a store that a materializer of another would close stays whole, and can be closed later', () => {
+  const other = open()
+  const seen: number[] = []
+  other.subscribe(tables.todos.count(), (count) => seen.push(count))
+  const closing = Events.synced({ name: 'v1.Closing', schema: Schema.Struct({}) })
+  const materializers = State.SQLite.materializers({ closing }, { 'v1.Closing': () => other.shutdown() as never })
+  const state = State.SQLite.makeState({ tables: {}, materializers })
+  const store = createStore({ schema: makeSchema({ events: { closing }, state }), adapter: makeInMemoryAdapter(), storeId: 'closing' })
+  expect(() => store.commit(closing({}))).toThrow(/shutdown is not possible in a materializer/)
+  other.commit(created('a'))
+  expect(seen).toEqual([0, 1])
+  other.shutdown()
+  expect(() => other.commit(created('b'))).toThrow(/shut down/)
+})
+
 test('a computation that changes something, of whatever store, is refused and leaves all as it was', () => {
   const [store, other] = [open(), open()]
   const one$ = signal(1)
@@ -179,6 +219,34 @@ test('a computation that changes something, of whatever store, is refused and le
   store.commit(created('a'))
   expect(store.query(tables.todos.count())).toBe(1)
   expect(other.query(one$)).toBe(1)
+})
+
+test('what is missing where a query or an adapter belongs is named', async () => {
+  const store = open()
+  const nothing = undefined as never
+  for (const ask of [() => store.query(nothing), () => void store.subscribe(nothing, () => {}), () => store.query(computed((get) => get(nothing)))]) {
+    expect(ask).toThrow(expect.objectContaining({ _tag: 'QueryError', message: expect.stringMatching(/this is no query: undefined/) }))
+  }
+  await expect(store.subscribe(nothing)[Symbol.asyncIterator]().next()).rejects.toThrow(/this is no query: undefined/)
+  for (const compute of [() => computed(nothing), () => computed([nothing], () => 1)]) {
+    expect(compute).toThrow(expect.objectContaining({ _tag: 'QueryError', message: expect.stringMatching(/computed takes a function/) }))
+  }
+  const options = { schema, storeId: 'adapterless' } as never
+  const isOpenError = expect.objectContaining({ _tag: 'OpenError', message: expect.stringMatching(/needs an adapter/) })
+  expect(() => createStore(options)).toThrow(isOpenError)
+  await expect(createStorePromise(options)).rejects.toEqual(isOpenError)
+})
+
+test('an error that tells of another one says once where errors are explained', () => {
+  const failing = Events.synced({ name: 'v1.Failing', schema: Schema.Struct({}) })
+  const materializers = State.SQLite.materializers({ failing }, { 'v1.Failing': () => strict.insert({} as never) })
+  const state = State.SQLite.makeState({ tables: { strict }, materializers })
+  const store = createStore({ schema: makeSchema({ events: { failing }, state }), adapter: makeInMemoryAdapter(), storeId: 'failing' })
+  const chosen = queryDb(() => strict.where({ nothing: 1 } as never))
+  for (const fail of [() => void store.commit(failing({})), () => store.query(chosen)]) {
+    expect(fail).toThrow(/^(?:(?!#errors)[^])*#errors$/)
+    expect(fail).toThrow(/strict/)
+  }
 })
 
 test('queries that depend on each other say so', () => {

@@ -68,3 +68,28 @@ test('a client document of zod takes some fields', () => {
   expect(store.query(tables.settings.get())).toEqual({ dark: true, size: 10 })
   expect(() => tables.settings.set({ size: 'big' as never })).toThrow(/settingsSet.*size/)
 })
+
+test('the fields of a value may be in another order than those of its schema', () => {
+  const pairs = {
+    zod: z.object({ a: z.number(), b: z.number() }),
+    valibot: v.object({ a: v.number(), b: v.number() }),
+    arktype: type({ a: 'number', b: 'number' }),
+  }
+  for (const [name, schema] of Object.entries(pairs)) {
+    const pair = State.SQLite.clientDocument({ name: 'pair', schema, default: { id: 'mine', value: { b: 1, a: 2 } } })
+    const rows = State.SQLite.table({
+      name: 'rows',
+      columns: { id: State.SQLite.text({ primaryKey: true }), pairs: State.SQLite.json({ schema: z.array(pairs.zod) }) },
+    })
+    const added = Events.synced({ name: 'v1.Added', schema })
+    const write = (pair: { a: number; b: number }) => rows.insert({ id: name, pairs: [{ b: pair.b, a: pair.a }] })
+    const state = State.SQLite.makeState({
+      tables: { pair, rows },
+      materializers: State.SQLite.materializers({ added }, { 'v1.Added': write }),
+    })
+    const store = createStore({ schema: makeSchema({ events: { added }, state }), adapter: makeInMemoryAdapter(), storeId: name })
+    store.commit(pair.set({ b: 3 }), { name: 'v1.Added', args: { b: 5, a: 4 } })
+    expect(store.query(pair.get())).toEqual({ a: 2, b: 3 })
+    expect(store.query(rows.first())?.pairs).toEqual([{ a: 4, b: 5 }])
+  }
+})

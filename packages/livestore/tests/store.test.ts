@@ -45,6 +45,10 @@ test('SQL is a query too, with named parameters, a schema, and no writes', () =>
   expect(store.query({ query: sql`SELECT * FROM todos ORDER BY id`, schema: Schema.Array(tables.todos.rowSchema) })).toEqual(
     store.query(tables.todos),
   )
+  const misread = { query: sql`SELECT id FROM todos`, schema: Schema.Array(Schema.Struct({ id: Schema.Number })) }
+  const isDecodeError = expect.objectContaining({ _tag: 'DecodeError', message: expect.stringContaining('SELECT id FROM todos') })
+  expect(() => store.query(misread)).toThrow(isDecodeError)
+  expect(() => store.query(queryDb(misread))).toThrow(isDecodeError)
   expect(() => store.query({ query: sql`DELETE FROM todos` })).toThrow(/deleting from table todos is not allowed in a query/)
   expect(() => store.query(tables.todos.insert({ id: 'c' }) as never)).toThrow(/a query cannot write/)
   expect(store.query(tables.todos.count())).toBe(2)
@@ -243,6 +247,38 @@ test('commit takes a function that collects, options, and nothing', () => {
   expect(store.query(tables.todos.count())).toBe(4)
 })
 
+test('events that are collected after a pause are refused, and none is committed', async () => {
+  const store = open()
+  const late: unknown[] = []
+  const collect = async (commit: (event: ReturnType<typeof created>) => void) => {
+    commit(created('a'))
+    await null
+    try {
+      commit(created('b'))
+    } catch (error) {
+      late.push(error)
+      throw error
+    }
+  }
+  expect(() => store.commit(collect)).toThrow(expect.objectContaining({ _tag: 'PayloadError', message: expect.stringMatching(/must not be asynchronous/) }))
+  await flush()
+  expect(late).toEqual([expect.objectContaining({ _tag: 'PayloadError', message: expect.stringMatching(/come too late/) })])
+  expect(store.query(tables.todos.count())).toBe(0)
+})
+
+test('arguments that JSON does not have are refused by the name of their event', () => {
+  const anything = Events.synced({ name: 'v1.Anything', schema: Schema.Any })
+  const materializers = State.SQLite.materializers({ anything }, { 'v1.Anything': () => [] })
+  const schema = makeSchema({ events: { anything }, state: State.SQLite.makeState({ tables, materializers }) })
+  const store = createStore({ schema, adapter: makeInMemoryAdapter(), storeId: 'anything' })
+  const nothing = [() => 1, Symbol('x'), { toJSON: () => undefined }]
+  const events = [...nothing.map((args) => anything(args)), anything.encoded(() => 1), anything.encoded(1n)]
+  for (const event of events) {
+    expect(() => store.commit(event)).toThrow(expect.objectContaining({ _tag: 'PayloadError', event: 'v1.Anything' }))
+  }
+  store.commit(anything(1))
+})
+
 test('skipRefresh keeps followers waiting until manualRefresh', () => {
   const store = open()
   const seen: number[] = []
@@ -305,6 +341,32 @@ test('a client document is its default until it is set, some fields at a time', 
   ])
   expect(store.query(tables.ui.get('nobody', { default: { filter: 'x' } }))).toEqual({ filter: 'x', open: false })
   expect(store.query(tables.ui.select('id'))).toEqual(expect.arrayContaining([store.sessionId, 'somebody else']))
+})
+
+test('defaults of readers are told apart by what they hold', () => {
+  const { ReadonlySet, String, Struct } = Schema
+  const picked = State.SQLite.clientDocument({
+    name: 'picked',
+    schema: Struct({ ids: ReadonlySet(String) }),
+    default: { id: 'mine', value: { ids: new Set<string>() } },
+  })
+  const words = State.SQLite.clientDocument({
+    name: 'words',
+    schema: ReadonlySet(String),
+    partialSet: false,
+    default: { id: 'mine', value: new Set<string>() },
+  })
+  const state = State.SQLite.makeState({ tables: { picked, words }, materializers: {} })
+  const store = createStore({ schema: makeSchema({ events: {}, state }), adapter: makeInMemoryAdapter(), storeId: 'readers' })
+  for (const id of ['a', 'b']) {
+    const ids = new Set([id])
+    expect(store.query(queryDb(picked.get('mine', { default: { ids } })))).toEqual({ ids })
+    expect(store.query(queryDb(words.get('mine', { default: ids })))).toEqual(ids)
+    store.subscribe(queryDb(picked.get('mine', { default: { ids } })), () => {})
+  }
+  expect(() => queryDb(picked.get('mine', { default: { ids: ['a'] as never } }))).toThrow(
+    expect.objectContaining({ _tag: 'QueryError', table: 'picked' }),
+  )
 })
 
 test('a client-only event that writes what all share is refused, and the option is named', () => {

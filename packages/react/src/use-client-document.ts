@@ -66,7 +66,7 @@ export const useClientDocument = ((
   }
   const concrete = id === SessionIdSymbol ? store.sessionId : id
   const given = options?.default
-  const key = JSON.stringify(given)
+  const key = documentOf(table).keyOf(given)
   const def = React.useMemo<LiveQueryDef<any>>(
     () => queryDb((table as any).get(concrete, given === undefined ? {} : { default: given })),
     // Equal defaults are the same, however often they are written.

@@ -1,5 +1,5 @@
 import type { LiveQuery, Queryable, Store } from '@livestore-rs/common'
-import { type Live, StoreInternalsSymbol } from '@livestore-rs/common/internal'
+import { isWrittenAs, type Live, StoreInternalsSymbol } from '@livestore-rs/common/internal'
 import * as React from 'react'
 
 export interface UseQueryOptions {
@@ -42,8 +42,11 @@ export const useQueryRef = <TQueryable extends Queryable<any>>(
   const shown = React.useRef<{ readonly store: object; readonly live: Live } | undefined>(undefined)
   // What a store has shown that is closed stays, until whoever has closed it takes the component away.
   const last = internals.isShutdown && shown.current?.store === store ? shown.current.live : undefined
-  const live = last ?? internals.live(queryable)
-  shown.current = { store, live }
+  const live = last !== undefined && isWrittenAs(last, queryable) ? last : internals.live(queryable)
+  // Not while it renders: what is rendered may be thrown away.
+  React.useInsertionEffect(() => {
+    shown.current = { store, live }
+  }, [store, live])
   // Queries that are equal have the same live query, so that one that is written anew changes nothing.
   const [subscribe, value] = React.useMemo(() => {
     const find = finder(store, live)

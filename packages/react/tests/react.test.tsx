@@ -1,7 +1,18 @@
 import '@livestore-rs/react'
 
 import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
-import { computed, queryDb, signal, type Store, StoreRegistry, storeOptions } from '@livestore-rs/livestore'
+import {
+  computed,
+  createStore,
+  makeSchema,
+  queryDb,
+  Schema,
+  signal,
+  State,
+  type Store,
+  StoreRegistry,
+  storeOptions,
+} from '@livestore-rs/livestore'
 import { LiveList, StoreRegistryProvider, useQueryRef, useStore } from '@livestore-rs/react'
 import * as React from 'react'
 import { afterEach, expect, test, vi } from 'vitest'
@@ -10,6 +21,17 @@ import { created, events, open, schema, tables } from '../../livestore/tests/sup
 import { act, cleanup, render, renderLater, text, texts } from './support.js'
 
 afterEach(cleanup)
+
+/** Shows how what is in it fails. */
+class Boundary extends React.Component<{ children: React.ReactNode }> {
+  override state: { tag?: string } = {}
+  static getDerivedStateFromError(error: { _tag?: string }) {
+    return { tag: error._tag }
+  }
+  override render() {
+    return this.state.tag === undefined ? this.props.children : <p data-testid="failed">{this.state.tag}</p>
+  }
+}
 
 type AppStore = ReturnType<typeof open>
 
@@ -101,6 +123,26 @@ test('a client document that was not set can have another default', () => {
   }
   render(<App />)
   expect(text('ui')).toBe('mine false all true')
+})
+
+test('a client document of a set is the default that is given now', () => {
+  const { ReadonlySet, String, Struct } = Schema
+  const schemaOfIds = Struct({ ids: ReadonlySet(String) })
+  const picked = State.SQLite.clientDocument({
+    name: 'picked',
+    schema: schemaOfIds,
+    default: { id: 'mine', value: { ids: new Set<string>() } },
+  })
+  const state = State.SQLite.makeState({ tables: { picked }, materializers: {} })
+  const store = createStore({ schema: makeSchema({ events: {}, state }), adapter: makeInMemoryAdapter(), storeId: 'picked' })
+  const App = ({ id }: { id: string }) => {
+    const [{ ids }] = store.useClientDocument(picked, { default: { ids: new Set([id]) } })
+    return <p data-testid="picked">{[...ids].join()}</p>
+  }
+  const { rerender } = render(<App id="a" />)
+  expect(text('picked')).toBe('a')
+  rerender(<App id="b" />)
+  expect(text('picked')).toBe('b')
 })
 
 test('strict mode subscribes as well, and all is given back', async () => {
@@ -274,6 +316,61 @@ test('what a store has shown that is closed stays', () => {
   act(() => store.shutdown())
   rerender(<App name="two" />)
   expect(text('closed')).toBe('two 1 1')
+})
+
+test('a store that was closed shows nothing for a query that it has not shown', () => {
+  const error = vi.spyOn(console, 'error').mockImplementation(() => {})
+  const store = open()
+  store.commit(created('a'))
+  const Todo = ({ id }: { id: string }) => <p data-testid="todo">{store.useQuery(tables.todos.where({ id }).first())?.text ?? 'none'}</p>
+  const Done = () => <p data-testid="done">{store.useQuery(queryDb(() => tables.todos.where({ completed: false }))).length}</p>
+  const app = (id: string) => (
+    <>
+      <Boundary>
+        <Todo id={id} />
+      </Boundary>
+      <Done />
+    </>
+  )
+  const { rerender } = render(app('a'))
+  act(() => store.shutdown())
+  rerender(app('a'))
+  expect([text('todo'), text('done')]).toEqual(['todo a', '1'])
+  rerender(app('b'))
+  expect([text('todo'), text('failed'), text('done')]).toEqual(['', 'StoreClosed', '1'])
+  error.mockRestore()
+})
+
+test('what was rendered with another store and thrown away leaves no trace', async () => {
+  const [store, other] = [open(), open()]
+  store.commit(created('a'))
+  const never = new Promise<void>(() => {})
+  const Wait = ({ isOver }: { isOver: boolean }) => {
+    if (!isOver) throw never
+    return null
+  }
+  const App = ({ of, name }: { of: AppStore; name: string }) => (
+    <>
+      <p data-testid="thrown">{`${name} ${of.useQuery(tables.todos.count())}`}</p>
+      <Wait isOver={of === store} />
+    </>
+  )
+  let setApp: (props: { of: AppStore; name: string }) => void = () => {}
+  const Root = () => {
+    const [props, setProps] = React.useState({ of: store, name: 'one' })
+    setApp = setProps
+    return (
+      <React.Suspense fallback="waits">
+        <App {...props} />
+      </React.Suspense>
+    )
+  }
+  await renderLater(<Root />)
+  await act(async () => React.startTransition(() => setApp({ of: other, name: 'two' })))
+  expect(text('thrown')).toBe('one 1')
+  store.shutdown()
+  await act(async () => setApp({ of: store, name: 'three' }))
+  expect(text('thrown')).toBe('three 1')
 })
 
 test('the ref of a query has the newest value, for functions that were made before', () => {
