@@ -2,7 +2,7 @@ import { computed, queryDb } from '@livestore/livestore'
 import { expect, test, vi } from 'vitest'
 
 import { different } from './different.js'
-import { completed, created, events, failsSilently, follow, ids, isShutDown, noted, open, tables, thrown } from './support.js'
+import { completed, created, events, failsSilently, follow, ids, isShutDown, noted, open, tables, thrown, written } from './support.js'
 
 const { todos, notes } = tables as Record<'todos' | 'notes', any>
 
@@ -19,6 +19,14 @@ test('no events are no commit', async () => {
   store.commit()
   store.commit(undefined)
   expect(store.syncStatus().localHead).toBe('e0')
+})
+
+test('half a character is written and found as �', async () => {
+  const store = await open({ write: ({ text }) => tables.todos.insert({ id: text.slice(0, 3), text: `\\ud83d ${text.slice(0, 3)}` }) })
+  store.commit(written({ text: 'ab😀' }))
+  store.commit(created('c', { text: 'c😀'.slice(0, 2) }))
+  expect(store.query(todos.where({ id: 'ab😀'.slice(0, 3) }))).toMatchObject([{ id: 'ab�', text: '\\ud83d ab�' }])
+  expect(store.query(todos.where({ text: 'c�' }))).toMatchObject([{ id: 'c' }])
 })
 
 test('options may come first', async () => {

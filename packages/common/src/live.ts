@@ -1,6 +1,6 @@
 import { isEqual } from './codec.js'
 import type { EngineLive, EngineSubscription } from './engine.js'
-import { fromEngine, LiveStoreError, report } from './errors.js'
+import { fromEngine, LiveStoreError, needRoom, report } from './errors.js'
 import { enterInstance, type Recipe } from './live-queries.js'
 import type { LiveQuery, LiveQueryDef, Signal } from './live-query-types.js'
 import type { CompiledQuery, RawRow } from './query-compile.js'
@@ -344,6 +344,7 @@ export class Live implements Signal<any> {
   /** Takes what is new. */
   #refresh(): void {
     let outcome: Outcome
+    needRoom()
     this.#context.takeThrown()
     try {
       if (!this.#source.refresh() && this.#outcome !== undefined) return

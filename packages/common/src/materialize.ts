@@ -1,5 +1,5 @@
 import type { EngineRows } from './engine.js'
-import { LiveStoreError } from './errors.js'
+import { LiveStoreError, needRoom } from './errors.js'
 import { type EventDef, eventCodec } from './events.js'
 import { EventSequenceNumber } from './event-sequence-number.js'
 import type { Materializer, MaterializerContextQuery } from './materializers.js'
@@ -8,7 +8,7 @@ import type { QueryBuilderAst } from './query-builder-types.js'
 import { writeSql } from './query-sql.js'
 import { compileInput } from './live-queries.js'
 import type { LiveStoreSchema } from './schema.js'
-import { type BindValues, namedParameters, positional } from './sql.js'
+import { type BindValues, namedParameters, positional, wellFormed } from './sql.js'
 
 interface Write {
   readonly sql: string
@@ -37,6 +37,7 @@ export class Materializing {
     const args: unknown = eventCodec(def).decode(encoded)
     const read: MaterializerContextQuery = (input: any) => {
       const compiled = compileInput(input, sessionId)
+      needRoom()
       const rows = query(compiled.description)
       const columns = () => rows.columns ?? []
       return compiled.shape(rows.map((row) => compiled.decode(row, columns))) as any
@@ -50,7 +51,7 @@ export class Materializing {
     })
     const writes: Write[] = []
     collect(result, encoded as Record<string, unknown>, sessionId, writes, name)
-    return JSON.stringify(writes)
+    return wellFormed(JSON.stringify(writes))
   }
 }
 

@@ -6,7 +6,7 @@ import { numberOf } from './identity.js'
 import type { QueryBuilderAst } from './query-builder-types.js'
 import { elementOf } from './query-sql.js'
 import { SessionIdSymbol } from './session-id.js'
-import { type BindValues, type JsonValue, positional, toJsonValue } from './sql.js'
+import { type BindValues, type JsonValue, positional, toJsonValue, wellFormed } from './sql.js'
 import { decodeFor, encodeFor } from './stored.js'
 import type { TableDefBase } from './table-types.js'
 
@@ -132,7 +132,7 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
       }
       const only = ast.pluck ? (names[0] as string) : undefined
       const decodeRow = rowDecoder(tableDef, names)
-      const description = JSON.stringify({ select })
+      const description = wellFormed(JSON.stringify({ select }))
       const decodeKey = `${only === undefined ? 'rows' : 'values'} of ${JSON.stringify([tableDef.sqliteDef.name, names])}`
       return {
         description,
@@ -146,7 +146,7 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
     case 'CountQuery': {
       const columns = [{ expr: { aggregate: { function: 'count' } }, name: 'count' }]
       const select = { from, columns, ...filtered(tableDef, ast.where, sessionId) }
-      const description = JSON.stringify({ select })
+      const description = wellFormed(JSON.stringify({ select }))
       return {
         description,
         key: `count ${description}`,
@@ -161,7 +161,7 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
       const filter = { compare: { operator: 'equal', left: column(tableDef, 'id'), right: { value: id } } }
       const select = { from, columns: [{ expr: column(tableDef, 'value') }], filter }
       const document = documentOf(tableDef)
-      const description = JSON.stringify({ select })
+      const description = wellFormed(JSON.stringify({ select }))
       const decodeKey = `document ${JSON.stringify([tableDef.sqliteDef.name, document.keyOf(ast.explicitDefault)])}`
       return {
         description,
@@ -216,7 +216,7 @@ export const compileSql = (
   schema: AnySchema | undefined,
 ): CompiledQuery => {
   const binds: JsonValue[] = positional(text, values, sessionId)
-  const description = JSON.stringify({ sql: { text, binds } })
+  const description = wellFormed(JSON.stringify({ sql: { text, binds } }))
   return {
     description,
     key: `${schema === undefined ? 'sql' : `sql ${numberOf(schema as object)}`} ${description}`,

@@ -85,3 +85,9 @@ export const prepareBindValues = (values: Bindable, statement: string): Prepared
   const used = Object.entries(values).filter(([name]) => names.has(name))
   return Object.fromEntries(used.map(([name, value]) => [`$${name}`, value])) as PreparedBindValues
 }
+
+/** Half a character, as JSON has it; a backslash before it would be one of the text. */
+const HALVES = /(?<!\\)((?:\\\\)*)\\ud[89a-f][\da-f]{2}/g
+
+/** JSON in which half a character, as of a text that was cut there, is �: no text of SQLite or of UTF-8 has halves. */
+export const wellFormed = (json: string): string => (json.includes('\\ud') ? json.replace(HALVES, '$1\\ufffd') : json)

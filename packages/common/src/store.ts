@@ -3,7 +3,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { OpenedStore, SyncOptions } from './adapter.js'
 import { type AnySchema, deepEqual } from './codec.js'
 import type { EngineStore, EngineSubscription } from './engine.js'
-import { engine, fromEngine, LiveStoreError, report } from './errors.js'
+import { engine, fromEngine, LiveStoreError, needRoom, report } from './errors.js'
 import { followEvents, type StoreEventsOptions } from './event-stream.js'
 import { type EventDef, eventCodec, isEncodedEvent, type PartialEvent } from './events.js'
 import { type DiffStep, isComputing, isLive, Live } from './live.js'
@@ -16,7 +16,7 @@ import { CommitReceipt } from './receipt.js'
 import type { LiveStoreSchema } from './schema.js'
 import { isMaterializing, type StoreHost } from './store-host.js'
 import { SessionIdSymbol } from './session-id.js'
-import type { Bindable } from './sql.js'
+import { type Bindable, wellFormed } from './sql.js'
 import { type NetworkStatus, networkStatusOf, type SyncStatus, syncStatusOf } from './sync-status.js'
 
 export type Unsubscribe = () => void
@@ -180,6 +180,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     for (const event of events) encoded.push(event?.name, this.#encode(event))
     return this.#inBatch(options.skipRefresh === true, () => {
       this.#host.takeThrown()
+      needRoom()
       try {
         return new CommitReceipt(this.#engine.commit(encoded))
       } catch (error) {
@@ -212,7 +213,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
       }
       const json = JSON.stringify(args ?? {}) as string | undefined
       if (json === undefined) throw new Error('JSON has no such value')
-      return json
+      return wellFormed(json)
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
       throw new LiveStoreError('PayloadError', `Invalid event args for event '${event.name}': ${why}`, {

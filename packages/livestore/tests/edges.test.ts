@@ -120,6 +120,38 @@ test('what a schema makes of the rows of SQL stays the same object as long as a 
   expect(now[2]).toBe(before[1])
 })
 
+test('where the stack has no room left, that is an error of the app, and the store goes on', () => {
+  const store = open()
+  let deepest = 0
+  const fall = (depth: number): void => {
+    deepest = depth
+    fall(depth + 1)
+  }
+  expect(() => fall(0)).toThrow(RangeError)
+  const at = (depth: number, run: () => unknown): unknown => (depth === 0 ? run() : at(depth - 1, run))
+  const title$ = queryDb((get) => tables.todos.where({ text: get(text$) }))
+  const text$ = signal('x')
+  store.subscribe(title$, () => {})
+  const tries = [
+    (id: string) => store.commit(created(id)),
+    () => store.query(tables.todos.where({ text: 'x' }).orderBy('id', 'asc')),
+    (id: string) => store.setSignal(text$, id),
+  ]
+  let failed = 0
+  for (let left = 0; left < 2000; left += 25) {
+    for (const run of tries) {
+      try {
+        at(deepest - left, () => run(`${left}`))
+      } catch {
+        failed++
+      }
+    }
+  }
+  expect(failed).toBeGreaterThan(10)
+  store.commit(created('last'))
+  expect(store.query(tables.todos.where({ id: 'last' })).length).toBe(1)
+})
+
 test('steps lead from what was shown to what is shown, whatever the list is made of', () => {
   const store = open()
   const mapped$ = queryDb(tables.todos.orderBy('id', 'asc'), { map: (todos) => todos.map((todo) => todo.id) })
