@@ -72,7 +72,7 @@ export const fromEngine = (error: unknown, cause?: unknown): unknown => {
 }
 
 /** How many calls the engine needs room for; what it needs was measured, this is some times as much. */
-const ROOM = 500
+const ROOM = 250
 
 const takeRoom = (calls: number): number => (calls === 0 ? 0 : 1 + takeRoom(calls - 1))
 
