@@ -12,17 +12,7 @@ export interface LiveStoreErrorOptions {
 /**
  * Whatever goes wrong in a store, with a tag by which code tells one error from another.
  *
- * | `_tag` | what happened |
- * |---|---|
- * | `StoreClosed` | the store was shut down |
- * | `StoreInComputed`, `StoreInMaterializer` | this cannot be done while something is computed, or materialized |
- * | `SchemaError` | the schema contradicts itself |
- * | `PayloadError` | an event's arguments do not fit its schema |
- * | `UnknownEventError` | the schema has no such event |
- * | `MaterializeError` | a materializer failed; nothing was committed |
- * | `QueryError`, `SqliteError` | a query failed |
- * | `DecodeError` | a stored value does not fit the schema that it is read with |
- * | `NoBackend`, `Rejected`, `Archived`, `NotSynced` | what a receipt cannot tell, or had to tell |
+ * The message ends with the address of the table of all tags: what each means, and what to do.
  */
 export class LiveStoreError extends Error {
   readonly _tag: string
@@ -71,7 +61,7 @@ export const fromEngine = (error: unknown, cause?: unknown): unknown => {
   })
 }
 
-/** How many calls the engine needs room for; what it needs was measured, this is some times as much. */
+/** How many small calls there has to be room for, some 16 kB: with that, no stack was seen to end within the engine. */
 const ROOM = 250
 
 const takeRoom = (calls: number): number => (calls === 0 ? 0 : 1 + takeRoom(calls - 1))
