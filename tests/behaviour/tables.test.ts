@@ -57,6 +57,7 @@ test('a nullable column takes null, and no value at all', async () => {
 const defaults: Array<[string, () => any, unknown]> = [
   ['a text', () => SQLite.text({ default: 'd' }), 'd'],
   ['an empty text', () => SQLite.text({ default: '' }), ''],
+  ['half a character', () => SQLite.text({ default: 'ab😀'.slice(0, 3) }), 'ab�'],
   ['null', () => SQLite.text({ nullable: true, default: null }), null],
   ['true', () => SQLite.boolean({ default: true }), true],
   ['an integer', () => SQLite.integer({ default: 5 }), 5],

@@ -1,4 +1,5 @@
 import type { Adapter, AdapterMode, InitialSyncOptions, OpenedStore, SyncOptions } from '@livestore-rs/common'
+import { wellFormed } from '@livestore-rs/common/internal'
 import { nanoid } from 'nanoid'
 
 import type { EngineModule } from './engine-module.js'
@@ -38,7 +39,7 @@ export const inMemoryAdapterOn = (engine: EngineModule): MakeInMemoryAdapter =>
           ...(sessionId === undefined ? {} : { sessionId }),
           ...(backend === undefined ? {} : { sync: { url: backend.url, hasTokens: backend.token !== undefined } }),
         }
-        return { engine: new engine.StoreHandle(JSON.stringify(all), host), storageMode: 'in-memory', sync }
+        return { engine: new engine.StoreHandle(wellFormed(JSON.stringify(all)), host), storageMode: 'in-memory', sync }
       },
     }
   }) as MakeInMemoryAdapter

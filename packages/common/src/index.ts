@@ -60,6 +60,7 @@ export {
   type LiveStoreSchema,
   makeSchema,
 } from './schema.js'
+export type { InputEvent } from './group.js'
 export { SessionIdSymbol } from './session-id.js'
 export { type Bindable, type BindValues, type PreparedBindValues, prepareBindValues, type SqlValue, sql } from './sql.js'
 export * as State from './state.js'

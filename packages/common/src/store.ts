@@ -5,7 +5,9 @@ import { type AnySchema, deepEqual } from './codec.js'
 import type { EngineStore, EngineSubscription } from './engine.js'
 import { engine, fromEngine, LiveStoreError, needRoom, report } from './errors.js'
 import { followEvents, type StoreEventsOptions } from './event-stream.js'
-import { type EventDef, eventCodec, isEncodedEvent, type PartialEvent } from './events.js'
+import type { PartialEvent } from './events.js'
+import { collected, encodeArgs, type InputEvent } from './group.js'
+import { iterate } from './iterate.js'
 import { type DiffStep, isComputing, isLive, Live } from './live.js'
 import { compileInput, defOf, isLiveQueryInstance, isQueryInputRaw, type Recipe, recipeOf } from './live-queries.js'
 import type { GetAtomResult, LiveQuery, LiveQueryDef, Queryable, SignalDef } from './live-query-types.js'
@@ -15,8 +17,7 @@ import type { CompiledQuery } from './query-compile.js'
 import { CommitReceipt } from './receipt.js'
 import type { LiveStoreSchema } from './schema.js'
 import { isMaterializing, type StoreHost } from './store-host.js'
-import { SessionIdSymbol } from './session-id.js'
-import { type Bindable, wellFormed } from './sql.js'
+import type { Bindable } from './sql.js'
 import { type NetworkStatus, networkStatusOf, type SyncStatus, syncStatusOf } from './sync-status.js'
 
 export type Unsubscribe = () => void
@@ -35,18 +36,6 @@ export interface StoreCommitOptions {
   /** Tells followers when `manualRefresh` is called, and not before. */
   readonly skipRefresh?: boolean
 }
-
-type EventsOf<TSchema extends LiveStoreSchema.Any> = TSchema['_EventDefMapType']
-/** Arguments of an event, as the app has them or, from `encoded`, as they are stored. */
-type ArgsOf<TDef> =
-  | (TDef extends { readonly Event: { readonly args: infer TArgs } } ? TArgs : never)
-  | (TDef extends { readonly encoded: (args: infer TEncoded) => unknown } ? TEncoded : never)
-/** Events that a schema knows. */
-export type InputEvent<TSchema extends LiveStoreSchema.Any> = {
-  [K in keyof EventsOf<TSchema>]: EventsOf<TSchema>[K] extends EventDef.AnyWithoutFn
-    ? PartialEvent<K & string, ArgsOf<EventsOf<TSchema>[K]>>
-    : never
-}[keyof EventsOf<TSchema>]
 
 /** A group that could not be kept: the app decides what becomes of it. */
 export interface DeadLetter {
@@ -85,26 +74,6 @@ const COMMIT_OPTIONS = ['label', 'skipRefresh', 'spanLinks', 'otelContext']
 
 const isCommitOptions = (value: unknown): value is StoreCommitOptions =>
   typeof value === 'object' && value !== null && !('name' in value) && COMMIT_OPTIONS.some((key) => key in value)
-
-/** The events that a function collects, which has to be done with it when it returns. */
-const collected = (collect: (commit: (...events: PartialEvent[]) => void) => unknown): PartialEvent[] => {
-  const events: PartialEvent[] = []
-  let isOver = false
-  const commit = (...more: PartialEvent[]) => {
-    if (isOver) throw new LiveStoreError('PayloadError', 'these events come too late: the function that collects them has returned')
-    events.push(...more)
-  }
-  let returned: unknown
-  try {
-    returned = collect(commit)
-  } finally {
-    isOver = true
-  }
-  if (typeof (returned as { then?: unknown } | null | undefined)?.then !== 'function') return events
-  // What it comes to is of no interest.
-  Promise.resolve(returned).catch(() => {})
-  throw new LiveStoreError('PayloadError', 'the function that collects events must not be asynchronous: they are committed at once')
-}
 
 /** An open store: commits events, answers queries and tells of changes. */
 export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TContext = {}> {
@@ -177,7 +146,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     // Events that depend on something may be none.
     if (events.length === 0 || (args.length === 1 && args[0] === undefined)) return new CommitReceipt(undefined)
     const encoded: string[] = []
-    for (const event of events) encoded.push(event?.name, this.#encode(event))
+    for (const event of events) encoded.push(event?.name, encodeArgs(this, event))
     return this.#inBatch(options.skipRefresh === true, () => {
       this.#host.takeThrown()
       needRoom()
@@ -187,40 +156,6 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
         throw fromEngine(error, this.#host.takeThrown())
       }
     })
-  }
-
-  #encode(event: PartialEvent): string {
-    if (Array.isArray(event)) throw new LiveStoreError('PayloadError', 'this is no event but a list: spread it, as in commit(...events)')
-    if (typeof event !== 'object' || event === null || typeof event.name !== 'string') {
-      throw new LiveStoreError('PayloadError', `this is no event: ${String(event)}; call an event definition to make one`)
-    }
-    const def = this.schema.eventsDefsMap.get(event.name)
-    if (def === undefined) {
-      throw new LiveStoreError('UnknownEventError', `the schema has no event ${event.name}`, { event: event.name })
-    }
-    if (!def.options.derived && !this.schema.state.materializers.has(event.name)) {
-      throw new LiveStoreError(
-        'UnknownEventError',
-        `the event ${event.name} has no materializer; one that returns [] writes nothing`,
-        { event: event.name },
-      )
-    }
-    try {
-      let { args } = event
-      if (!isEncodedEvent(event)) {
-        if (def.options.derived && args.id === SessionIdSymbol) args = { ...args, id: this.sessionId }
-        args = eventCodec(def).encode(args)
-      }
-      const json = JSON.stringify(args ?? {}) as string | undefined
-      if (json === undefined) throw new Error('JSON has no such value')
-      return wellFormed(json)
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause)
-      throw new LiveStoreError('PayloadError', `Invalid event args for event '${event.name}': ${why}`, {
-        cause,
-        event: event.name,
-      })
-    }
   }
 
   #inBatch<T>(skipRefresh: boolean, run: () => T): T {
@@ -380,7 +315,17 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     <TResult>(query: Queryable<TResult>, options?: SubscribeOptions<TResult>): AsyncIterable<TResult>
   } = (query: any, second?: any, third?: any): any => {
     if (typeof second === 'function') return this.#subscribe(query, second, third)
-    return { [Symbol.asyncIterator]: () => this.#iterate(query, second) }
+    return {
+      [Symbol.asyncIterator]: () =>
+        iterate((tell, end) => {
+          this.#guard('subscribe')
+          const over = () => {
+            end()
+            second?.onUnsubsubscribe?.()
+          }
+          return this.#follow(query, (live) => tell(() => live.run()), { ...second, onUnsubsubscribe: over })
+        }),
+    }
   }
 
   #subscribe<T>(query: Queryable<T>, onUpdate: (value: T) => void, options: SubscribeOptions<T> = {}): Unsubscribe {
@@ -425,56 +370,6 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     const steps = live.steps()
     if (options.skipInitialRun === true) steps.take()
     return this.#follow(live, () => onUpdate(steps.take(), live.run()), { ...options, onUnsubsubscribe: steps.end })
-  }
-
-  #iterate<T>(query: Queryable<T>, options: SubscribeOptions<T> = {}): AsyncIterableIterator<T> {
-    let stop: Unsubscribe | undefined
-    const values: T[] = []
-    let failure: { readonly error: unknown } | undefined
-    let isOver = false
-    let wake = () => {}
-    const start = () => {
-      const listen = (live: Live) => {
-        try {
-          values.push(live.run())
-        } catch (error) {
-          failure = { error }
-        }
-        wake()
-      }
-      const over = () => {
-        isOver = true
-        wake()
-        options.onUnsubsubscribe?.()
-      }
-      stop = this.#follow(query, listen, { ...options, onUnsubsubscribe: over })
-    }
-    const next = async (): Promise<IteratorResult<T>> => {
-      if (stop === undefined && !isOver) {
-        this.#guard('subscribe')
-        start()
-      }
-      while (true) {
-        if (values.length > 0) return { done: false, value: values.shift() as T }
-        if (failure !== undefined) {
-          const { error } = failure
-          failure = undefined
-          stop?.()
-          throw error
-        }
-        if (isOver) return { done: true, value: undefined }
-        await new Promise<void>((resolve) => (wake = resolve))
-      }
-    }
-    const end = async (): Promise<IteratorResult<T>> => {
-      isOver = true
-      values.length = 0
-      stop?.()
-      wake()
-      return { done: true, value: undefined }
-    }
-    const iterator: AsyncIterableIterator<T> = { next, return: end, [Symbol.asyncIterator]: () => iterator }
-    return iterator
   }
 
   /** Events that the backend has confirmed, those of the log and those that come; ends with `until`, or never. */
