@@ -42,7 +42,12 @@ for (const choice of choices) {
       chunkSizeWarningLimit: 10_000,
       rolldownOptions: {
         input: `${here}app.tsx`,
-        output: { entryFileNames: '[name].js', chunkFileNames: '[name].js', codeSplitting: { groups } },
+        output: {
+          entryFileNames: '[name].js',
+          chunkFileNames: '[name].js',
+          assetFileNames: '[name][extname]',
+          codeSplitting: { groups },
+        },
       },
     },
   })

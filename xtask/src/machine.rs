@@ -67,7 +67,7 @@ impl Machine {
         if !self.may_install_packages() {
             return Err(missing(&self.typed(packages)));
         }
-        println!("Installing {}", packages.join(" "));
+        eprintln!("Installing {}", packages.join(" "));
         run(self.command("apt-get").args(["update", "--quiet=2"]))?;
         let mut apt = self.command("apt-get");
         run(apt.args(INSTALL).args(packages).env("DEBIAN_FRONTEND", "noninteractive"))

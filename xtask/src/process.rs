@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Returns the root of the repository.
@@ -83,17 +84,39 @@ pub(crate) fn empty_folder(folder: &Path) -> Result<(), Box<dyn std::error::Erro
     Ok(std::fs::create_dir_all(folder)?)
 }
 
-/// Puts a folder in the place of another one, so that what is there is never half of it.
+/// Puts a folder in the place of another one: what is there is one of them, or for a moment nothing, and
+/// never a part.
 pub(crate) fn replace_folder(from: &Path, to: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    if to.exists() {
-        std::fs::remove_dir_all(to)?;
+    let mut old = to.as_os_str().to_owned();
+    old.push(".old");
+    let old = PathBuf::from(old);
+    if old.exists() {
+        std::fs::remove_dir_all(&old)?;
     }
-    Ok(std::fs::rename(from, to)?)
+    if to.exists() {
+        std::fs::rename(to, &old)?;
+    }
+    std::fs::rename(from, to)?;
+    if old.exists() {
+        std::fs::remove_dir_all(&old)?;
+    }
+    Ok(())
+}
+
+/// Whether the output of this command is JSON.
+static PRINTS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Makes all that other programs print go where errors go, so that the output is JSON and nothing else.
+pub(crate) fn print_json() {
+    PRINTS_JSON.store(true, Ordering::Relaxed);
 }
 
 /// Runs a command to its end; a failure of it is an error that shows it.
 pub(crate) fn run(command: &mut Command) -> Result<(), Box<dyn std::error::Error>> {
     let shown = show(command);
+    if PRINTS_JSON.load(Ordering::Relaxed) {
+        command.stdout(std::io::stderr());
+    }
     let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{shown}: {status}").into()) }
 }
@@ -136,7 +159,21 @@ pub(crate) fn wait_for<T>(
 
 #[cfg(test)]
 mod tests {
-    use super::size_of;
+    use super::{replace_folder, size_of};
+
+    #[test]
+    fn a_folder_takes_the_place_of_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("engine"));
+        for content in ["first", "second"] {
+            std::fs::create_dir(&from).unwrap();
+            std::fs::write(from.join(content), content).unwrap();
+            replace_folder(&from, &to).unwrap();
+            let names = std::fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name());
+            assert_eq!(names.collect::<Vec<_>>(), [content]);
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
 
     #[test]
     fn a_folder_takes_what_all_the_files_in_it_take() {

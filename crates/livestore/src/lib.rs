@@ -100,6 +100,8 @@ pub use replica::{
     ConnectionState, DeadLetter, DeadLetterReason, Divergence, Fate, HistoryAnswer, LeaderLink,
     PoisonAnswer, Quarantined, Replica, ReplicaError, StopReason, SyncStatus, Tier,
 };
+#[cfg(target_family = "wasm")]
+pub use runtime::{stop_tasks, tasks_are_stopped, yield_now};
 pub use schema::{Schema, SchemaBuilder, SchemaError, StateVersion};
 pub use session::{Newer, SessionInfo};
 pub use store::Store;

@@ -42,6 +42,30 @@ pub trait SyncProvider: Send + Sync + 'static {
     }
 }
 
+/// Returns an address without what may hold a secret: user, password and query.
+///
+/// Of one that was mistyped, so that nobody can tell which part is which, nothing is left but `…`.
+///
+/// ```
+/// use livestore::sync_provider::address_without_secrets;
+///
+/// let shown = address_without_secrets("wss://me:password@example.com/sync?token=secret");
+/// assert_eq!(shown, "wss://example.com/sync");
+/// ```
+pub fn address_without_secrets(address: &str) -> String {
+    let is_scheme = |scheme: &str| matches!(scheme, "ws" | "wss" | "http" | "https");
+    let parts = address.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
+    let Some((scheme, rest)) = parts else { return "…".into() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    // A password that has one of these as it is goes on until there.
+    if path.contains('@') {
+        return format!("{scheme}://…");
+    }
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
 /// Gives the tokens that a provider shows to its backend.
 ///
 /// A function from [`TokenRequest`] to a future is one already.

@@ -287,7 +287,12 @@ impl Authorizer {
     /// What is denied always fails, but not always with the code for it: a function does so with
     /// a plain error, and some statements ask only while they run.
     pub(crate) fn explain(&self, mode: Mode, error: rusqlite::Error, sql: &str) -> SqliteError {
-        match self.lock().denied.take() {
+        let denied = self.lock().denied.take();
+        let denied = denied.or(match error {
+            rusqlite::Error::MultipleStatement => Some(Denial::several_statements()),
+            _ => None,
+        });
+        match denied {
             Some(denial) => denial.into_error(mode, sql),
             None => SqliteError::new(error, sql),
         }

@@ -464,7 +464,9 @@ impl<'a> StateWrite<'a> {
     /// Runs one write; its row changes are captured.
     pub fn execute(self, write: &Write) -> Result<(), SqliteError> {
         self.captured(write, |statement, _| {
-            statement.execute(params_from_iter(write.binds.iter()))?;
+            let mut rows = statement.query(params_from_iter(write.binds.iter()))?;
+            // To the end, whatever it gives back: the statement is not done before.
+            while rows.next()?.is_some() {}
             Ok(())
         })
     }

@@ -38,6 +38,12 @@ impl Denial {
         Self::Action { what, advice }
     }
 
+    /// Says that a text has more than one statement.
+    pub(crate) fn several_statements() -> Self {
+        let advice = "make each a query or a write of its own";
+        Self::Action { what: "a text of more than one statement".into(), advice }
+    }
+
     pub(crate) fn into_error(self, mode: Mode, sql: &str) -> SqliteError {
         let sql = Some(crate::sql::as_written(sql).into());
         match self {

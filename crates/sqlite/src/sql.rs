@@ -67,12 +67,7 @@ pub(crate) fn without_mark(sql: &str) -> &str {
 
 /// Returns what somebody wrote of a marked statement, for messages.
 pub(crate) fn as_written(marked: &str) -> Cow<'_, str> {
-    let sql = without_mark(marked);
-    let is_pure = [SYNCED_READ_MARK, CLIENT_READ_MARK, MEMORY_READ_MARK];
-    if is_pure.iter().any(|mark| marked.starts_with(mark)) {
-        return without_pure_dates(sql);
-    }
-    sql.into()
+    without_pure_dates(without_mark(marked))
 }
 
 /// Writes a value as an SQL literal that reads back as the same value.

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use livestore::sync_provider::{
     BoxFuture, Capabilities, Link, PushLimits, TokenError, TokenRequest, TokenSource,
+    address_without_secrets,
 };
 use livestore::{SyncError, SyncProvider};
 use livestore_cf_protocol::{MAX_BYTES, MAX_EVENTS, SyncQuery, Transport};
@@ -227,13 +228,8 @@ impl SyncProvider for CfSync {
         Box::pin(conversation::converse(self, link))
     }
 
-    /// The address without what may hold a secret: user, password and query.
     fn describe(&self) -> String {
-        let (scheme, rest) = self.url.split_once("://").unwrap_or(("?", &self.url));
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        format!("{scheme}://{host}/{path}")
+        address_without_secrets(&self.url)
     }
 
     fn capabilities(&self) -> Capabilities {

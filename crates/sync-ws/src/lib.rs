@@ -26,7 +26,9 @@ use std::time::Duration;
 use livestore::protocol::{
     Authenticate, ClientMessage, Goodbye, GoodbyeReason, ServerMessage, Token,
 };
-use livestore::sync_provider::{BoxFuture, Link, Outgoing, TokenError, TokenRequest, TokenSource};
+use livestore::sync_provider::{
+    BoxFuture, Link, Outgoing, TokenError, TokenRequest, TokenSource, address_without_secrets,
+};
 use livestore::{SyncError, SyncProvider};
 
 use socket::{Broken, Socket, timeout};
@@ -203,12 +205,7 @@ impl SyncProvider for WsSync {
         socket::boxed(self.converse(link))
     }
 
-    /// The address without what may hold a secret: user, password and query.
     fn describe(&self) -> String {
-        let (scheme, rest) = self.url.split_once("://").unwrap_or(("ws", &self.url));
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        format!("{scheme}://{host}/{path}")
+        address_without_secrets(&self.url)
     }
 }

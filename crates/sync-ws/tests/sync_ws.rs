@@ -26,6 +26,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What closing a store may take.
@@ -381,6 +383,15 @@ fn a_websocket_server_that_talks_nonsense_is_survived() {
         survives(broke, move |socket| say_frame(socket, Message::text(early))).await;
         let closed = "the backend closed the connection";
         survives(closed, |socket| say_frame(socket, Message::Close(None))).await;
+        for (code, reason, said) in [
+            (CloseCode::Away, "a restart", "the backend closed the connection"),
+            (CloseCode::Policy, "", "it has closed the connection (code 1008)"),
+            (CloseCode::Again, "later", "it has closed the connection (code 1013: later)"),
+        ] {
+            let frame = CloseFrame { code, reason: reason.into() };
+            let frame = Message::Close(Some(frame));
+            survives(said, move |socket| say_frame(socket, frame.clone())).await;
+        }
     });
 }
 
@@ -418,6 +429,12 @@ fn a_backend_is_described_without_secrets() {
         ("ws://host/sync#secret", "ws://host/sync"),
         ("ws://user:password@host?token=secret", "ws://host/sync"),
         ("ws://host?token=a/b", "ws://host/sync"),
+        ("ws://user:pass/word@host/sync", "ws://…"),
+        ("ws://user:pass?word@host/sync", "ws://…"),
+        ("wss://user:pass#word@host", "wss://…"),
+        ("wss:/user:password@host", "…"),
+        ("user:password@host", "…"),
+        ("user:password://host", "…"),
     ] {
         assert_eq!(WsSync::new(url).describe(), description, "{url}");
     }

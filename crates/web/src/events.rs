@@ -4,7 +4,6 @@ use std::rc::{Rc, Weak};
 
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, abortable};
-use gloo_timers::future::TimeoutFuture;
 use js_sys::Promise;
 use livestore::{
     CanonicalJson, ClientId, EventId, EventName, GlobalSeqNum, GroupId, LiveStream, LoggedEvent,
@@ -172,7 +171,7 @@ async fn find(
             if !got_further || found.done || !found.events.is_empty() {
                 break;
             }
-            TimeoutFuture::new(0).await;
+            livestore::yield_now().await;
         }
     }
     Ok(found)

@@ -35,11 +35,8 @@ fn start(command: &mut Command) -> Result<(Running, String), Box<dyn std::error:
 pub(crate) fn run() -> Outcome {
     println!("Building …");
     make_packages()?;
-    // Whoever ends this ends it by Ctrl-C, so that it is the next one who clears up.
-    let data = process::target_dir()?.join("demo-web");
-    if data.exists() {
-        std::fs::remove_dir_all(&data)?;
-    }
+    // One of its own, in case that there is another one; whoever ends this ends it by Ctrl-C, so that it is left.
+    let data = tempfile::Builder::new().prefix("livestore-demo-").tempdir()?.keep();
     let listen = ["serve", "--json", "--listen", "127.0.0.1:0", "--data"];
     let (_server, sync) = start(Command::new(packages::server()?).args(listen).arg(&data))?;
     let (mut page, url) = start(npm::tool("node")?.arg("examples/todos-react/preview.mjs"))?;

@@ -79,7 +79,8 @@ pub(crate) fn make(
 ) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let builds = folder.join("build");
     toolchain.settle(&builds)?;
-    // Each has its own folder: cargo does not see that SQLite's flags are others.
+    // Each has its own folder: in one, SQLite and all that stands on it would be built anew each time that
+    // the other one is wanted.
     let target = builds.join(build.name());
     let mut cargo = toolchain.cargo();
     cargo

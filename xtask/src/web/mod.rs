@@ -33,6 +33,9 @@ pub(crate) fn run_all(args: &Args) -> Outcome {
     if args.test {
         return test();
     }
+    if args.json {
+        process::print_json();
+    }
     packages::make(&toolchain::ready(First::Rustup)?, &[Build::Default, Build::Fts5])?;
     run(&mut engine_tests(Build::Fts5, &["fts5"])?)?;
     size::report(args.json)
@@ -60,8 +63,6 @@ fn engine_tests(build: Build, names: &[&str]) -> Result<Command, Box<dyn std::er
         // In Node 20, the WebSocket has to be asked for.
         .args(["--experimental-websocket", "--test"])
         .args(names.iter().map(|name| format!("crates/web/tests/{name}.test.mjs")))
-        .env("LIVESTORE_ENGINE", process::target_dir()?.join("web").join(build.name()))
-        // What it says is not what the command prints as JSON.
-        .stdout(std::io::stderr());
+        .env("LIVESTORE_ENGINE", process::target_dir()?.join("web").join(build.name()));
     Ok(node)
 }

@@ -63,7 +63,7 @@ fn weigh_apps(choices: &[&str]) -> Result<Sizes, Box<dyn Error>> {
     Ok(Sizes { total_gzip: total.gzip, total_brotli: total.brotli, files })
 }
 
-/// Weighs all files of a folder, by their names without what changes with their contents.
+/// Weighs all files of a folder.
 fn weigh_folder(folder: &Path, name: &str, files: &mut BTreeMap<String, Size>) -> Outcome {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -72,13 +72,11 @@ fn weigh_folder(folder: &Path, name: &str, files: &mut BTreeMap<String, Size>) -
             weigh_folder(&entry.path(), name, files)?;
             continue;
         }
-        let (stem, extension) = file.rsplit_once('.').unwrap_or((&file, ""));
-        let stem = if extension == "wasm" {
-            stem.rsplit_once('-').map_or(stem, |(stem, _)| stem)
-        } else {
-            stem
-        };
-        files.insert(format!("{name}/{stem}.{extension}"), weigh(&entry.path())?);
+        let file = format!("{name}/{file}");
+        if files.contains_key(&file) {
+            return Err(format!("there are two files {file}").into());
+        }
+        files.insert(file, weigh(&entry.path())?);
     }
     Ok(())
 }

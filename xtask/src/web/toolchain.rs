@@ -165,7 +165,7 @@ fn ask_rustup(machine: &Machine) -> Result<bool, Box<dyn std::error::Error>> {
     if !may_ask || !machine.answers("rustup", "--version") {
         return Ok(false);
     }
-    println!("Missing: the target {TARGET}. Installing it: rustup target add {TARGET}");
+    eprintln!("Missing: the target {TARGET}. Installing it: rustup target add {TARGET}");
     // Without a network that fails, and Debian is asked.
     let _ = run(machine.command("rustup").args(["target", "add", TARGET]));
     has_target(machine)
@@ -216,7 +216,7 @@ fn is_made(folder: &Path) -> bool {
 
 /// Makes a compiler of Debian's packages, which are unpacked and not installed.
 fn make(machine: &Machine, folder: &Path) -> Outcome {
-    println!("Making a compiler for {TARGET} of Debian's packages in {}", folder.display());
+    eprintln!("Making a compiler for {TARGET} of Debian's packages in {}", folder.display());
     if folder.exists() {
         std::fs::remove_dir_all(folder)?;
     }

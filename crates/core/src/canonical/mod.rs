@@ -86,6 +86,18 @@ pub enum JsonError {
     },
 }
 
+impl JsonError {
+    /// Says why a text could not be read.
+    fn syntax(error: serde_json::Error) -> Self {
+        let reason = error.to_string();
+        // It has no kind of its own.
+        if reason.starts_with("recursion limit exceeded") {
+            return Self::TooDeep;
+        }
+        Self::Syntax { reason }
+    }
+}
+
 impl serde::ser::Error for JsonError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::Custom { reason: message.to_string() }
@@ -113,8 +125,7 @@ impl CanonicalJson {
 
     /// Makes the canonical form of a JSON text, whose numbers are doubles as JavaScript's are.
     pub fn of_json(text: &str) -> Result<Self, JsonError> {
-        let value: serde_json::Value = serde_json::from_str(text)
-            .map_err(|error| JsonError::Syntax { reason: error.to_string() })?;
+        let value: serde_json::Value = serde_json::from_str(text).map_err(JsonError::syntax)?;
         Encoder::encode(&value, Integers::AsDoubles).map(Self)
     }
 
@@ -135,8 +146,7 @@ impl CanonicalJson {
     /// It checks that it is JSON, so that a message can embed it, and not that it is canonical: the
     /// log's hash tells whether it is still the same.
     pub fn stored(text: &str) -> Result<Self, JsonError> {
-        serde_json::from_str::<serde::de::IgnoredAny>(text)
-            .map_err(|error| JsonError::Syntax { reason: error.to_string() })?;
+        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(JsonError::syntax)?;
         Ok(Self::trusted(text))
     }
 

@@ -449,6 +449,7 @@ fn endless_nesting_is_an_error_not_a_crash() {
             if depth % 2 == 0 { List::Cons(list.into()) } else { List::Deep { tail: list.into() } };
     }
     assert_eq!(refused(&list), JsonError::TooDeep);
-    assert!(CanonicalJson::parse(&nested(1_000_000, "[", "]")).is_err());
-    assert!(CanonicalJson::parse(&nested(1_000_000, r#"{"a":"#, "}")).is_err());
+    for text in [nested(1_000_000, "[", "]"), nested(1_000_000, r#"{"a":"#, "}")] {
+        assert_eq!(CanonicalJson::parse(&text), Err(JsonError::TooDeep));
+    }
 }

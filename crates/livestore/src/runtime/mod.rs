@@ -7,5 +7,6 @@ mod web;
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use native::*;
+// Some of it is for the engine of the npm packages as well.
 #[cfg(target_family = "wasm")]
-pub(crate) use web::*;
+pub use web::*;

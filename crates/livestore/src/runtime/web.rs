@@ -1,6 +1,8 @@
 //! Those of JavaScript, on the thread that the app has as well.
 
+use std::cell::Cell;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,6 +16,23 @@ pub(crate) use web_time::Instant;
 
 /// True if nobody else waits for the thread.
 pub(crate) const HAS_OWN_THREAD: bool = false;
+
+thread_local! {
+    static ARE_STOPPED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Stops all that stores do by themselves, in this page or worker, for good.
+///
+/// After a panic, say: nothing unwinds here, so whatever was being done may be half done, and must go
+/// to nobody.
+pub fn stop_tasks() {
+    ARE_STOPPED.set(true);
+}
+
+/// Tells whether [`stop_tasks`] was called.
+pub fn tasks_are_stopped() -> bool {
+    ARE_STOPPED.get()
+}
 
 /// A task that runs by itself; dropping this lets it go on.
 pub(crate) struct Task<T> {
@@ -54,16 +73,17 @@ pub(crate) fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> Task<F::
         // Whoever does not wait for it does not want its result.
         let _ = sender.send(future.await);
     });
-    wasm_bindgen_futures::spawn_local(async move {
-        let _ = run.await;
-    });
+    let mut run = Box::pin(run);
+    wasm_bindgen_futures::spawn_local(poll_fn(move |context| {
+        if tasks_are_stopped() { Poll::Pending } else { run.as_mut().poll(context).map(drop) }
+    }));
     Task { result, abort }
 }
 
 /// Lets everything else run that waits for the thread.
 ///
 /// Not by a timer: in pages that nobody sees, those come once in a second, or in a minute.
-pub(crate) async fn yield_now() {
+pub async fn yield_now() {
     let Ok(channel) = MessageChannel::new() else { return TimeoutFuture::new(0).await };
     let (sender, done) = oneshot::channel();
     let (from, to) = (channel.port2(), channel.port1());

@@ -12,6 +12,7 @@ mod returning;
 mod update;
 
 use crate::ast::{self, Checker, SqlWriter, StatementError};
+use crate::date_functions::with_pure_dates;
 use crate::{Table, TableDef, Value, ValueError, sql};
 
 pub use delete::Delete;
@@ -57,9 +58,10 @@ impl Write {
 
     /// Takes the text of one statement, with the values for its `?`.
     ///
-    /// It is held to the same rules as every write: it can use the tables that its event may use.
+    /// It is held to the same rules as every write: it can use the tables that its event may use, and of
+    /// date functions what is the same for all clients. Rows that it gives back are received by nobody.
     pub fn raw(sql: &str, binds: Vec<Value>) -> Self {
-        Self { sql: WriteSql::Built(sql::mark_write(sql)), binds }
+        Self { sql: WriteSql::Built(sql::mark_write(&with_pure_dates(sql))), binds }
     }
 
     /// Makes a write whose names are known to exist, which gives these back of each row.

@@ -3,7 +3,7 @@
 
 use livestore_sqlite::{
     ColumnDef, ColumnType, Connection, Generated, IndexDef, Row, Rows, Scope, Sql, SqliteError,
-    TableDef, TableWrite, Value,
+    TableDef, TableWrite, Value, Write,
 };
 
 use super::support::{columns, database_of, table_of};
@@ -111,6 +111,28 @@ fn what_differs_between_clients_is_refused_wherever_it_comes_from() {
     assert!(matches!(refused, SqliteError::Denied { .. }), "{refused:?}");
     let refused = connection.read().query(&Sql::new("SELECT __livestore_date('2026-01-02')"));
     assert!(matches!(refused, Err(SqliteError::Denied { .. })), "{refused:?}");
+}
+
+#[test]
+fn writes_in_sql_calculate_with_moments_and_refuse_the_present() {
+    let (connection, _) = database();
+    let write = |sql: &str| {
+        let write = Write::raw(sql, vec!["2026-01-02".into()]);
+        connection.write(Scope::Synced).execute(&write)
+    };
+    write("INSERT INTO things (id, at) VALUES (1, date(?, '+1 day'))").unwrap();
+    write("UPDATE things SET at = at || ' ' || Date(?1) WHERE date(?1) < at").unwrap();
+    let rows = connection.read().query(&Sql::new("SELECT at FROM things")).unwrap();
+    assert_eq!(rows[0].values(), &[Value::from("2026-01-03 2026-01-02")]);
+    for (sql, what) in [
+        ("UPDATE things SET at = date(?, 'localtime')", "the function date with the machine's"),
+        ("UPDATE things SET at = ? || time('now')", "the function time with the present moment"),
+        ("UPDATE things SET at = ? || CURRENT_DATE", "the function current_date"),
+    ] {
+        let refused = write(sql).unwrap_err().to_string();
+        assert!(refused.starts_with(what), "{refused}");
+        assert!(refused.ends_with(&format!("(in: {sql})")), "{refused}");
+    }
 }
 
 #[test]

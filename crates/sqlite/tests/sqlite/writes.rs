@@ -180,3 +180,28 @@ fn a_key_that_is_not_given_is_one_more_than_the_greatest_and_never_random() {
     let ids: Vec<_> = read(&connection, &Counter::select()).iter().map(|row| row.id).collect();
     assert_eq!(ids, [1, 2, i64::MAX - 1]);
 }
+
+#[test]
+fn a_write_in_sql_does_all_that_it_says_though_nobody_receives_what_it_gives_back() {
+    let connection = database();
+    let sql = "INSERT INTO counters (id, name, count) VALUES (1, 'a', ?), (2, 'b', ?) RETURNING id";
+    connection.write(Scope::Synced).execute(&Write::raw(sql, vec![5.into(), 6.into()])).unwrap();
+    assert_eq!(
+        read(&connection, &Counter::select()).to_vec(),
+        [counter(1, "a", 5), counter(2, "b", 6)]
+    );
+    connection.write(Scope::Synced).execute(&Write::raw("SELECT 1", vec![])).unwrap();
+}
+
+#[test]
+fn a_write_in_sql_is_one_statement() {
+    let connection = database();
+    let sql = "DELETE FROM counters; DELETE FROM todos";
+    let refused = connection.write(Scope::Synced).execute(&Write::raw(sql, vec![])).unwrap_err();
+    assert!(refused.is_deterministic());
+    assert_eq!(
+        refused.to_string(),
+        "a text of more than one statement is not allowed in a materializer: make each a query or \
+         a write of its own (in: DELETE FROM counters; DELETE FROM todos)"
+    );
+}

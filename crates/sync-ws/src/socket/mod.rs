@@ -33,4 +33,16 @@ impl Broken {
     fn offline(reason: impl std::fmt::Display) -> Self {
         Self::Offline(reason.to_string())
     }
+
+    /// Says what a close frame means; nothing, if it only says that it was time to go.
+    fn closed(code: u16, reason: &str) -> Option<Self> {
+        // Done; the server goes away; the frame was empty.
+        if matches!(code, 1000 | 1001 | 1005) {
+            return None;
+        }
+        // A proxy's words, maybe, and as many as it likes.
+        let words: String = reason.chars().filter(|c| !c.is_control()).take(100).collect();
+        let said = if words.is_empty() { words } else { format!(": {words}") };
+        Some(Self::Offline(format!("it has closed the connection (code {code}{said})")))
+    }
 }

@@ -8,7 +8,8 @@ use livestore_core::limits::MAX_FRAME_BYTES;
 use tokio::net::TcpStream;
 pub(crate) use tokio::time::timeout;
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
 };
@@ -89,7 +90,11 @@ impl Socket {
             let Some(frame) = frame else { return Ok(None) };
             return match frame.map_err(Broken::offline)? {
                 Message::Text(text) => Ok(Some(text.as_str().to_owned())),
-                Message::Close(_) => Ok(None),
+                Message::Close(frame) => {
+                    let closed =
+                        |frame: CloseFrame| Broken::closed(frame.code.into(), &frame.reason);
+                    frame.and_then(closed).map_or(Ok(None), Err)
+                }
                 // Answered by the library; they only show that the server is there.
                 Message::Ping(_) | Message::Pong(_) => continue,
                 // Not in the protocol; no text is a message, so it is reported as malformed.

@@ -81,9 +81,11 @@ impl Socket {
         });
         let on_error = Closure::new({
             let teller = teller.clone();
-            // Browsers say no more than that; it comes before the close event.
+            // Browsers say no more than that; it comes before the close event. Others say more, some of them
+            // the whole address, and so a secret, maybe.
             move |event: Event| {
-                let said = property(&event, "message").as_string().filter(|said| !said.is_empty());
+                let said = property(&event, "message").as_string();
+                let said = said.filter(|said| !said.is_empty() && !said.contains("://"));
                 let reason = said.unwrap_or_else(|| "there is no connection, or it broke".into());
                 teller.tell(Happening::Broke(Broken::Offline(reason)));
             }
@@ -185,7 +187,8 @@ fn received(frame: &JsValue) -> Happening {
 
 fn closed(event: &CloseEvent) -> Happening {
     if event.was_clean() {
-        return Happening::Closed;
+        let broken = Broken::closed(event.code(), &event.reason());
+        return broken.map_or(Happening::Closed, Happening::Broke);
     }
     Happening::Broke(Broken::Offline(format!("the connection broke (code {})", event.code())))
 }
