@@ -66,12 +66,14 @@ test('an app installs them under the names of LiveStore, runs in Node and is bui
   const app = join(folder, 'app')
   mkdirSync(app)
   const tarball = (name: string) => `file:../${packed.get(name)!.filename}`
+  const { devDependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
+  const others = ['react', '@types/react', '@types/node', 'zod'].map((name) => [name, devDependencies[name]])
   const manifest = {
     name: 'app',
     private: true,
     type: 'module',
     dependencies: Object.fromEntries(
-      ['livestore', 'adapter-web', 'react'].map((name) => [`@livestore/${name}`, tarball(name)]).concat([['react', '19.3.1']]),
+      ['livestore', 'adapter-web', 'react'].map((name) => [`@livestore/${name}`, tarball(name)]).concat(others),
     ),
     overrides: { '@livestore-rs/common': tarball('common') },
   }
@@ -95,6 +97,16 @@ store.shutdown()
   cpSync(`${root}examples/todos-react/tsconfig.json`, join(app, 'tsconfig.json'))
   writeFileSync(join(app, 'tsconfig.json'), readFileSync(join(app, 'tsconfig.json'), 'utf8').replace('"src"', '"main.ts"'))
   execFileSync(join(root, 'node_modules/.bin/tsc'), ['--project', app], { stdio: 'inherit' })
+
+  // Its own declarations name the types of what it exports; what runs in Node needs no types of browsers.
+  cpSync(`${root}packages/tests/declarations`, join(app, 'declarations'), { recursive: true })
+  const library = { composite: true, noEmit: false, skipLibCheck: false, outDir: '../out', rootDir: '.' }
+  writeFileSync(join(app, 'declarations/tsconfig.json'), JSON.stringify({ extends: '../tsconfig.json', compilerOptions: library, include: ['.'] }))
+  execFileSync(join(root, 'node_modules/.bin/tsc'), ['--project', join(app, 'declarations')], { stdio: 'inherit' })
+  expect(readFileSync(join(app, 'out/schema.d.ts'), 'utf8')).toMatch(/todos: State\.SQLite\.TableDef/)
+  const inNode = { noEmit: true, strict: true, module: 'nodenext', target: 'es2023', lib: ['es2023'], skipLibCheck: false }
+  writeFileSync(join(app, 'node.json'), JSON.stringify({ compilerOptions: { ...inNode, types: ['node'] }, files: ['declarations/schema.ts'] }))
+  execFileSync(join(root, 'node_modules/.bin/tsc'), ['--project', join(app, 'node.json')], { stdio: 'inherit' })
 
   writeFileSync(join(app, 'index.html'), '<script type="module" src="/main.ts"></script>')
   const output = await build({ root: app, configFile: false, logLevel: 'error', build: { target: 'es2022', write: false, chunkSizeWarningLimit: 10_000 } })

@@ -1,4 +1,4 @@
-import { computed, queryDb } from '@livestore/livestore'
+import { computed, Events, queryDb, Schema } from '@livestore/livestore'
 import { expect, test, vi } from 'vitest'
 
 import { different } from './different.js'
@@ -27,6 +27,60 @@ test('half a character is written and found as �', async () => {
   store.commit(created('c', { text: 'c😀'.slice(0, 2) }))
   expect(store.query(todos.where({ id: 'ab😀'.slice(0, 3) }))).toMatchObject([{ id: 'ab�', text: '\\ud83d ab�' }])
   expect(store.query(todos.where({ text: 'c�' }))).toMatchObject([{ id: 'c' }])
+})
+
+const nothings: Array<[string, any, unknown]> = [
+  ['null, among others', Schema.NullOr(Schema.String), null],
+  ['null', Schema.Null, null],
+  ['undefined, among others', Schema.UndefinedOr(Schema.Struct({ a: Schema.String })), undefined],
+  ['undefined', Schema.Undefined, undefined],
+  ['nothing', Schema.Void, undefined],
+]
+for (const [name, schema, value] of nothings) {
+  test(`arguments may be ${name}`, async () => {
+    const event: any = Events.synced({ name: 'v1.Nothing', schema })
+    const seen: unknown[] = []
+    const materializers = { 'v1.Nothing': (args: unknown) => (seen.push(args), []) }
+    const store = await open({ events: { event }, materializers })
+    store.commit(event(value))
+    expect(store.syncStatus().localHead).toBe('e1')
+    expect(seen[0]).toBe(value)
+  })
+}
+
+const withNaN = async () => {
+  const store = await open()
+  const said = thrown(() => store.commit(created('a', { rank: Number.NaN })))
+  return [said, said === '' ? store.query(todos.select('rank')) : []] as const
+}
+different('numbers-that-json-does-not-have', {
+  livestore: async () => {
+    expect(await withNaN()).toEqual(['', [null]])
+  },
+  ours: async () => {
+    const [said] = await withNaN()
+    expect(said).toMatch(/^Invalid event args for event 'v1.Created': of what JSON makes of them/)
+    expect(said).toMatch(/rank/)
+  },
+})
+
+const deep = (levels: number): unknown => (levels === 0 ? 0 : [deep(levels - 1)])
+const sized = async () => {
+  const store = await open()
+  return [deep(200), 'x'.repeat(2 ** 20)].map((args) => thrown(() => store.commit(written(args))))
+}
+different('sizes-of-commits', {
+  livestore: async () => {
+    expect(await sized()).toEqual(['', ''])
+  },
+  ours: async () => {
+    const [tooDeep, tooLong] = await sized()
+    expect(tooDeep).toMatch(/more than 127 levels/)
+    expect(tooLong).toMatch(/1048578 bytes/)
+    const store = await open()
+    const many = Array.from({ length: 10_001 }, () => written(0))
+    expect(thrown(() => store.commit(...many))).toMatch(/10001 events/)
+  },
 })
 
 test('options may come first', async () => {

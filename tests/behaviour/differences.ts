@@ -67,6 +67,14 @@ const list = [
     why: 'They could only fail later, or never be noticed.',
   },
   {
+    id: 'numbers-that-json-does-not-have',
+    area: 'Events and schemas',
+    kind: 'bug',
+    livestore: '`NaN` in an event is stored as null, although its schema has no null',
+    ours: 'it is refused, unless the schema takes the null',
+    why: 'What no client could read would be stored.',
+  },
+  {
     id: 'events-without-a-materializer',
     area: 'Events and schemas',
     kind: 'choice',
@@ -219,6 +227,14 @@ const list = [
     why: 'SQLite has no NaN; what is read back would be something else.',
   },
   {
+    id: 'order-of-rows',
+    area: 'The query builder',
+    kind: 'choice',
+    livestore: 'rows of a query without `orderBy` come as they were inserted',
+    ours: 'they come by their primary key',
+    why: 'What was inserted first changes with a rebase. A list that grows at its end has a column that says so.',
+  },
+  {
     id: 'queries-do-not-write',
     area: 'The query builder',
     kind: 'bug',
@@ -323,6 +339,14 @@ const list = [
     why: 'One rule for both.',
   },
   {
+    id: 'rowid',
+    area: 'SQL as a query',
+    kind: 'choice',
+    livestore: 'each table has a `rowid`',
+    ours: 'a table has one if one integer is its key, and then that is it',
+    why: 'No event says which one a row has.',
+  },
+  {
     id: 'cached-results',
     area: 'SQL as a query',
     kind: 'bug',
@@ -353,6 +377,14 @@ const list = [
     livestore: 'a value that SQLite does not have, such as a `Date`, is bound as null',
     ours: 'it is refused',
     why: 'A comparison with null finds nothing, and nobody knows why.',
+  },
+  {
+    id: 'sizes-of-commits',
+    area: 'Commits',
+    kind: 'choice',
+    livestore: 'events may have any size, and commits any number of them',
+    ours: 'the arguments of an event are up to 1 MiB and 127 levels of JSON, a commit up to 10,000 events and 4 MiB',
+    why: 'Whatever is committed has to reach all other clients.',
   },
   {
     id: 'failed-commits-throw',
@@ -547,6 +579,14 @@ const list = [
     livestore: 'a materializer that returns nothing shuts the store down, although it is said to be possible',
     ours: 'it writes nothing',
     why: 'It is documented.',
+  },
+  {
+    id: 'sql-of-materializers',
+    area: 'Materializers',
+    kind: 'choice',
+    livestore: 'a materializer may carry out any SQL: several statements in a text, `CREATE TABLE`, `random()`, `datetime(\'now\')`',
+    ours: 'each statement is a write of its own, of rows, with what is the same for all clients',
+    why: 'State can be derived anew, at any time and anywhere.',
   },
   {
     id: 'written-tables',
@@ -793,8 +833,8 @@ const list = [
     area: 'The registry of stores',
     kind: 'choice',
     livestore: 'who asks for a store with another schema is given the one with the first',
-    ours: 'that is refused',
-    why: 'Its types would lie.',
+    ours: 'that is refused, unless both have the same tables and events',
+    why: 'Its types would lie. A module that was loaded anew has the same.',
   },
   {
     id: 'registry-reopens',

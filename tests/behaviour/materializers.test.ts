@@ -68,6 +68,35 @@ test('what a write returns is of no interest', async () => {
   expect(store.query(todos.select('text'))).toEqual(['x'])
 })
 
+const ran = async (sql: string) => {
+  const store = await open({ write: () => ({ sql }) })
+  store.commit(created('a'))
+  const said = thrown(() => store.commit(written({})))
+  return said === '' && isShutDown(store) ? 'shut down' : said
+}
+const OTHER_SQL = [
+  "UPDATE todos SET text = 'x'; DELETE FROM notes",
+  'CREATE TABLE more (id TEXT)',
+  'UPDATE todos SET rank = random()',
+  "UPDATE todos SET text = datetime('now')",
+]
+different('sql-of-materializers', {
+  livestore: async () => {
+    for (const sql of OTHER_SQL) expect(await ran(sql), sql).toBe('')
+  },
+  ours: async () => {
+    for (const sql of OTHER_SQL) expect(await ran(sql), sql).toMatch(/is not allowed in a materializer/)
+  },
+})
+
+test('SQL calculates with dates, and what it returns is of no interest', async () => {
+  const sql = "UPDATE todos SET text = date('2020-01-01', '+1 day') || strftime('%Y', 86400, 'unixepoch') RETURNING id"
+  const store = await open({ write: () => [{ sql }, { sql: 'SELECT 1' }] })
+  store.commit(created('a'), created('b'))
+  store.commit(written({}))
+  expect(store.query(todos.select('text'))).toEqual(['2020-01-021970', '2020-01-021970'])
+})
+
 test('update and delete without conditions concern all rows', async () => {
   const store = await open({ write: ({ how }) => (how === 'update' ? todos.update({ text: 'x' }) : todos.delete()) })
   store.commit(created('a'), created('b'))

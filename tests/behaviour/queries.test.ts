@@ -265,6 +265,20 @@ different('session-ids-in-sql', {
   },
 })
 
+const byRowid = async () => {
+  const store = await open()
+  store.commit(created('b'), created('a'))
+  return () => store.query({ query: 'SELECT id FROM todos ORDER BY rowid', bindValues: {} }).map((row: any) => row.id).join('')
+}
+different('rowid', {
+  livestore: async () => {
+    expect((await byRowid())()).toBe('ba')
+  },
+  ours: async () => {
+    expect(thrown(await byRowid())).toMatch(/no such column: rowid/)
+  },
+})
+
 const typesOf = (store: any) => [1, '1'].map((value) => store.query({ query: 'SELECT typeof(?) AS it FROM todos', bindValues: [value] })[0].it)
 different('cached-results', {
   livestore: async () => {

@@ -177,6 +177,20 @@ different('offset-without-limit', {
   },
 })
 
+const inserted = async () => {
+  const store = await open()
+  for (const id of ['c', 'a', 'b']) store.commit(created(id))
+  return store.query(todos).map((todo: any) => todo.id).join('')
+}
+different('order-of-rows', {
+  livestore: async () => {
+    expect(await inserted()).toBe('cab')
+  },
+  ours: async () => {
+    expect(await inserted()).toBe('abc')
+  },
+})
+
 different('limits', {
   livestore: async () => {
     const store = await open()

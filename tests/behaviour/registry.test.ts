@@ -1,4 +1,4 @@
-import { StoreRegistry, storeOptions } from '@livestore/livestore'
+import { State, StoreRegistry, storeOptions } from '@livestore/livestore'
 import { expect, test } from 'vitest'
 
 import { makeAdapter } from '#side'
@@ -167,19 +167,24 @@ different('registry-retries', {
   },
 })
 
-const otherSchema = async () => {
+const otherSchema = async (schema: any) => {
   const registry = new StoreRegistry()
   const options = storeOptionsOf()
   const store = await load(registry, options)
-  return { store, ask: () => registry.getOrLoadPromise({ ...options, schema: schemaOf() }) }
+  return { store, ask: () => registry.getOrLoadPromise({ ...options, schema }) }
 }
+test('a schema with the same tables and events is the same, as that of a module which was loaded anew', async () => {
+  const { store, ask } = await otherSchema(schemaOf())
+  expect(ask()).toBe(store)
+})
+const more = { more: State.SQLite.table({ name: 'more', columns: { id: State.SQLite.text({ primaryKey: true }) } }) }
 different('registry-other-schema', {
   livestore: async () => {
-    const { store, ask } = await otherSchema()
+    const { store, ask } = await otherSchema(schemaOf({ tables: more }))
     expect(ask()).toBe(store)
   },
   ours: async () => {
-    const { ask } = await otherSchema()
+    const { ask } = await otherSchema(schemaOf({ tables: more }))
     expect(thrown(ask)).toMatch(/is open with another schema/)
   },
 })

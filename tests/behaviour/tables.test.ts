@@ -65,6 +65,12 @@ const defaults: Array<[string, () => any, unknown]> = [
   ['JSON', () => SQLite.json({ schema: Schema.Struct({ a: Schema.Number }), default: { a: 1 } }), { a: 1 }],
   ['a date', () => SQLite.datetime({ default: new Date(5) }), new Date(5)],
 ]
+test('a stored date that is none cannot be read', async () => {
+  const store = await open({ write: () => ({ sql: "INSERT INTO todos (id, due) VALUES ('a', 'some day')" }) })
+  store.commit(written({}))
+  expect(thrown(() => store.query(tables.todos))).not.toBe('')
+})
+
 for (const [name, column, value] of defaults) {
   test(`a default may be ${name}`, async () => {
     const { insert, read } = await withColumn(column())

@@ -1,14 +1,18 @@
-import type { EngineHost, EngineStore } from '@livestore-rs/common/internal'
+import { type EngineHost, type EngineStore, enterEngine } from '@livestore-rs/common/internal'
 
 /** What wasm-bindgen makes of the engine, as far as it is used. */
 export interface EngineModule {
   readonly StoreHandle: new (options: string, host: EngineHost) => EngineStore
+  /** Ends all that it does by itself, for good. */
+  readonly stop: () => void
+  /** Whether it has stopped, by itself or not. */
+  readonly isStopped: () => boolean
 }
 
 /** The part that instantiates it. */
 export interface EngineLoader extends EngineModule {
   readonly default: (input: { module_or_path: Promise<Response> }) => Promise<unknown>
-  readonly initSync: (input: { module: BufferSource }) => unknown
+  readonly initSync: (input: { module: Uint8Array<ArrayBuffer> }) => unknown
 }
 
 interface NodeProcess {
@@ -25,5 +29,6 @@ export const loadEngine = async (engine: EngineLoader, wasm: URL): Promise<Engin
   } else {
     await engine.default({ module_or_path: fetch(wasm) })
   }
+  enterEngine(engine)
   return engine
 }

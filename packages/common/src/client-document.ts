@@ -133,10 +133,22 @@ const partialCodec = (name: string, schema: AnySchema, defaultValue: unknown): C
     }
   }
   const whole = codecOf(schema)
-  const pick = (all: Record<string, unknown>, fields: object) =>
-    Object.fromEntries(Object.keys(fields).map((name) => [name, all[name]]))
-  const check = (fields: any) => pick(whole.check({ ...defaultValue, ...fields }), fields)
-  return { check, encode: (fields) => pick(whole.encode({ ...defaultValue, ...fields }), fields), decode: check }
+  const among = (run: (value: any) => Record<string, unknown>) => (fields: any) => {
+    try {
+      const all = run({ ...defaultValue, ...fields })
+      return Object.fromEntries(
+        Object.keys(fields).map((field) => {
+          if (!Object.hasOwn(all, field)) throw new Error(`it has no field ${field}`)
+          return [field, all[field]]
+        }),
+      )
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      const hint = 'if fields depend on each other, say `partialSet: false`, and set it as a whole'
+      throw new Error(`${why} (beside the defaults of the other fields; ${hint})`, { cause })
+    }
+  }
+  return { check: among(whole.check), encode: among(whole.encode), decode: among(whole.decode) }
 }
 
 /** Reads what is stored, whole or the fields that were set, and takes of it what fits. */
@@ -267,7 +279,14 @@ export const clientDocument: ClientDocument = (args: {
         throw new LiveStoreError('QueryError', `a default for the client document ${name}: ${why}`, { cause, table: name })
       }
     },
-    encodedDefault: () => codecOf(schema).encode(defaultValue),
+    encodedDefault: () => {
+      try {
+        return codecOf(schema).encode(defaultValue)
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : String(cause)
+        throw new LiveStoreError('SchemaError', `the default of the client document ${name}: ${why}`, { cause, table: name })
+      }
+    },
     defaultId,
   }
   const codec = {

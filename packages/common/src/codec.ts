@@ -47,7 +47,8 @@ export const effectSupport = (): EffectSupport => {
   if (effect !== undefined) return effect
   throw new LiveStoreError(
     'SchemaError',
-    "this is a schema of Effect: take `Schema` from this package, or add `import '@livestore-rs/livestore/effect'`",
+    'this is a schema of Effect: take `Schema` from where the app has `makeSchema` from, or import its `/effect` beside ' +
+      "it, such as '@livestore/livestore/effect'",
   )
 }
 
@@ -95,9 +96,10 @@ const standardCodec = (schema: StandardSchemaV1): Codec => ({
     try {
       again = validate(schema, stored)
     } catch (error) {
+      const isOther = !isEqual(stored, value)
       throw new Error(
-        `the schema does not accept what it has made (${(error as Error).message}); a date, say, needs one that ` +
-          'takes texts as well',
+        `the schema does not accept what is to be stored (${(error as Error).message})` +
+          (isOther ? '; a date, say, needs one that takes texts as well' : ''),
       )
     }
     // Fields may come in another order, such as that of the schema.

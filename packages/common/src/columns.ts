@@ -99,7 +99,10 @@ const date = (stored: (date: Date) => string | number): ColumnCodec => ({
   plain: false,
   encode: (value) =>
     value instanceof Date && !Number.isNaN(value.getTime()) ? stored(value) : expect('a valid Date', value),
-  decode: (value) => new Date(value),
+  decode: (value) => {
+    const date = new Date(value)
+    return Number.isNaN(date.getTime()) ? expect('a valid Date', value) : date
+  },
 })
 const datetimeText = date((value) => value.toISOString())
 const datetimeMillis = date((value) => value.getTime())

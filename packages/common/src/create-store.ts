@@ -1,7 +1,7 @@
 import type { Adapter, AdapterArgs, AdapterMode, InitialSyncOptions, OpenedStore } from './adapter.js'
 import type { BootStatus } from './boot-status.js'
 import { engine, LiveStoreError, report } from './errors.js'
-import { describeSchema, type LiveStoreSchema } from './schema.js'
+import { describeSchema, isLiveStoreSchema, type LiveStoreSchema } from './schema.js'
 import { StoreHost } from './store-host.js'
 import { Store, StoreInternalsSymbol } from './store.js'
 
@@ -109,6 +109,7 @@ const open = <TSchema extends LiveStoreSchema.Any, TContext>(
   if (typeof adapter?.open !== 'function') {
     throw new LiveStoreError('OpenError', 'a store needs an adapter, such as that of makeInMemoryAdapter()')
   }
+  if (!isLiveStoreSchema(schema)) throw new LiveStoreError('OpenError', 'a store needs a schema, made with makeSchema()')
   if (typeof storeId !== 'string' || !STORE_ID.test(storeId)) {
     throw new LiveStoreError('InvalidStoreId', `a store id has letters, digits, _ and -, and is not ${JSON.stringify(storeId)}`)
   }

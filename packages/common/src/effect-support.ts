@@ -9,7 +9,8 @@ type Any = Schema.Schema<any, any>
 const codec = (schema: Any) => ({
   check: Schema.validateSync(schema),
   encode: Schema.encodeSync(schema),
-  decode: Schema.decodeUnknownSync(schema),
+  // It takes whatever is stored for nothing.
+  decode: schema.ast._tag === 'VoidKeyword' ? () => undefined : Schema.decodeUnknownSync(schema),
 })
 
 /** A Standard Schema as one of Effect, which then takes what it stores and makes what it makes. */

@@ -1,3 +1,5 @@
+import { needRoom } from './room.js'
+
 /** Where errors are explained, by their tag. */
 const DOCS = '\n  https://github.com/livestore-rs/livestore-rs/blob/main/docs/guide/typescript.md#errors'
 
@@ -45,8 +47,46 @@ const isEngineError = (error: unknown): error is EngineError =>
   typeof (error as Partial<EngineError>)._tag === 'string' &&
   error.name === (error as Partial<EngineError>)._tag
 
+/** A build of the engine, as far as it can be stopped. */
+interface Stoppable {
+  /** Ends all that it does by itself. */
+  readonly stop: () => void
+  /** Whether it was stopped, or has stopped itself in a panic. */
+  readonly isStopped: () => boolean
+}
+
+const engines = new Set<Stoppable>()
+
+/** Makes an engine known that stores may run on. */
+export const enterEngine = (engine: Stoppable): void => void engines.add(engine)
+
+/** Whether an engine has stopped: whatever it was at may be half done. */
+export const isStopped = (): boolean => {
+  for (const one of engines) if (one.isStopped()) return true
+  return false
+}
+
+const thrownByApps = new WeakSet<object>()
+
+/** Says that the app's code has thrown this, so that it tells nothing of the engine. */
+export const noteThrown = (error: unknown): void => {
+  if (typeof error === 'object' && error !== null) thrownByApps.add(error)
+}
+
+/** Whether an error is one of those that leave the engine wherever it is: memory or stack have come to their end. */
+const wasLeft = (error: unknown): error is Error => {
+  if (!(error instanceof Error) || thrownByApps.has(error)) return false
+  if (error instanceof WebAssembly.RuntimeError) return true
+  return ['RangeError', 'InternalError'].includes(error.name) && /stack|recursion/i.test(error.message)
+}
+
 /** Makes what the engine has thrown an error of this package; `cause` is what the app's code threw. */
 export const fromEngine = (error: unknown, cause?: unknown): unknown => {
+  if (wasLeft(error)) {
+    for (const one of engines) one.stop()
+    const why = `the engine was left in the middle of something (${error.message}), and has stopped; load the page anew`
+    return new LiveStoreError('EnginePanicked', why, { cause: error })
+  }
   if (!isEngineError(error)) return error
   const hint = error.message.includes('no such module: fts5')
     ? "\n  Full-text search is in another engine: import { makeInMemoryAdapter } from '@livestore-rs/adapter-web/fts5'."
@@ -61,22 +101,20 @@ export const fromEngine = (error: unknown, cause?: unknown): unknown => {
   })
 }
 
-/** How many small calls there has to be room for, some 16 kB: with that, no stack was seen to end within the engine. */
-const ROOM = 250
-
-const takeRoom = (calls: number): number => (calls === 0 ? 0 : 1 + takeRoom(calls - 1))
-
 /**
- * Makes sure that there is room on the stack for the engine.
+ * Makes sure that the engine can be asked: that it goes on, and that there is room on the stack for it.
  *
  * An app's endless recursion has to end before it is in the engine, which nothing can be thrown through: what it was
  * at would stay half done for ever.
  */
-export const needRoom = (): void => void takeRoom(ROOM)
+export const needEngine = (): void => {
+  needRoom()
+  if (isStopped()) throw new LiveStoreError('EnginePanicked', 'the engine has stopped, since something of it went wrong before; load the page anew')
+}
 
 /** Runs something of the engine's, whose errors become this package's. */
 export const engine = <T>(run: () => T): T => {
-  needRoom()
+  needEngine()
   try {
     return run()
   } catch (error) {

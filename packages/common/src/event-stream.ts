@@ -1,7 +1,7 @@
 import type { EngineEvents, EngineStore } from './engine.js'
-import { fromEngine, LiveStoreError } from './errors.js'
+import { fromEngine, LiveStoreError, needEngine } from './errors.js'
 import { type Composite, EventSequenceNumber } from './event-sequence-number.js'
-import { type EventDef, eventCodec } from './events.js'
+import { decodeStored, type EventDef } from './events.js'
 import type { LiveStoreEvent } from './live-store-event.js'
 import type { LiveStoreSchema } from './schema.js'
 
@@ -62,7 +62,7 @@ export const followEvents = (
 
 const decodeArgs = (def: EventDef.AnyWithoutFn, args: unknown): unknown => {
   try {
-    return eventCodec(def).decode(args)
+    return decodeStored(def, args)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new LiveStoreError('DecodeError', `stored arguments of the event ${def.name}: ${why}`, { cause, event: def.name })
@@ -93,6 +93,7 @@ async function* read(
     }
     let page: Page
     try {
+      needEngine()
       waiting.page = engine.nextEvents(JSON.stringify(request))
       page = JSON.parse(await waiting.page.found)
     } catch (error) {

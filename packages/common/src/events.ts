@@ -82,6 +82,21 @@ const codecs = new WeakMap<object, Codec>()
 /** How the arguments of an event are stored. */
 export const eventCodec = (def: EventDef.AnyWithoutFn): Codec => codecs.get(def) ?? codecOf(def.schema)
 
+/** Reads the arguments of an event; null stands for `undefined`, which JSON does not have, if it is no value itself. */
+export const decodeStored = (def: EventDef.AnyWithoutFn, stored: unknown): unknown => {
+  const { decode } = eventCodec(def)
+  try {
+    return decode(stored)
+  } catch (error) {
+    if (stored !== null) throw error
+    try {
+      return decode(undefined)
+    } catch {
+      throw error
+    }
+  }
+}
+
 /** Says that the arguments of an event are stored in a way of their own. */
 export const enterEventCodec = (def: object, codec: Codec): void => {
   codecs.set(def, codec)

@@ -1,5 +1,5 @@
 import { LiveStoreError } from './errors.js'
-import { type EventDef, eventCodec, isEncodedEvent, type PartialEvent } from './events.js'
+import { decodeStored, type EventDef, eventCodec, isEncodedEvent, type PartialEvent } from './events.js'
 import type { LiveStoreSchema } from './schema.js'
 import { SessionIdSymbol } from './session-id.js'
 import { wellFormed } from './sql.js'
@@ -42,6 +42,14 @@ interface Committing {
   readonly sessionId: string
 }
 
+const checkNulls = (def: EventDef.AnyWithoutFn, json: string): void => {
+  try {
+    decodeStored(def, JSON.parse(json))
+  } catch (cause) {
+    throw new Error(`of what JSON makes of them, ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
+}
+
 /** The arguments of an event as they are stored, in JSON. */
 export const encodeArgs = (store: Committing, event: PartialEvent): string => {
   if (Array.isArray(event)) throw new LiveStoreError('PayloadError', 'this is no event but a list: spread it, as in commit(...events)')
@@ -65,8 +73,10 @@ export const encodeArgs = (store: Committing, event: PartialEvent): string => {
       if (def.options.derived && args.id === SessionIdSymbol) args = { ...args, id: store.sessionId }
       args = eventCodec(def).encode(args)
     }
-    const json = JSON.stringify(args ?? {}) as string | undefined
+    const json = JSON.stringify(args ?? null) as string | undefined
     if (json === undefined) throw new Error('JSON has no such value')
+    // JSON writes null for what it does not have, such as `NaN`, of which the schema may want to know.
+    if (json.includes('null')) checkNulls(def, json)
     return wellFormed(json)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)

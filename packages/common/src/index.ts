@@ -11,8 +11,10 @@ export type {
   TokenRequest,
 } from './adapter.js'
 export type { BootStatus, Progress } from './boot-status.js'
-export type { ClientDocumentTableDef } from './client-document.js'
+// Of what stands in the types of tables, all has a name here, for apps that write declarations of theirs.
+export type { ClientDocumentTableDef, ClientDocumentTableOptions } from './client-document.js'
 export { type AnySchema, deepEqual } from './codec.js'
+export type { ColumnDefinition } from './columns.js'
 export {
   type CreateStoreOptions,
   type CreateStoreOptionsPromise,
@@ -67,5 +69,7 @@ export * as State from './state.js'
 // All of it, so that bindings can add to the type of `Store`.
 export * from './store.js'
 export type { ConnectionState, NetworkStatus, SyncStatus } from './sync-status.js'
+export type { TableDef } from './table.js'
+export type { TableDefBase, TableDefinition } from './table-types.js'
 export type { UnknownEvents } from './unknown-events.js'
 export { liveStoreVersion } from './version.js'

@@ -1,6 +1,6 @@
 import { isEqual } from './codec.js'
 import type { EngineLive, EngineSubscription } from './engine.js'
-import { fromEngine, LiveStoreError, needRoom, report } from './errors.js'
+import { engine, fromEngine, isStopped, LiveStoreError, needEngine, noteThrown, report } from './errors.js'
 import { enterInstance, type Recipe } from './live-queries.js'
 import type { LiveQuery, LiveQueryDef, Signal } from './live-query-types.js'
 import type { CompiledQuery, RawRow } from './query-compile.js'
@@ -82,7 +82,10 @@ class RowsSource implements Source {
   #decodedBy: CompiledQuery | undefined
   /** The rows as they came, if they may have to be decoded anew. */
   readonly #raw: RawRow[] | undefined
-  #rows: ReadonlyArray<unknown> = []
+  /** The rows as the engine knows them. */
+  #rows: unknown[] = []
+  /** A copy, which is the app's to do with as it likes. */
+  #shown: ReadonlyArray<unknown> = []
   #hasUndecodable = false
 
   constructor(live: EngineLive, query: () => CompiledQuery, isChosen: boolean) {
@@ -106,6 +109,7 @@ class RowsSource implements Source {
         return query.decode(row, columns)
       } catch (error) {
         this.#hasUndecodable = true
+        noteThrown(error)
         return new Undecodable(error)
       }
     }
@@ -117,13 +121,13 @@ class RowsSource implements Source {
     } else {
       this.steps = query.isList ? steps : undefined
     }
+    this.#shown = this.#rows.slice()
     return true
   }
 
   /** Applies the engine's steps; the engine counts on it that they were, whatever the rows are. */
   #apply(taken: ReadonlyArray<unknown>, decode: (row: RawRow) => unknown): DiffStep<unknown>[] {
-    // Who has the rows of before keeps them.
-    const rows = this.#rows.slice()
+    const rows = this.#rows
     const lists: unknown[][] = this.#raw === undefined ? [rows] : [rows, this.#raw as unknown[]]
     const steps: DiffStep<unknown>[] = []
     for (let next = 0; next < taken.length; ) {
@@ -159,7 +163,6 @@ class RowsSource implements Source {
         steps.push({ op: 'update', at, row })
       }
     }
-    this.#rows = rows
     return steps
   }
 
@@ -169,7 +172,7 @@ class RowsSource implements Source {
       if (found !== undefined) throw found.error
       this.#hasUndecodable = false
     }
-    return (this.#decodedBy as CompiledQuery).shape(this.#rows)
+    return (this.#decodedBy as CompiledQuery).shape(this.#shown)
   }
 }
 
@@ -304,12 +307,13 @@ export class Live implements Signal<any> {
   destroy(): void {
     if (this.isDestroyed) return
     // Whoever still shows it, shows what it was.
-    this.#refresh()
+    if (!isStopped()) this.#refresh()
     this.isDestroyed = true
     this.#unsubscribe()
     this.#context.forget(this)
     // It may be at work: what is freed then is still needed.
     queueMicrotask(() => {
+      if (isStopped()) return
       this.#engine.free()
       this.#choice?.free()
     })
@@ -344,7 +348,7 @@ export class Live implements Signal<any> {
   /** Takes what is new. */
   #refresh(): void {
     let outcome: Outcome
-    needRoom()
+    needEngine()
     this.#context.takeThrown()
     try {
       if (!this.#source.refresh() && this.#outcome !== undefined) return
@@ -353,16 +357,26 @@ export class Live implements Signal<any> {
       for (const log of this.#logs) {
         log.steps = steps === undefined || log.steps === undefined ? undefined : [...log.steps, ...steps]
       }
-      const rows = this.#source.value()
-      outcome = { value: this.#map === undefined ? rows : this.#map(rows) }
+      outcome = { value: this.#source.value() }
     } catch (error) {
       // Some of the steps may have rows that could not be decoded.
       for (const log of this.#logs) log.steps = undefined
       outcome = { error: fromEngine(error, this.#context.takeThrown()) }
     }
+    outcome = this.#mapped(outcome)
     if (this.#isSame(outcome)) return
     this.#outcome = outcome
     this.#values++
+  }
+
+  #mapped(outcome: Outcome): Outcome {
+    if (this.#map === undefined || 'error' in outcome) return outcome
+    try {
+      return { value: this.#map(outcome.value) }
+    } catch (error) {
+      for (const log of this.#logs) log.steps = undefined
+      return { error }
+    }
   }
 
   /** What is made of rows may be equal though the rows are not. */
@@ -387,18 +401,24 @@ export class Live implements Signal<any> {
     return this.run()
   }
 
+  #checkUse(): void {
+    if (this.isDestroyed) throw new LiveStoreError('QueryError', `the live query ${this.label} is over`)
+  }
+
   set(value: unknown): void {
+    this.#checkUse()
     if (isComputing()) throw new LiveStoreError('StoreInComputed', 'a signal cannot be set while a query is computed')
-    this.#engine.set(value)
+    engine(() => this.#engine.set(value))
   }
 
   explain(): string {
-    return this.#engine.explain()
+    this.#checkUse()
+    return engine(() => this.#engine.explain())
   }
 
   /** Calls a function whenever the value has changed. */
   listen(listener: Listener): () => void {
-    if (this.isDestroyed) throw new LiveStoreError('QueryError', 'this live query is over')
+    this.#checkUse()
     this.retain()
     this.#refresh()
     this.#listeners.set(listener, this.#values)
@@ -420,7 +440,7 @@ export class Live implements Signal<any> {
   }
 
   #unsubscribe(): void {
-    for (const subscription of this.#subscriptions) subscription.free()
+    if (!isStopped()) for (const subscription of this.#subscriptions) subscription.free()
     this.#subscriptions = []
   }
 

@@ -1,6 +1,6 @@
 import type { EngineRows } from './engine.js'
-import { LiveStoreError, needRoom } from './errors.js'
-import { type EventDef, eventCodec } from './events.js'
+import { engine, LiveStoreError } from './errors.js'
+import { decodeStored, type EventDef } from './events.js'
 import { EventSequenceNumber } from './event-sequence-number.js'
 import type { Materializer, MaterializerContextQuery } from './materializers.js'
 import { astOf, isQueryBuilder } from './query-builder.js'
@@ -34,11 +34,10 @@ export class Materializing {
     const def = this.#schema.eventsDefsMap.get(name) as EventDef.AnyWithoutFn
     const materializer = this.#schema.state.materializers.get(name) as Materializer
     const encoded: unknown = JSON.parse(argsJson)
-    const args: unknown = eventCodec(def).decode(encoded)
+    const args: unknown = decodeStored(def, encoded)
     const read: MaterializerContextQuery = (input: any) => {
       const compiled = compileInput(input, sessionId)
-      needRoom()
-      const rows = query(compiled.description)
+      const rows = engine(() => query(compiled.description))
       const columns = () => rows.columns ?? []
       return compiled.shape(rows.map((row) => compiled.decode(row, columns))) as any
     }

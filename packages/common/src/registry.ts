@@ -1,6 +1,8 @@
+import type { BootStatus } from './boot-status.js'
+import { isEqual } from './codec.js'
 import { type CreateStoreOptions, openStore } from './create-store.js'
 import { LiveStoreError } from './errors.js'
-import type { LiveStoreSchema } from './schema.js'
+import { describeSchema, type LiveStoreSchema } from './schema.js'
 import { type Store, StoreInternalsSymbol } from './store.js'
 
 /** How long a store stays open that nobody uses, in milliseconds. */
@@ -48,6 +50,10 @@ const isNeeded = (store: AnyStore | undefined): boolean => {
   return store[StoreInternalsSymbol].sync?.backend !== undefined && store.syncStatus().pendingCount > 0
 }
 
+/** Whether both have the same tables and events, as those of a module that was loaded anew. */
+const isSameSchema = (left: LiveStoreSchema.Any, right: LiveStoreSchema.Any): boolean =>
+  left === right || isEqual(describeSchema(left), describeSchema(right))
+
 /** Opens stores once for all who want them, and closes those that nobody uses any more. */
 export class StoreRegistry {
   readonly #defaults: NonNullable<StoreRegistryConfig['defaultOptions']>
@@ -71,10 +77,13 @@ export class StoreRegistry {
     const { storeId } = options
     const found = this.#entries.get(storeId)
     if (found !== undefined && found.store?.[StoreInternalsSymbol].isShutdown !== true) {
-      if (found.schema === options.schema) return found
-      throw new LiveStoreError('OpenError', `the store ${storeId} is open with another schema`)
+      if (isSameSchema(found.schema, options.schema)) return found
+      const why = 'is open with another schema; if you have just changed it, reload the page'
+      throw new LiveStoreError('OpenError', `the store ${storeId} ${why}`)
     }
-    const all = { ...this.#defaults, ...options }
+    // Components ask for stores while they render, and no state may be set then.
+    const onBootStatus = (status: BootStatus) => queueMicrotask(() => options.onBootStatus?.(status))
+    const all = { ...this.#defaults, ...options, onBootStatus }
     const entry: Entry = {
       schema: options.schema,
       unusedCacheTime: all.unusedCacheTime ?? DEFAULT_UNUSED_CACHE_TIME,

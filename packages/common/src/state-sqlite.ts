@@ -30,4 +30,4 @@ export {
 export type { FromColumns, FromTable } from './row-types.js'
 export { type InputState, makeState } from './schema.js'
 export { type TableDef, type TableOptionsInput, table } from './table.js'
-export type { FullTextIndex, Index, TableDefBase, TableOptions, TableScope } from './table-types.js'
+export type { FullTextIndex, Index, TableDefBase, TableDefinition, TableOptions, TableScope } from './table-types.js'

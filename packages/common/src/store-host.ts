@@ -1,7 +1,7 @@
 import type { SyncOptions } from './adapter.js'
 import { isEqual } from './codec.js'
 import type { EngineHost } from './engine.js'
-import { LiveStoreError, report } from './errors.js'
+import { LiveStoreError, noteThrown, report } from './errors.js'
 import { Materializing } from './materialize.js'
 import type { LiveStoreSchema } from './schema.js'
 
@@ -42,6 +42,7 @@ export class StoreHost implements EngineHost {
       return this.#materializing.run(...args)
     } catch (error) {
       this.#thrown = error
+      noteThrown(error)
       throw error
     } finally {
       materializing--
@@ -55,6 +56,7 @@ export class StoreHost implements EngineHost {
       return compute(read)
     } catch (error) {
       this.#thrown = error
+      noteThrown(error)
       throw error
     }
   }

@@ -3,7 +3,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { OpenedStore, SyncOptions } from './adapter.js'
 import { type AnySchema, deepEqual } from './codec.js'
 import type { EngineStore, EngineSubscription } from './engine.js'
-import { engine, fromEngine, LiveStoreError, needRoom, report } from './errors.js'
+import { engine, fromEngine, isStopped, LiveStoreError, needEngine, report } from './errors.js'
 import { followEvents, type StoreEventsOptions } from './event-stream.js'
 import type { PartialEvent } from './events.js'
 import { collected, encodeArgs, type InputEvent } from './group.js'
@@ -72,8 +72,11 @@ export type StoreInternalsSymbol = typeof StoreInternalsSymbol
 
 const COMMIT_OPTIONS = ['label', 'skipRefresh', 'spanLinks', 'otelContext']
 
-const isCommitOptions = (value: unknown): value is StoreCommitOptions =>
-  typeof value === 'object' && value !== null && !('name' in value) && COMMIT_OPTIONS.some((key) => key in value)
+/** Whether what comes first are options; none of them may be said. */
+const hasOptions = ([first, ...rest]: ReadonlyArray<unknown>): boolean => {
+  if (typeof first !== 'object' || first === null || 'name' in first || Array.isArray(first)) return false
+  return COMMIT_OPTIONS.some((key) => key in first) || (rest.length > 0 && Object.keys(first).length === 0)
+}
 
 /** An open store: commits events, answers queries and tells of changes. */
 export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TContext = {}> {
@@ -138,7 +141,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     ): CommitReceipt
   } = (...args: any[]): CommitReceipt => {
     this.#guard('commit')
-    const options: StoreCommitOptions = isCommitOptions(args[0]) ? (args.shift() as StoreCommitOptions) : {}
+    const options: StoreCommitOptions = hasOptions(args) ? args.shift() : {}
     let events = args as PartialEvent[]
     if (events.length === 1 && typeof args[0] === 'function' && !('schema' in args[0])) {
       events = collected(args[0])
@@ -149,7 +152,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     for (const event of events) encoded.push(event?.name, encodeArgs(this, event))
     return this.#inBatch(options.skipRefresh === true, () => {
       this.#host.takeThrown()
-      needRoom()
+      needEngine()
       try {
         return new CommitReceipt(this.#engine.commit(encoded))
       } catch (error) {
@@ -291,7 +294,9 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
       compute((query) => {
         const dependency = this.#live(query)
         dependOn(dependency)
-        for (const id of dependency.engineIds) read(id)
+        engine(() => {
+          for (const id of dependency.engineIds) read(id)
+        })
         return dependency.run()
       }),
     )
@@ -302,7 +307,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     this.#guard('setSignal')
     const live = this.#live(def)
     const next = typeof value === 'function' ? (value as (before: T) => T)(live.run()) : value
-    this.#inBatch(false, () => engine(() => live.set(next)))
+    this.#inBatch(false, () => live.set(next))
   }
 
   /** Calls a function with the value now and whenever it is another one; or gives values to iterate over, as often as wanted. */
@@ -492,11 +497,12 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
         try {
           end()
         } catch (error) {
-          report(error)
+          // What a store does that was left half done tells nobody anything.
+          if (!isStopped()) report(error)
         }
       }
       for (const live of [...this.#lives.values()]) live.destroy()
-      engine(() => this.#engine.shutdown())
+      if (!isStopped()) engine(() => this.#engine.shutdown())
       internals.isShutdown = true
     } finally {
       this.#isClosing = false

@@ -1,6 +1,7 @@
 // What an app does that is not nice.
 
 import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
+import { isStopped } from '@livestore-rs/common/internal'
 import {
   computed,
   createStore,
@@ -136,9 +137,11 @@ test('where the stack has no room left, that is an error of the app, and the sto
     (id: string) => store.commit(created(id)),
     () => store.query(tables.todos.where({ text: 'x' }).orderBy('id', 'asc')),
     (id: string) => store.setSignal(text$, id),
+    () => store.commit(created('the same')),
+    () => store.query({ query: 'SELECT count(*) OVER (ORDER BY text) AS n FROM todos GROUP BY text HAVING n > 0 ORDER BY 1' }),
   ]
   let failed = 0
-  for (let left = 0; left < 2000; left += 25) {
+  for (let left = 0; left < 2500; left += 7) {
     for (const run of tries) {
       try {
         at(deepest - left, () => run(`${left}`))
@@ -148,6 +151,7 @@ test('where the stack has no room left, that is an error of the app, and the sto
     }
   }
   expect(failed).toBeGreaterThan(10)
+  expect(isStopped()).toBe(false)
   store.commit(created('last'))
   expect(store.query(tables.todos.where({ id: 'last' })).length).toBe(1)
 })
@@ -502,4 +506,63 @@ test('opening is given up when that is asked for, also while boot runs', async (
 test('an adapter that makes promises makes no exceptions', async () => {
   const adapter = makeInMemoryAdapter({ sync: { initialSyncOptions: { _tag: 'Blocking', timeout: 10 } } })
   await expect(createStore({ schema, adapter, storeId: 'no store id' })).rejects.toMatchObject({ _tag: 'InvalidStoreId' })
+})
+
+test('who changes a list that a query gave has it as it should be after the next change', () => {
+  const store = open()
+  store.commit(created('a'), created('b'), created('c'))
+  let seen: string[] = []
+  store.subscribe(tables.todos.select('id'), (ids) => {
+    seen = [...ids]
+    ;(ids as string[]).sort().reverse()
+  })
+  store.commit(created('aa'))
+  expect(seen).toEqual(['a', 'aa', 'b', 'c'])
+})
+
+test('a live query that is over says so', async () => {
+  const store = open()
+  let live: any
+  store.subscribe(tables.todos.count(), () => {}, { onSubscribe: (query) => (live = query) })()
+  await new Promise((resolve) => setTimeout(resolve))
+  for (const use of [() => live.explain(), () => live.set(1)]) {
+    expect(use).toThrow(expect.objectContaining({ _tag: 'QueryError', message: expect.stringMatching(/is over/) }))
+  }
+})
+
+test('what is wrong with a default, a schema or a value in a column is said with where it is', () => {
+  const document = State.SQLite.clientDocument({
+    name: 'settings',
+    schema: z.object({ size: z.number() }),
+    default: { id: 'own', value: { size: 'big' } as any },
+  })
+  const wrong = makeSchema({ events: {}, state: State.SQLite.makeState({ tables: { document }, materializers: {} }) })
+  const openWith = (schema: any) => () => createStore({ schema, adapter: makeInMemoryAdapter(), storeId: 'wrong' })
+  expect(openWith(wrong)).toThrow(
+    expect.objectContaining({ _tag: 'SchemaError', message: expect.stringMatching(/^the default of the client document settings: .*size/) }),
+  )
+  expect(openWith(undefined)).toThrow(expect.objectContaining({ _tag: 'OpenError', message: expect.stringMatching(/makeSchema/) }))
+  const letters = State.SQLite.table({
+    name: 'letters',
+    columns: { id: State.SQLite.text({ primaryKey: true, schema: z.enum(['a', 'b']) }), at: State.SQLite.json({ schema: z.date(), nullable: true }) },
+  })
+  const message = (run: () => unknown) => {
+    try {
+      run()
+    } catch (error) {
+      return (error as Error).message
+    }
+    return ''
+  }
+  const letter = message(() => letters.insert({ id: 'c' as any }).asSql())
+  expect(letter).toMatch(/letters\.id.*"a"\|"b"/)
+  expect(letter).not.toMatch(/date/)
+  expect(message(() => letters.insert({ id: 'a', at: new Date() } as any).asSql())).toMatch(/a date, say/)
+})
+
+test('options of which none is said may come before events', () => {
+  const store = open()
+  store.commit({}, created('a'))
+  expect(store.query(tables.todos.count())).toBe(1)
+  expect(() => store.commit({} as any)).toThrow(expect.objectContaining({ _tag: 'PayloadError' }))
 })

@@ -19,19 +19,32 @@ declare module '@livestore-rs/common' {
   interface Store<TSchema extends import('@livestore-rs/common').LiveStoreSchema.Any, TContext> extends ReactApi {}
 }
 
-const api = {
-  useQuery(this: Store<any, any>, queryable: Queryable<any>) {
-    return useQuery(queryable, { store: this })
-  },
-  useClientDocument(this: Store<any, any>, table: any, id?: any, options?: any) {
-    return (useClientDocument as any)(table, id, options, { store: this })
-  },
-  useSyncStatus(this: Store<any, any>) {
-    return useSyncStatus({ store: this })
-  },
+const apis = new WeakMap<object, ReactApi>()
+
+/** The functions of a store, which know it also when they are called by themselves. */
+const apiOf = (store: Store<any, any>): ReactApi => {
+  let api = apis.get(store)
+  if (api === undefined) {
+    api = {
+      useQuery: (queryable) => useQuery(queryable, { store }),
+      useClientDocument: (table: any, id?: any, options?: any) =>
+        (useClientDocument as any)(table, id, options, { store }),
+      useSyncStatus: () => useSyncStatus({ store }),
+    }
+    apis.set(store, api)
+  }
+  return api
 }
-Object.assign(Store.prototype, api)
+
+for (const name of ['useQuery', 'useClientDocument', 'useSyncStatus'] as const) {
+  Object.defineProperty(Store.prototype, name, {
+    configurable: true,
+    get(this: Store<any, any>) {
+      return apiOf(this)[name]
+    },
+  })
+}
 
 /** Returns the store with what this package adds: also one of another copy of LiveStore. */
 export const withReactApi = <TStore extends Store<any, any>>(store: TStore): TStore & ReactApi =>
-  'useQuery' in store ? store : (Object.assign(store, api) as unknown as TStore & ReactApi)
+  'useQuery' in store ? store : Object.assign(store as TStore, apiOf(store))

@@ -206,6 +206,49 @@ test('a store of a registry is there at once if its adapter can', () => {
   expect(text('count')).toBe('0')
 })
 
+test('boot status may be shown while a store opens', async () => {
+  const error = vi.spyOn(console, 'error')
+  const registry = new StoreRegistry()
+  const stages: string[] = []
+  const Opened = ({ onStage }: { onStage: (stage: string) => void }) => {
+    const options = { schema, adapter: makeInMemoryAdapter(), storeId: 'booting' }
+    useStore({ ...options, onBootStatus: ({ stage }) => onStage(stage) })
+    return null
+  }
+  const App = () => {
+    const [stage, setStage] = React.useState('none')
+    stages.push(stage)
+    return <Opened onStage={setStage} />
+  }
+  await renderLater(
+    <Providing registry={registry}>
+      <App />
+    </Providing>,
+  )
+  expect([stages[0], stages.at(-1)]).toEqual(['none', 'done'])
+  expect(error).not.toHaveBeenCalled()
+  error.mockRestore()
+  await registry.dispose()
+})
+
+test('the functions of a store may be taken from it', () => {
+  const store = open()
+  const App = () => {
+    const { useQuery, useClientDocument, useSyncStatus } = store
+    const [ui, setUi] = useClientDocument(tables.ui)
+    return (
+      <p data-testid="all" onClick={() => setUi({ filter: 'open' })}>
+        {[useQuery(tables.todos.count()), ui.filter, useSyncStatus().isSynced].join(' ')}
+      </p>
+    )
+  }
+  render(<App />)
+  expect(store.useQuery).toBe(store.useQuery)
+  act(() => void store.commit(created('a')))
+  act(() => (document.querySelector('[data-testid="all"]') as HTMLElement).click())
+  expect(text('all')).toMatch(/^1 open/)
+})
+
 test('a store that takes a while suspends, and two components have the same one', async () => {
   const registry = new StoreRegistry({ defaultOptions: { unusedCacheTime: 0 } })
   const options = storeOptions({

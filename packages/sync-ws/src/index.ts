@@ -21,6 +21,10 @@ export class SignedOut extends Error {
 /** Syncs with the LiveStore server over WebSocket. */
 export const makeWsSync = (options: WsSyncOptions): SyncBackend => {
   const { url, token } = options
-  if (!/^wss?:\/\//.test(url)) throw new TypeError(`the address has to start with wss:// or ws://, and does not: ${url}`)
+  if (!/^wss?:\/\//.test(url)) {
+    // Not with what may be a secret.
+    const shown = /[@?#]/.test(url) ? '' : `: ${url}`
+    throw new TypeError(`the address has to start with wss:// or ws://, and does not${shown}`)
+  }
   return { kind: 'ws', url, token: typeof token === 'string' ? () => token : token }
 }
