@@ -11,7 +11,7 @@ import { afterEach } from 'node:test'
 
 const folder = process.env.LIVESTORE_ENGINE
 assert.ok(folder, 'LIVESTORE_ENGINE names the folder with the engine')
-export const { initSync, StoreHandle } = await import(`${folder}/livestore.js`)
+export const { initSync, isStopped, stop, StoreHandle } = await import(`${folder}/livestore.js`)
 initSync({ module: readFileSync(`${folder}/livestore_bg.wasm`) })
 
 export const schema = {

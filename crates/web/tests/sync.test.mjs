@@ -69,6 +69,17 @@ test('what is committed without the server is synced once it is back', async () 
   subscription.free()
 })
 
+test('a log is read without timers, which hidden pages have once a minute', async (t) => {
+  const { url } = await serve(folderOfTest())
+  const { store } = open({ sync: { url } })
+  for (let at = 0; at < 3; at++) commit(store, ...Array.from({ length: 1000 }, (_, i) => created(`${at}.${i}`)))
+  await synced(store)
+  const timers = t.mock.method(globalThis, 'setTimeout')
+  const { events } = await next(store, { since: 0, names: ['v1.Unheard'], until: 3000 })
+  assert.deepEqual(events, [])
+  assert.equal(timers.mock.callCount(), 0)
+})
+
 test('a server that is not there is offline, and says why', async () => {
   const { store } = open({ sync: { url: 'ws://127.0.0.1:9' } })
   const { lastError } = await until(store, (status) => status.lastError !== null)
