@@ -22,4 +22,5 @@ mod store;
 mod sync;
 
 pub use live::LiveHandle;
+pub use panic::{is_stopped, stop};
 pub use store::{ReceiptHandle, StoreHandle, SubscriptionHandle};

@@ -36,7 +36,8 @@ pub(crate) fn run() -> Outcome {
     println!("Building …");
     make_packages()?;
     // One of its own, in case that there is another one; whoever ends this ends it by Ctrl-C, so that it is left.
-    let data = tempfile::Builder::new().prefix("livestore-demo-").tempdir()?.keep();
+    let data = process::target_dir()?.join(format!("demo-web-{}", std::process::id()));
+    process::empty_folder(&data)?;
     let listen = ["serve", "--json", "--listen", "127.0.0.1:0", "--data"];
     let (_server, sync) = start(Command::new(packages::server()?).args(listen).arg(&data))?;
     let (mut page, url) = start(npm::tool("node")?.arg("examples/todos-react/preview.mjs"))?;
