@@ -222,3 +222,10 @@ test('an iteration over events that is ended while it waits is over', async () =
   expect(await waiting).toEqual({ done: true, value: undefined })
   expect(await events.next()).toEqual({ done: true, value: undefined })
 })
+
+test('an address that cannot be used is not told with what may be a secret', () => {
+  expect(() => makeWsSync({ url: 'https://example.com/sync' })).toThrow('has to start with wss:// or ws://, and does not: https://example.com/sync')
+  for (const url of ['wss:/me:secret@example.com', 'https://example.com?token=secret', 'example.com#secret']) {
+    expect(() => makeWsSync({ url })).toThrow(/does not$/)
+  }
+})
