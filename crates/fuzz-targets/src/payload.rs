@@ -10,8 +10,10 @@ pub(crate) fn run(input: &[u8]) -> Outcome {
     let value: Result<Value, _> = serde_json::from_str(text);
     let parsed = CanonicalJson::parse(text);
     let Ok(value) = value else {
-        assert!(matches!(parsed, Err(JsonError::Syntax { .. })), "{parsed:?}");
-        return Outcome::Refused("Syntax".into());
+        let error = parsed.expect_err("what is no JSON has no canonical form");
+        let is_unread = matches!(error, JsonError::Syntax { .. } | JsonError::TooDeep);
+        assert!(is_unread, "{error:?}");
+        return Outcome::Refused(class(&error));
     };
     let encoded = CanonicalJson::encode(&value);
     if let Ok(canonical) = &encoded {
