@@ -4,7 +4,7 @@ import type { Schema } from 'effect/Schema'
 import { type AnySchema, type Codec, codecOf, effectSupport, isEffectSchema } from './codec.js'
 import { type ColumnDefinition, makeColumn } from './columns.js'
 import { type DocumentInternals, enterDocument } from './document-registry.js'
-import { LiveStoreError } from './errors.js'
+import { LiveStoreError, reasonOf } from './errors.js'
 import { enterEventCodec, type EventOptions, makeEvent, type PartialEvent } from './events.js'
 import { Builder } from './query-builder.js'
 import type { QueryBuilder } from './query-builder-types.js'
@@ -143,7 +143,7 @@ const partialCodec = (name: string, schema: AnySchema, defaultValue: unknown): C
         }),
       )
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause)
+      const why = reasonOf(cause)
       const hint = 'if fields depend on each other, say `partialSet: false`, and set it as a whole'
       throw new Error(`${why} (beside the defaults of the other fields; ${hint})`, { cause })
     }
@@ -275,7 +275,7 @@ export const clientDocument: ClientDocument = (args: {
       try {
         return JSON.stringify(codecOf(schema).encode(initial(explicitDefault)))
       } catch (cause) {
-        const why = cause instanceof Error ? cause.message : String(cause)
+        const why = reasonOf(cause)
         throw new LiveStoreError('QueryError', `a default for the client document ${name}: ${why}`, { cause, table: name })
       }
     },
@@ -283,7 +283,7 @@ export const clientDocument: ClientDocument = (args: {
       try {
         return codecOf(schema).encode(defaultValue)
       } catch (cause) {
-        const why = cause instanceof Error ? cause.message : String(cause)
+        const why = reasonOf(cause)
         throw new LiveStoreError('SchemaError', `the default of the client document ${name}: ${why}`, { cause, table: name })
       }
     },

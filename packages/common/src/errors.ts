@@ -31,6 +31,9 @@ export class LiveStoreError extends Error {
   }
 }
 
+/** What was thrown, in words. */
+export const reasonOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown))
+
 /** What the engine throws. */
 interface EngineError extends Error {
   readonly _tag: string

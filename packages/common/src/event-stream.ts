@@ -1,5 +1,5 @@
 import type { EngineEvents, EngineStore } from './engine.js'
-import { fromEngine, LiveStoreError, needEngine } from './errors.js'
+import { fromEngine, LiveStoreError, needEngine, reasonOf } from './errors.js'
 import { type Composite, EventSequenceNumber } from './event-sequence-number.js'
 import { decodeStored, type EventDef } from './events.js'
 import type { LiveStoreEvent } from './live-store-event.js'
@@ -64,7 +64,7 @@ const decodeArgs = (def: EventDef.AnyWithoutFn, args: unknown): unknown => {
   try {
     return decodeStored(def, args)
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
+    const why = reasonOf(cause)
     throw new LiveStoreError('DecodeError', `stored arguments of the event ${def.name}: ${why}`, { cause, event: def.name })
   }
 }

@@ -2,7 +2,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Schema } from 'effect/Schema'
 
 import { type AnySchema, type Codec, codecOf } from './codec.js'
-import { LiveStoreError } from './errors.js'
+import { LiveStoreError, reasonOf } from './errors.js'
 
 /** An event that is to be committed. */
 export interface PartialEvent<TName extends string = string, TArgs = any> {
@@ -111,7 +111,7 @@ export const makeEvent = (input: EventInput, codec?: Codec): EventDef.Any => {
       return (codec ?? codecOf(schema)).check(args)
     } catch (cause) {
       if (cause instanceof LiveStoreError) throw cause
-      const why = cause instanceof Error ? cause.message : String(cause)
+      const why = reasonOf(cause)
       throw new LiveStoreError('PayloadError', `Invalid event args for event '${name}': ${why}`, { cause, event: name })
     }
   }

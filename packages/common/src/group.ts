@@ -1,4 +1,4 @@
-import { LiveStoreError } from './errors.js'
+import { LiveStoreError, reasonOf } from './errors.js'
 import { decodeStored, type EventDef, eventCodec, isEncodedEvent, type PartialEvent } from './events.js'
 import type { LiveStoreSchema } from './schema.js'
 import { SessionIdSymbol } from './session-id.js'
@@ -46,7 +46,7 @@ const checkNulls = (def: EventDef.AnyWithoutFn, json: string): void => {
   try {
     decodeStored(def, JSON.parse(json))
   } catch (cause) {
-    throw new Error(`of what JSON makes of them, ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new Error(`of what JSON makes of them, ${reasonOf(cause)}`, { cause })
   }
 }
 
@@ -79,7 +79,7 @@ export const encodeArgs = (store: Committing, event: PartialEvent): string => {
     if (json.includes('null')) checkNulls(def, json)
     return wellFormed(json)
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
+    const why = reasonOf(cause)
     throw new LiveStoreError('PayloadError', `Invalid event args for event '${event.name}': ${why}`, {
       cause,
       event: event.name,

@@ -1,7 +1,7 @@
 import { type AnySchema, codecOf, isEqual } from './codec.js'
 import { columnInternals } from './columns.js'
 import { documentOf } from './document-registry.js'
-import { LiveStoreError } from './errors.js'
+import { LiveStoreError, reasonOf } from './errors.js'
 import { numberOf } from './identity.js'
 import type { QueryBuilderAst } from './query-builder-types.js'
 import { elementOf } from './query-sql.js'
@@ -193,7 +193,7 @@ const decodeRows = (text: string, schema: AnySchema, rows: ReadonlyArray<unknown
   try {
     decoded = decode(rows)
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
+    const why = reasonOf(cause)
     throw new LiveStoreError('DecodeError', `the rows of ${text}: ${why}`, { cause })
   }
   if (!Array.isArray(decoded) || decoded.length !== rows.length) return decoded

@@ -1,5 +1,5 @@
 import { type AnySchema, codecOf } from './codec.js'
-import { LiveStoreError } from './errors.js'
+import { LiveStoreError, reasonOf } from './errors.js'
 import type { QueryBuilderAst } from './query-builder-types.js'
 import { SessionIdSymbol } from './session-id.js'
 import type { SqlValue } from './sql.js'
@@ -22,7 +22,7 @@ const encodeElement = (table: TableDefBase, name: string, list: AnySchema, value
   try {
     return (codecOf(list).encode([value]) as unknown[])[0]
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
+    const why = reasonOf(cause)
     const { name: tableName } = table.sqliteDef
     throw new LiveStoreError('QueryError', `an element of ${tableName}.${name}: ${why}`, { cause, table: tableName })
   }

@@ -1,5 +1,5 @@
 import { columnInternals, type ColumnInternals } from './columns.js'
-import { LiveStoreError } from './errors.js'
+import { LiveStoreError, reasonOf } from './errors.js'
 import type { TableDefBase } from './table-types.js'
 
 export const columnOf = (table: TableDefBase, name: string): ColumnInternals => {
@@ -18,7 +18,7 @@ export const encodeFor = (table: TableDefBase, name: string, value: unknown) => 
   try {
     return codec.encode(value)
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
+    const why = reasonOf(cause)
     const { name: tableName } = table.sqliteDef
     throw new LiveStoreError('QueryError', `a value for ${tableName}.${name}: ${why}`, { cause, table: tableName })
   }
@@ -29,7 +29,7 @@ export const decodeFor = (table: TableDefBase, name: string, stored: unknown, co
   try {
     return codec.decode(stored)
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
+    const why = reasonOf(cause)
     const { name: tableName } = table.sqliteDef
     throw new LiveStoreError('DecodeError', `a stored value of ${tableName}.${name}: ${why}`, { cause, table: tableName })
   }
