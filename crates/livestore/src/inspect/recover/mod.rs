@@ -12,8 +12,8 @@
 //!   letters of what no longer applies, as after a change of the schema. Undo data is dropped.
 //!
 //! What is lost is named in the report, and so is what may be older than the damaged file was.
-//! Pending events have no checksum of their own: a byte that changed inside a payload and left it
-//! canonical JSON cannot be noticed.
+//! Pending events have no checksum of their own: a byte that changed inside an id, or inside a payload
+//! and left it canonical JSON, cannot be noticed.
 
 mod chain;
 mod client_log;
