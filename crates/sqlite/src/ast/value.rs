@@ -2,7 +2,7 @@
 //!
 //! Null, texts and ordinary numbers are themselves; true and false become 1 and 0. What JSON has no
 //! number for is an object: `{"integer": "9007199254740993"}`, `{"real": "inf"}`; bytes are
-//! `{"blob": "00ff"}`.
+//! `{"blob": "00ff"}`. JavaScript writes a great number as `{"real": "1e+21"}`, since it may be an integer.
 
 use std::fmt;
 
@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for AnyValue {
         };
         let value = match &*key {
             "integer" => text.parse().ok().map(Value::Integer),
-            "real" => text.parse().ok().filter(|real: &f64| !real.is_nan()).map(Value::Real),
+            "real" => real(&text).map(Value::Real),
             "blob" => blob(&text).map(Value::from),
             _ => return Err(de::Error::unknown_field(&key, &["integer", "real", "blob"])),
         };
@@ -103,6 +103,16 @@ impl<'de> Visitor<'de> for AnyValue {
             return Err(de::Error::invalid_length(2, &self));
         }
         value.ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&text), &self))
+    }
+}
+
+/// Reads a number in JSON's form, or an infinity.
+fn real(text: &str) -> Option<f64> {
+    match text {
+        "inf" => Some(f64::INFINITY),
+        "-inf" => Some(f64::NEG_INFINITY),
+        // Not `str::parse`: with its tables of its own, it would weigh 11 kB in browsers.
+        number => serde_json::from_str(number).ok(),
     }
 }
 

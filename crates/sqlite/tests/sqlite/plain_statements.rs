@@ -213,6 +213,7 @@ fn words_that_nobody_knows_are_refused_when_they_are_read() {
         r#"{"from": {"table": "todos"}, "filter": {"value": {"integer": "9223372036854775808"}}}"#,
         r#"{"from": {"table": "todos"}, "filter": {"value": 9223372036854775808}}"#,
         r#"{"from": {"table": "todos"}, "filter": {"value": {"real": "nan"}}}"#,
+        r#"{"from": {"table": "todos"}, "filter": {"value": {"real": "1e400"}}}"#,
         r#"{"from": {"table": "todos"}, "limit": -1}"#,
     ] {
         assert!(serde_json::from_str::<Select>(json).is_err(), "{json}");
@@ -237,6 +238,11 @@ fn values_and_typed_queries_round_trip_through_json() {
         assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), value, "{json}");
     }
     assert_eq!(serde_json::from_str::<Value>("true").unwrap(), Value::Integer(1));
+    // As JavaScript writes whole numbers that are no exact integers.
+    for (text, real) in [("9007199254740993", 9_007_199_254_740_992.0), ("-1.5e+300", -1.5e300)] {
+        let json = format!("{{\"real\": \"{text}\"}}");
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), Value::Real(real));
+    }
     let typed = Todo::select()
         .join::<Counter>(Counter::name.eq(Todo::id).and(Counter::count.between(1, 25)))
         .filter(!Todo::due.is_in([Some(7), None]))
