@@ -34,8 +34,8 @@ const CHOICES: [(&str, &str); 3] = [
     ("livestore-0.4", "LiveStore 0.4.0 with its in-memory adapter"),
 ];
 
-/// What the first of them may weigh, with gzip and with brotli: no more than it does. It is to come down to
-/// 620,000 and 520,000 bytes.
+/// What the first of them may weigh, with gzip and with brotli: a hundredth more than it does. It is to come
+/// down to 620,000 and 520,000 bytes.
 const BUDGET: (usize, usize) = (915_000, 758_000);
 
 #[derive(Debug, Serialize)]

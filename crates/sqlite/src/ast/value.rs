@@ -111,7 +111,7 @@ fn real(text: &str) -> Option<f64> {
     match text {
         "inf" => Some(f64::INFINITY),
         "-inf" => Some(f64::NEG_INFINITY),
-        // Not `str::parse`: with its tables of its own, it would weigh 11 kB in browsers.
+        // Not `str::parse`: with its tables of its own, it makes what browsers load 14 kB heavier.
         number => serde_json::from_str(number).ok(),
     }
 }

@@ -12,8 +12,9 @@
 //!   letters of what no longer applies, as after a change of the schema. Undo data is dropped.
 //!
 //! What is lost is named in the report, and so is what may be older than the damaged file was.
-//! Pending events have no checksum of their own: a byte that changed inside an id, or inside a payload
-//! and left it canonical JSON, cannot be noticed.
+//! Pending events have no checksum of their own: a byte that changed inside a payload and left it
+//! canonical JSON, or inside an event's id, cannot be noticed. Nor can one inside the id of a group of
+//! one event, but that the old id is named as lost if the tail's index lists it.
 
 mod chain;
 mod client_log;
