@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use livestore::GroupId;
-use livestore::inspect::{Author, Inspector, RecoverError, RecoverOptions};
+use livestore::inspect::{Author, Inspector, Progress, RecoverError, RecoverOptions, verify_file};
 use livestore::prelude::*;
 use livestore_core::Group;
 use livestore_sqlite::rusqlite::Connection;
@@ -243,6 +243,29 @@ fn a_pending_group_whose_id_is_damaged_is_kept() {
         assert_state_is_replay(&recovered.open());
     }
     assert_eq!(changed.len(), 1, "{changed:?}");
+}
+
+#[test]
+fn the_index_of_the_tail_tells_of_a_damaged_id() {
+    let sample = Sample::with(16, true);
+    let mut groups = sample.content.pending.iter().map(|(group, _)| group);
+    let id = groups.find(|group| group.event_count() == 1).unwrap().id();
+    let folder = tempfile::tempdir().unwrap();
+    let path = sample.files.write(folder.path());
+    let connection = Connection::open(&path).unwrap();
+    let list_all = "INSERT OR REPLACE INTO __livestore_pending_group \
+                    (ordinal, group_id, events, client_only) \
+                    SELECT ordinal, group_id, events, client_only \
+                    FROM __livestore_pending WHERE event_index = 0";
+    connection.execute(list_all, []).unwrap();
+    let damage = "UPDATE __livestore_pending SET group_id = ? WHERE group_id = ?";
+    connection.execute(damage, [&[0x99; 16], id.as_bytes()]).unwrap();
+    drop(connection);
+    let check = verify_file(&path, &Progress::new()).unwrap();
+    assert!(!check.problems.is_empty());
+    let recovered = recovered(&Files::read(&path));
+    assert_eq!(groups_under_other_ids(&sample.content, &recovered).len(), 1);
+    assert!(recovered.report.lost.iter().any(|lost| lost.id == id));
 }
 
 /// What SQLite itself makes of the files.
