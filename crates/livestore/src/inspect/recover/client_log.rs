@@ -1,8 +1,9 @@
 //! Client-only groups: those that are surely whole.
 //!
-//! Nothing in a row tells how many events its group has. If the table is not whole, its index
-//! tells; without it, a group is known to be whole only if its neighbours on both sides are there
-//! and none of its rows had to give way to one of another group.
+//! Nothing in a row tells how many events its group has; the table's index tells. No damage makes
+//! two ids the same, so rows that have a listed group's id, in all the places that are listed, are
+//! that group. Without the index, a group is known to be whole only if its neighbours on both sides
+//! are there and none of its rows had to give way to one of another group.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -103,26 +104,31 @@ impl Survey<'_> {
         client_id: &ClientId,
         found: &mut ClientOnlyGroups,
     ) {
-        let indexed = self.client_index.groups.get(&run.id);
-        let is_indexed = indexed.is_some_and(|places| places.len() == run.events.len());
-        if self.client_index.is_complete && indexed.is_none() {
+        let index = &self.client_index;
+        let listed = index.groups.get(&run.id);
+        if listed.is_none() && index.is_complete && index.lists_all {
             // It was deleted; only an old page still holds it.
             return;
         }
         let (first, last) = (run.first, run.last());
         let has_neighbours = (first.1 == 1 || rows.contains_key(&(first.0, first.1 - 1)))
             && rows.contains_key(&(last.0, last.1 + 1));
+        let is_all_here = listed.map(|places| places.iter().all(|at| (first..=last).contains(at)));
         let is_whole = is_one
-            && if self.client_index.is_complete {
-                is_indexed
-            } else {
-                self.client_log.is_whole && run.standing != Standing::Unproven || has_neighbours
+            && match is_all_here {
+                Some(false) => false,
+                Some(true) if index.is_complete => true,
+                // The index should list it, so its id or the index is damaged.
+                None if index.is_complete => false,
+                _ => {
+                    self.client_log.is_whole && run.standing != Standing::Unproven || has_neighbours
+                }
             };
         let Run { id, session_id, events, standing, .. } = run;
         let group = Group::new(id, client_id.clone(), session_id, events.clone());
         match group {
             Ok(group) if is_whole => {
-                if standing != Standing::Current && !is_indexed {
+                if standing != Standing::Current && listed.is_none() {
                     found.uncertain.push(Uncertain { what: "client-only group", id });
                 }
                 found.whole.push(ClientOnly { seq: GlobalSeqNum(first.0), group });
@@ -131,7 +137,7 @@ impl Survey<'_> {
                 place: format!("e{}.{}", first.0, first.1),
                 id,
                 client_only: true,
-                events: indexed.map(|places| places.len() as u64),
+                events: listed.map(|places| places.len() as u64),
                 found: events,
             }),
         }

@@ -94,11 +94,14 @@ impl Strays {
     }
 }
 
-/// An index: for each group what the index says, and whether it says everything.
+/// The index of the client log: the places of each group's events.
 #[derive(Debug)]
-pub(super) struct Indexed<T> {
-    pub(super) groups: HashMap<GroupId, T>,
+pub(super) struct ClientIndex {
+    pub(super) groups: HashMap<GroupId, Vec<(u64, u32)>>,
+    /// True if nothing is missing of the index.
     pub(super) is_complete: bool,
+    /// True unless the table is known to have rows that it lacks.
+    pub(super) lists_all: bool,
 }
 
 /// The index of the tail, which lacks the newest groups.
@@ -142,8 +145,7 @@ pub(super) struct Survey<'a> {
     pub(super) dead_letters: Found,
     pub(super) archive: Found,
     pub(super) pending_index: TailIndex,
-    /// The places of a group's events.
-    pub(super) client_index: Indexed<Vec<(u64, u32)>>,
+    pub(super) client_index: ClientIndex,
     /// How many groups the log's index has, if it is whole.
     log_index: Option<u64>,
     pub(super) damage: Vec<DamagedPlace>,
@@ -168,7 +170,11 @@ impl<'a> Survey<'a> {
             dead_letters: Found::default(),
             archive: Found::default(),
             pending_index: TailIndex { groups: HashMap::new(), is_complete: false, end: i64::MIN },
-            client_index: Indexed { groups: HashMap::new(), is_complete: false },
+            client_index: ClientIndex {
+                groups: HashMap::new(),
+                is_complete: false,
+                lists_all: true,
+            },
             log_index: None,
             damage: Vec::new(),
             is_other_format: layout.is_other_format,
@@ -349,7 +355,7 @@ impl<'a> Survey<'a> {
             let mut indexed = places.flat_map(|(id, places)| places.iter().map(|at| (*id, *at)));
             self.client_log.is_complete = indexed.all(|place| found.contains(&place));
             self.client_log.is_whole = self.client_log.is_complete;
-            self.client_index.is_complete = found.iter().all(|(id, at)| {
+            self.client_index.lists_all = found.iter().all(|(id, at)| {
                 self.client_index.groups.get(id).is_some_and(|places| places.contains(at))
             });
         }

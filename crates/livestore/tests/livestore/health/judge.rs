@@ -116,59 +116,82 @@ pub fn recovered(files: &Files) -> Recovered {
 /// Nothing that comes out was not there before, and what is there is in its old order.
 #[track_caller]
 pub fn assert_nothing_invented(sample: &Content, recovered: &Recovered) {
-    let changed = groups_under_other_ids(sample, recovered);
-    assert_eq!(changed, HashSet::new(), "no group ever had these ids");
+    assert_eq!(differences(sample, recovered), Differences::default());
 }
 
-/// The same, but for ids: nothing tells that one is not what it was. Returns the groups that were
-/// there with another id, their own or one of their events.
+/// How groups that came out differ from those that were there.
+#[derive(Debug, Default, PartialEq)]
+pub struct Differences {
+    /// Those with another id, their own or one of their events.
+    pub ids: HashSet<GroupId>,
+    /// Client-only ones that are a part of what they were.
+    pub torn: HashSet<GroupId>,
+}
+
+/// The same, but for what no checksum and no second place tells. Ids have none in the tail, and what
+/// a client-only group consists of is told by ids and by an index, of which both can be damaged.
 #[track_caller]
-pub fn groups_under_other_ids(sample: &Content, recovered: &Recovered) -> HashSet<GroupId> {
+pub fn differences(sample: &Content, recovered: &Recovered) -> Differences {
     let Recovered { content, report, .. } = recovered;
     let kept = content.confirmed.len();
     assert_eq!(content.confirmed, sample.confirmed[..kept], "the log is no prefix");
     let is_new_client = report.client_id_by == Author::New;
-    let is_the_same = |group: &Group, was: &Group| {
+    let is_by_same = |group: &Group, was: &Group| {
         let by_same_client = is_new_client || group.client_id() == was.client_id();
-        by_same_client && group.session_id() == was.session_id() && texts(group).eq(texts(was))
-    };
-    let has_its_ids = |group: &Group, was: &Group| {
-        let ids = |group: &Group| group.events().iter().map(|event| event.id).collect::<Vec<_>>();
-        group.id() == was.id() && ids(group) == ids(was)
+        by_same_client && group.session_id() == was.session_id()
     };
     let tail = sample.pending.iter().map(|(group, client_only)| (group, *client_only));
     let moved = sample.client_only.iter().map(|group| (group, true));
     let again = sample.confirmed.iter().map(|confirmed| (&confirmed.group, false));
     let was: Vec<(&Group, bool)> = tail.chain(moved).chain(again).collect();
-    let mut changed = HashSet::new();
+    let mut found = Differences::default();
     let mut places = Vec::new();
     for (group, client_only) in &content.pending {
         let candidates = was.iter().enumerate().filter(|(_, (was, was_client_only))| {
-            client_only == was_client_only && is_the_same(group, was)
+            client_only == was_client_only && is_by_same(group, was) && texts(group) == texts(was)
         });
         let candidates: Vec<_> = candidates.collect();
-        assert!(!candidates.is_empty(), "{group:?} is made up");
-        match candidates.iter().find(|(_, (was, _))| has_its_ids(group, was)) {
+        match candidates.iter().find(|(_, (was, _))| has_same_ids(group, was)) {
             Some((place, _)) => places.extend((*place < sample.pending.len()).then_some(*place)),
-            None => drop(changed.insert(group.id())),
+            None if !candidates.is_empty() => drop(found.ids.insert(group.id())),
+            None => found.note_torn(sample, group, *client_only),
         }
     }
     assert!(places.is_sorted(), "the tail is in another order");
     for group in &content.client_only {
-        let mut candidates = sample.client_only.iter().filter(|was| texts(group).eq(texts(was)));
-        if !candidates.clone().any(|was| has_its_ids(group, was)) {
-            changed.insert(group.id());
+        let mut candidates = sample.client_only.iter().filter(|was| texts(group) == texts(was));
+        if candidates.clone().any(|was| has_same_ids(group, was)) {
+            continue;
         }
-        assert!(candidates.next().is_some(), "{group:?} is made up");
+        match candidates.next() {
+            Some(_) => drop(found.ids.insert(group.id())),
+            None => found.note_torn(sample, group, true),
+        }
     }
     assert!(content.dead_letters.iter().all(|group| sample.dead_letters.contains(group)));
     assert!(content.archived.iter().all(|group| sample.archived.contains(group)));
-    changed
+    found
+}
+
+impl Differences {
+    fn note_torn(&mut self, sample: &Content, group: &Group, client_only: bool) {
+        let is_part = |was: &Group| {
+            let count = group.events().len();
+            texts(was).windows(count).any(|part| part == texts(group))
+        };
+        assert!(client_only && sample.client_only.iter().any(is_part), "{group:?} is made up");
+        self.torn.insert(group.id());
+    }
 }
 
 /// What a group says, whatever its ids are.
-fn texts(group: &Group) -> impl Iterator<Item = (&str, &str)> {
-    group.events().iter().map(|event| (event.name.as_str(), event.args.as_str()))
+fn texts(group: &Group) -> Vec<(&str, &str)> {
+    group.events().iter().map(|event| (event.name.as_str(), event.args.as_str())).collect()
+}
+
+fn has_same_ids(group: &Group, was: &Group) -> bool {
+    let ids = |group: &Group| group.events().iter().map(|event| event.id).collect::<Vec<_>>();
+    group.id() == was.id() && ids(group) == ids(was)
 }
 
 /// What is not there any more is in the report.

@@ -11,8 +11,8 @@ use livestore_sqlite::rusqlite::Connection;
 use proptest::prelude::*;
 
 use super::judge::{
-    Known, PAGE, assert_all_named, assert_nothing_invented, assert_readable_kept, assert_syncs,
-    fill, groups_under_other_ids, recovered, try_recover,
+    Differences, Known, PAGE, assert_all_named, assert_nothing_invented, assert_readable_kept,
+    assert_syncs, differences, fill, recovered, try_recover,
 };
 use super::sample::{Content, Files, Sample, noted, schema};
 use crate::app::assert_state_is_replay;
@@ -196,8 +196,9 @@ proptest! {
         }
         match try_recover(&files, &RecoverOptions::default()) {
             Ok(recovered) => {
-                let changed = groups_under_other_ids(&sample.content, &recovered);
-                prop_assert!(changed.len() <= damaged, "{changed:?}");
+                let Differences { ids, torn } = differences(&sample.content, &recovered);
+                prop_assert!(ids.len() <= damaged, "{ids:?}");
+                prop_assert!(torn.is_empty() || damaged > 1, "{torn:?}");
                 assert_state_is_replay(&recovered.open());
             }
             Err(RecoverError::NothingFound { .. }) => {}
@@ -238,11 +239,36 @@ fn a_pending_group_whose_id_is_damaged_is_kept() {
         let mut files = sample.files.clone();
         files.database[at + 2..at + 14].fill(0x99);
         let recovered = recovered(&files);
-        changed.extend(groups_under_other_ids(&sample.content, &recovered));
+        let Differences { ids, torn } = differences(&sample.content, &recovered);
+        assert_eq!(torn, HashSet::new());
+        changed.extend(ids);
         assert_eq!(recovered.content.pending.len(), sample.content.pending.len());
         assert_state_is_replay(&recovered.open());
     }
     assert_eq!(changed.len(), 1, "{changed:?}");
+}
+
+#[test]
+fn a_damaged_id_tears_no_client_only_group_and_costs_no_other() {
+    let sample = Sample::with(16, true);
+    let all = &sample.content.client_only;
+    let group = all.iter().find(|group| group.event_count() == 3).unwrap();
+    let places = sample.files.database.windows(16).enumerate();
+    let places: Vec<_> = places.filter(|(_, bytes)| bytes == group.id().as_bytes()).collect();
+    let mut kept_whole = 0;
+    for (at, _) in &places {
+        let mut files = sample.files.clone();
+        files.database[at + 2..at + 14].fill(0x99);
+        let recovered = recovered(&files);
+        assert_nothing_invented(&sample.content, &recovered);
+        assert_all_named(&sample.content, &recovered);
+        let is_kept = |group| recovered.content.client_only.contains(group);
+        assert!(all.iter().all(|other| other == group || is_kept(other)), "{at}");
+        kept_whole += usize::from(is_kept(group));
+        assert_state_is_replay(&recovered.open());
+    }
+    // Where it is the index that is damaged, the rows tell.
+    assert!(places.len() >= 6 && kept_whole >= 3, "{kept_whole} of {}", places.len());
 }
 
 #[test]
@@ -264,7 +290,7 @@ fn the_index_of_the_tail_tells_of_a_damaged_id() {
     let check = verify_file(&path, &Progress::new()).unwrap();
     assert!(!check.problems.is_empty());
     let recovered = recovered(&Files::read(&path));
-    assert_eq!(groups_under_other_ids(&sample.content, &recovered).len(), 1);
+    assert_eq!(differences(&sample.content, &recovered).ids.len(), 1);
     assert!(recovered.report.lost.iter().any(|lost| lost.id == id));
 }
 
