@@ -140,10 +140,7 @@ pub fn differences(sample: &Content, recovered: &Recovered) -> Differences {
         let by_same_client = is_new_client || group.client_id() == was.client_id();
         by_same_client && group.session_id() == was.session_id()
     };
-    let tail = sample.pending.iter().map(|(group, client_only)| (group, *client_only));
-    let moved = sample.client_only.iter().map(|group| (group, true));
-    let again = sample.confirmed.iter().map(|confirmed| (&confirmed.group, false));
-    let was: Vec<(&Group, bool)> = tail.chain(moved).chain(again).collect();
+    let was = committed(sample);
     let mut found = Differences::default();
     let mut places = Vec::new();
     for (group, client_only) in &content.pending {
@@ -170,7 +167,26 @@ pub fn differences(sample: &Content, recovered: &Recovered) -> Differences {
     }
     assert!(content.dead_letters.iter().all(|group| sample.dead_letters.contains(group)));
     assert!(content.archived.iter().all(|group| sample.archived.contains(group)));
+    // None is there twice, under its own id and under another.
+    let mut times: HashMap<_, u32> = HashMap::new();
+    for (group, client_only) in was {
+        *times.entry((client_only, texts(group))).or_default() += 1;
+    }
+    for (group, client_only) in committed(content) {
+        let left = times.get_mut(&(client_only, texts(group)));
+        let left = left.and_then(|times| times.checked_sub(1).map(|left| *times = left));
+        assert!(left.is_some() || found.torn.contains(&group.id()), "{group:?} is there twice");
+    }
     found
+}
+
+/// The groups of a store, and whether they are client-only: those of the tail in its order, then
+/// those that have left it.
+fn committed(content: &Content) -> Vec<(&Group, bool)> {
+    let tail = content.pending.iter().map(|(group, client_only)| (group, *client_only));
+    let settled = content.client_only.iter().map(|group| (group, true));
+    let confirmed = content.confirmed.iter().map(|confirmed| (&confirmed.group, false));
+    tail.chain(settled).chain(confirmed).collect()
 }
 
 impl Differences {
