@@ -2,8 +2,9 @@
 //!
 //! Nothing in a row tells how many events its group has; the table's index tells. No damage makes
 //! two ids the same, so rows that have a listed group's id, in all the places that are listed, are
-//! that group. Without the index, a group is known to be whole only if its neighbours on both sides
-//! are there and none of its rows had to give way to one of another group.
+//! that group; and so are rows in all the places of a group that is listed under another id. Without
+//! the index, a group is known to be whole only if its neighbours on both sides are there and none of
+//! its rows had to give way to one of another group.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -113,13 +114,16 @@ impl Survey<'_> {
         let (first, last) = (run.first, run.last());
         let has_neighbours = (first.1 == 1 || rows.contains_key(&(first.0, first.1 - 1)))
             && rows.contains_key(&(last.0, last.1 + 1));
-        let is_all_here = listed.map(|places| places.iter().all(|at| (first..=last).contains(at)));
+        let is_here = |places: &Vec<Place>| places.iter().all(|at| (first..=last).contains(at));
         let is_whole = is_one
-            && match is_all_here {
-                Some(false) => false,
-                Some(true) if index.is_complete => true,
-                // The index should list it, so its id or the index is damaged.
-                None if index.is_complete => false,
+            && match listed {
+                Some(places) if !is_here(places) => false,
+                Some(_) if index.is_complete => true,
+                // One of its id in the rows and its id in the index is damaged.
+                None if index.is_complete => {
+                    let mut others = index.groups.values();
+                    others.any(|places| places.len() == run.events.len() && is_here(places))
+                }
                 _ => {
                     self.client_log.is_whole && run.standing != Standing::Unproven || has_neighbours
                 }

@@ -252,23 +252,29 @@ fn a_pending_group_whose_id_is_damaged_is_kept() {
 fn a_damaged_id_tears_no_client_only_group_and_costs_no_other() {
     let sample = Sample::with(16, true);
     let all = &sample.content.client_only;
-    let group = all.iter().find(|group| group.event_count() == 3).unwrap();
-    let places = sample.files.database.windows(16).enumerate();
-    let places: Vec<_> = places.filter(|(_, bytes)| bytes == group.id().as_bytes()).collect();
-    let mut kept_whole = 0;
-    for (at, _) in &places {
-        let mut files = sample.files.clone();
-        files.database[at + 2..at + 14].fill(0x99);
-        let recovered = recovered(&files);
-        assert_nothing_invented(&sample.content, &recovered);
-        assert_all_named(&sample.content, &recovered);
-        let is_kept = |group| recovered.content.client_only.contains(group);
-        assert!(all.iter().all(|other| other == group || is_kept(other)), "{at}");
-        kept_whole += usize::from(is_kept(group));
-        assert_state_is_replay(&recovered.open());
+    for events in [1, 3] {
+        let group = all.iter().rfind(|group| group.event_count() == events).unwrap();
+        let places = sample.files.database.windows(16).enumerate();
+        let places: Vec<_> = places.filter(|(_, bytes)| bytes == group.id().as_bytes()).collect();
+        let mut kept = 0;
+        for (at, _) in &places {
+            let mut files = sample.files.clone();
+            files.database[at + 2..at + 14].fill(0x99);
+            let recovered = recovered(&files);
+            let Differences { ids, torn } = differences(&sample.content, &recovered);
+            assert_eq!(torn, HashSet::new());
+            // What stands alone has its id in two places, of which neither proves the other wrong.
+            assert!(ids.len() <= usize::from(events == 1), "{ids:?}");
+            assert_all_named(&sample.content, &recovered);
+            let is_there = |group| recovered.content.client_only.contains(group);
+            assert!(all.iter().all(|other| other == group || is_there(other)), "{at}");
+            kept += usize::from(recovered.content.client_only.len() == all.len());
+            assert_state_is_replay(&recovered.open());
+        }
+        // Of several events, one that has another id is missing; where the index has another, none is.
+        let least = if events == 1 { places.len() } else { places.len() / 2 };
+        assert!(places.len() > 1 && kept >= least, "{kept} of {} with {events}", places.len());
     }
-    // Where it is the index that is damaged, the rows tell.
-    assert!(places.len() >= 6 && kept_whole >= 3, "{kept_whole} of {}", places.len());
 }
 
 #[test]
