@@ -12,13 +12,13 @@ use wasm_encoder::{CodeSection, FunctionSection, Module};
 use wasmparser::{CodeSectionReader, FunctionSectionReader, Parser, Payload, TypeRef};
 
 /// How many bytes in a row two functions share, if it counts.
-const RUN: usize = 7;
+const RUN: usize = 6;
 
 /// Runs that more functions than these share make none of them alike.
-const MOST_SHARERS: usize = 200;
+const MOST_SHARERS: usize = 500;
 
-/// How many bytes of functions the next one is compared with; half of what gzip looks back at.
-const WINDOW: usize = 16 << 10;
+/// How many bytes of functions the next one is compared with; gzip looks back a little further.
+const WINDOW: usize = 28 << 10;
 
 type Error = Box<dyn std::error::Error>;
 
@@ -54,7 +54,7 @@ pub(crate) fn alike_together(wasm: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 /// Returns the order of functions in which each is followed by the one that shares most with those
-/// just before, for its length.
+/// just before, for the root of its length: the length itself would put off what is long.
 fn arrange(functions: &[&[u8]]) -> Vec<usize> {
     let runs = Runs::shared_by(functions);
     let mut near = Near::none(&runs, functions);
@@ -62,9 +62,9 @@ fn arrange(functions: &[&[u8]]) -> Vec<usize> {
     let mut order = Vec::with_capacity(left.len());
     while let Some(next) = (0..left.len()).max_by(|a, b| {
         let (a, b) = (left[*a], left[*b]);
-        // By shares of the whole: a / length of a ≤ b / length of b.
-        let share_of_a = near.shared[a] * functions[b].len();
-        let share_of_b = near.shared[b] * functions[a].len();
+        // a² / length of a ≤ b² / length of b.
+        let share_of_a = near.shared[a].pow(2) * functions[b].len() as u64;
+        let share_of_b = near.shared[b].pow(2) * functions[a].len() as u64;
         (share_of_a, Reverse(a)).cmp(&(share_of_b, Reverse(b)))
     }) {
         let next = left.swap_remove(next);
@@ -112,8 +112,8 @@ struct Near<'a> {
     bytes: usize,
     /// In how many functions of the window each run is.
     times: Vec<usize>,
-    /// How many of each function's runs are in the window.
-    shared: Vec<usize>,
+    /// How much of each function's runs is in the window, by their weights.
+    shared: Vec<u64>,
 }
 
 impl<'a> Near<'a> {
@@ -134,8 +134,9 @@ impl<'a> Near<'a> {
         for run in &self.runs.of[function] {
             self.times[*run] += 1;
             if self.times[*run] == 1 {
+                let weight = self.weight(*run);
                 for sharer in &self.runs.sharers[*run] {
-                    self.shared[*sharer] += 1;
+                    self.shared[*sharer] += weight;
                 }
             }
         }
@@ -150,11 +151,18 @@ impl<'a> Near<'a> {
         for run in &self.runs.of[function] {
             self.times[*run] -= 1;
             if self.times[*run] == 0 {
+                let weight = self.weight(*run);
                 for sharer in &self.runs.sharers[*run] {
-                    self.shared[*sharer] -= 1;
+                    self.shared[*sharer] -= weight;
                 }
             }
         }
+    }
+
+    /// How much a run tells: what few functions share makes them more alike than what many do.
+    fn weight(&self, run: usize) -> u64 {
+        let sharers = self.runs.sharers[run].len();
+        (self.functions.len() / sharers).checked_ilog2().unwrap_or(0).into()
     }
 }
 
