@@ -36,7 +36,7 @@ const CHOICES: [(&str, &str); 3] = [
 
 /// What the first of them may weigh, with gzip and with brotli: a hundredth more than it does. It is to come
 /// down to 620,000 and 520,000 bytes.
-const BUDGET: (usize, usize) = (887_000, 739_000);
+const BUDGET: (usize, usize) = (882_000, 740_000);
 
 #[derive(Debug, Serialize)]
 struct Sizes {

@@ -282,6 +282,9 @@ impl StoredRow for ClientOnlyRow {
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, Flaw> {
         let (seq, client) = (fields.seq()?, fields.number()?);
+        if client == 0 {
+            return Err(Flaw { column: "client", what: "0 cannot be".into() });
+        }
         let (event_id, group_id) = (fields.event_id()?, fields.group_id()?);
         let event = fields.event(event_id)?;
         Ok(Self { seq, client, event, group_id, session_id: fields.text(SessionId::new)? })

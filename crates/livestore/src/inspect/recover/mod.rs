@@ -183,8 +183,7 @@ fn write(
     let (settled, mut moved): (Vec<_>, Vec<_>) =
         client_only.whole.into_iter().partition(|own| own.seq <= head.seq);
     // Whatever an older image of the tail says of them: they have left it.
-    let client_only: Vec<GroupId> =
-        settled.iter().chain(&moved).map(|own| own.group.id()).collect();
+    let client_only_ids = client_only.ids;
     let mut place = ClientOnlyPlace { seq: GlobalSeqNum::ROOT, client: 1 };
     for own in settled {
         if own.seq != place.seq {
@@ -222,7 +221,7 @@ fn write(
     let letters = dead_letters(survey);
     let mut settled = behind;
     settled.extend(&chain.ids);
-    settled.extend(&client_only);
+    settled.extend(&client_only_ids);
     settled.extend(letters.iter().filter(|(_, doubt)| !doubt).map(|(letter, _)| letter.group.id()));
     let tail = survey.tail_groups(&report.client_id, &settled);
     report.lost.extend(tail.lost.into_iter().filter(|lost| {

@@ -16,6 +16,7 @@ use livestore_sqlite::raw::{Damage, Entry, Gap, Place, RawDatabase, TreeKind, Wa
 use livestore_sqlite::{SqliteError, Value};
 
 use super::RecoverError;
+use super::client_log::ClientIndex;
 use super::layout::Layout;
 use super::report::DamagedPlace;
 use crate::inspect::rows::{
@@ -52,6 +53,8 @@ pub(super) struct Located {
     /// Its row id; 0 in a table without.
     pub(super) key: i64,
     pub(super) standing: Standing,
+    /// True if its table's tree reaches it.
+    pub(super) is_reached: bool,
     place: Place,
 }
 
@@ -92,16 +95,6 @@ impl Strays {
             self.rows.push(row);
         }
     }
-}
-
-/// The index of the client log: the places of each group's events.
-#[derive(Debug)]
-pub(super) struct ClientIndex {
-    pub(super) groups: HashMap<GroupId, Vec<(u64, u32)>>,
-    /// True if nothing is missing of the index.
-    pub(super) is_complete: bool,
-    /// True unless the table is known to have rows that it lacks.
-    pub(super) lists_all: bool,
 }
 
 /// The index of the tail, which lacks the newest groups.
@@ -170,11 +163,7 @@ impl<'a> Survey<'a> {
             dead_letters: Found::default(),
             archive: Found::default(),
             pending_index: TailIndex { groups: HashMap::new(), is_complete: false, end: i64::MIN },
-            client_index: ClientIndex {
-                groups: HashMap::new(),
-                is_complete: false,
-                lists_all: true,
-            },
+            client_index: ClientIndex::default(),
             log_index: None,
             damage: Vec::new(),
             is_other_format: layout.is_other_format,
@@ -242,7 +231,7 @@ impl<'a> Survey<'a> {
                 match self.parse::<T>(place, key) {
                     Ok((_, is_whole)) => {
                         let standing = Standing::new(is_proven, is_current && is_whole);
-                        found.rows.push(Located { key, standing, place });
+                        found.rows.push(Located { key, standing, is_reached: true, place });
                     }
                     Err(flaw) => flawed.push((place, rowid, flaw)),
                 }
@@ -285,9 +274,8 @@ impl<'a> Survey<'a> {
         let ends = groups.values().map(|group| group.last());
         self.pending_index.end = ends.max().unwrap_or(i64::MIN);
         self.pending_index.groups = groups;
-        let mut groups: HashMap<GroupId, Vec<(u64, u32)>> = HashMap::new();
-        let name = "__livestore_client_log_group";
-        self.client_index.is_complete = self.walk_index(layout, name, 3, &mut |values| {
+        let (mut index, name) = (ClientIndex::default(), "__livestore_client_log_group");
+        index.is_complete = self.walk_index(layout, name, 3, &mut |values| {
             let [Value::Blob(id), Value::Integer(seq), Value::Integer(client)] = values else {
                 return false;
             };
@@ -296,10 +284,10 @@ impl<'a> Survey<'a> {
             else {
                 return false;
             };
-            groups.entry(id).or_default().push((seq, client));
+            index.insert(id, (seq, client));
             true
         });
-        self.client_index.groups = groups;
+        self.client_index = index;
         let (mut groups, name) = (0, "__livestore_eventlog_group");
         let is_complete = self.walk_index(layout, name, 2, &mut |_| {
             groups += 1;
@@ -355,9 +343,6 @@ impl<'a> Survey<'a> {
             let mut indexed = places.flat_map(|(id, places)| places.iter().map(|at| (*id, *at)));
             self.client_log.is_complete = indexed.all(|place| found.contains(&place));
             self.client_log.is_whole = self.client_log.is_complete;
-            self.client_index.lists_all = found.iter().all(|(id, at)| {
-                self.client_index.groups.get(id).is_some_and(|places| places.contains(at))
-            });
         }
     }
 
@@ -410,7 +395,7 @@ impl<'a> Survey<'a> {
             return false;
         }
         let standing = Standing::new(is_proven, is_known && is_current && is_whole);
-        found.push(Located { key, standing, place }, &values);
+        found.push(Located { key, standing, is_reached: false, place }, &values);
         true
     }
 
