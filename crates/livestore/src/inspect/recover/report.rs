@@ -73,7 +73,7 @@ pub struct LostGroup {
     pub found: Vec<Event>,
 }
 
-/// Something in the new file that may not have been in the damaged one any more.
+/// Something in the new file that may not have been in the damaged one any more, or not under this id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
