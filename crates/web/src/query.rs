@@ -42,6 +42,50 @@ impl WebQuery {
     }
 }
 
+/// A selection whose values come apart from it: it is read once for all of them.
+#[derive(Debug, Clone)]
+struct Template {
+    sql: String,
+    binds: Vec<TemplateBind>,
+}
+
+#[derive(Debug, Clone)]
+enum TemplateBind {
+    /// One of the values that come.
+    Nth(usize),
+    /// A value of the selection's own, such as a limit.
+    Own(Value),
+}
+
+impl Template {
+    /// Reads a selection whose texts stand for values, as their numbers.
+    fn parse(json: &str, tables: &[TableDef]) -> Result<Self, String> {
+        let WebQuery::Select(select) = WebQuery::parse(json, tables)? else {
+            return Err("only a selection takes values".into());
+        };
+        let (sql, binds) = select.compile().map_err(|error| error.to_string())?;
+        let bind = |value| match value {
+            Value::Text(text) => {
+                text.parse().map(TemplateBind::Nth).map_err(|_| "a value is in the selection")
+            }
+            own => Ok(TemplateBind::Own(own)),
+        };
+        Ok(Self { sql, binds: binds.into_iter().map(bind).collect::<Result<_, _>>()? })
+    }
+
+    fn with(&self, values: &[Value]) -> Result<Sql, String> {
+        let mut query = Sql::new(self.sql.clone());
+        for bind in &self.binds {
+            let value = match bind {
+                TemplateBind::Nth(at) => values.get(*at).ok_or("a value is missing")?,
+                TemplateBind::Own(value) => value,
+            };
+            query = query.bind(value.clone());
+        }
+        Ok(query)
+    }
+}
+
 /// Descriptions longer than this, in bytes, are not kept: their values are many, and seldom the same.
 const LONGEST: usize = 4096;
 
@@ -50,23 +94,53 @@ const MOST: usize = 500;
 
 /// What was read of descriptions: apps ask the same over and over, and reading costs as much as the answer.
 #[derive(Default)]
-pub(crate) struct Parsed(RefCell<HashMap<String, WebQuery>>);
+pub(crate) struct Parsed {
+    queries: Kept<WebQuery>,
+    templates: Kept<Template>,
+}
 
 impl Parsed {
-    /// Reads a description, unless it was read before.
+    /// Reads a description.
     pub(crate) fn parse(&self, json: &str, tables: &[TableDef]) -> Result<WebQuery, String> {
-        if let Some(query) = self.0.borrow().get(json) {
-            return Ok(query.clone());
+        self.queries.get(json, || WebQuery::parse(json, tables))
+    }
+
+    /// Reads a selection in which texts are the numbers of values, which are an array of their own.
+    pub(crate) fn parse_with(
+        &self,
+        json: &str,
+        values: &str,
+        tables: &[TableDef],
+    ) -> Result<Sql, String> {
+        let values: Vec<Value> = serde_json::from_str(values).map_err(|error| error.to_string())?;
+        self.templates.get(json, || Template::parse(json, tables))?.with(&values)
+    }
+}
+
+/// What was made of texts.
+struct Kept<T>(RefCell<HashMap<String, T>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    /// Makes it, unless it was made before.
+    fn get(&self, json: &str, make: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+        if let Some(made) = self.0.borrow().get(json) {
+            return Ok(made.clone());
         }
-        let query = WebQuery::parse(json, tables)?;
+        let made = make()?;
         if json.len() <= LONGEST {
             let mut kept = self.0.borrow_mut();
             if kept.len() == MOST {
                 kept.clear();
             }
-            kept.insert(json.to_owned(), query.clone());
+            kept.insert(json.to_owned(), made.clone());
         }
-        Ok(query)
+        Ok(made)
     }
 }
 

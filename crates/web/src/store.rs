@@ -74,7 +74,16 @@ impl StoreHandle {
     }
 
     /// Reads the rows of a query, each as a list of values; those of SQL have the names as `columns`.
-    pub fn query(&self, description: &str) -> Result<Array, JsValue> {
+    ///
+    /// With `values`, an array as JSON, each text in a selection is the number of one of them: the
+    /// selection is read once for all that is asked in this form.
+    pub fn query(&self, description: &str, values: Option<String>) -> Result<Array, JsValue> {
+        if let Some(values) = values {
+            let tables = self.store.schema().tables();
+            let query = self.parsed.parse_with(description, &values, tables);
+            let query = query.map_err(|why| tagged("QueryError", &why))?;
+            return Ok(rows::to_js(&self.store.query(query).map_err(throw)?, false));
+        }
         let query = self.parse(description)?;
         let is_sql = query.is_sql();
         let rows = self.store.query(query).map_err(throw)?;

@@ -65,6 +65,25 @@ test('what fails changes nothing and says what it was', () => {
   assert.equal(store.query(all).length, 1)
 })
 
+test('a selection takes values that come apart from it', () => {
+  const { store } = open()
+  commit(store, created('a', { rank: 1 }), created('b', { rank: 2 }), created('c', { rank: 3 }))
+  const id = { column: { name: 'id' } }
+  const filter = { in: { expr: id, list: [{ value: '1' }, { value: null }, { value: '0' }] } }
+  const select = { from: { table: 'todos' }, columns: [{ expr: id }], filter, limit: 2 }
+  const description = JSON.stringify({ select })
+  const read = (values) => [...store.query(description, JSON.stringify(values))]
+  assert.deepEqual(read(['a', 'c']), [['a'], ['c']])
+  assert.deepEqual(read(['0', { integer: '1' }]), [])
+  assert.deepEqual(read(['b', "x' OR 1"]), [['b']])
+  assert.deepEqual(tagOf(() => read(['a'])), ['QueryError', undefined])
+  assert.deepEqual(tagOf(() => store.query(description, '{')), ['QueryError', undefined])
+  const inIt = JSON.stringify({ select: { ...select, filter: { in: { expr: id, list: [{ value: 'a' }] } } } })
+  assert.deepEqual(tagOf(() => store.query(inIt, '[]')), ['QueryError', undefined])
+  const sql = JSON.stringify({ sql: { text: 'SELECT 1', binds: [] } })
+  assert.deepEqual(tagOf(() => store.query(sql, '[]')), ['QueryError', undefined])
+})
+
 test('live rows are told by steps, each row once', () => {
   const { store } = open()
   commit(store, created('b', { rank: 2 }))

@@ -55,7 +55,8 @@ export interface EngineStore {
   readonly clientId: string
   readonly sessionId: string
   commit(events: string[]): EngineReceipt
-  query(description: string): EngineRows
+  /** Reads once; with `values`, an array as JSON, each text of a selection is the number of one of them. */
+  query(description: string, values?: string): EngineRows
   liveQuery(description: string, label?: string): EngineLive
   liveChoice(id: number, label?: string): EngineLive
   liveComputed(id: number, label?: string): EngineLive

@@ -17,6 +17,8 @@ export type RawRow = ReadonlyArray<unknown>
 export interface CompiledQuery {
   /** JSON. */
   readonly description: string
+  /** The values that the description has numbers for, as JSON; none if they are in it. */
+  readonly values?: string
   /** What tells its value from those of other queries: the description, and what the rows are to the app. */
   readonly key: string
   /** What tells how a row is decoded. */
@@ -45,10 +47,21 @@ const COMPARISONS: Record<string, string> = {
   ILIKE: 'like',
 }
 
-const filterOf = (table: TableDefBase, { col, op, value }: QueryBuilderAst.Where, sessionId: string): Expr => {
+/** Puts a value into an expression, or apart from it. */
+type Place = (value: JsonValue) => JsonValue
+
+const within: Place = (value) => value
+
+/** Numbers values. What is null stays where it is, since it makes another statement. */
+const apart =
+  (values: JsonValue[]): Place =>
+  (value) =>
+    value === null ? null : String(values.push(value) - 1)
+
+const filterOf = (table: TableDefBase, { col, op, value }: QueryBuilderAst.Where, sessionId: string, place: Place): Expr => {
   const left = column(table, col)
   const bind = (value: unknown): Expr => ({
-    value: toJsonValue(encodeFor(table, col, value === SessionIdSymbol ? sessionId : value)),
+    value: place(toJsonValue(encodeFor(table, col, value === SessionIdSymbol ? sessionId : value))),
   })
   const compare = (operator: string): Expr => ({ compare: { operator, left, right: bind(value) } })
   // As in SQL, what is null is neither equal nor different, neither in a list nor outside it.
@@ -64,12 +77,13 @@ const filterOf = (table: TableDefBase, { col, op, value }: QueryBuilderAst.Where
     case 'NOT IN': {
       const list = value as unknown[]
       if (list.length === 0) return op === 'IN' ? { or: [] } : { and: [] }
-      const within: Expr = { in: { expr: left, list: list.map(bind) } }
-      return op === 'IN' ? within : and(known, not(within))
+      const isIn: Expr = { in: { expr: left, list: list.map(bind) } }
+      return op === 'IN' ? isIn : and(known, not(isIn))
     }
     case 'JSON_CONTAINS':
     case 'JSON_NOT_CONTAINS': {
-      const contains: Expr = { contains: { json: left, element: { value: toJsonValue(elementOf(table, col, value)) } } }
+      const element = { value: place(toJsonValue(elementOf(table, col, value))) }
+      const contains: Expr = { contains: { json: left, element } }
       return op === 'JSON_CONTAINS' ? contains : not(contains)
     }
     default:
@@ -77,8 +91,8 @@ const filterOf = (table: TableDefBase, { col, op, value }: QueryBuilderAst.Where
   }
 }
 
-const filtered = (table: TableDefBase, where: ReadonlyArray<QueryBuilderAst.Where>, sessionId: string) =>
-  where.length === 0 ? {} : { filter: and(...where.map((one) => filterOf(table, one, sessionId))) }
+const filtered = (table: TableDefBase, where: ReadonlyArray<QueryBuilderAst.Where>, sessionId: string, place: Place) =>
+  where.length === 0 ? {} : { filter: and(...where.map((one) => filterOf(table, one, sessionId, place))) }
 
 /** How a row of these columns is decoded. */
 const rowDecoder = (table: TableDefBase, names: ReadonlyArray<string>): ((row: RawRow) => unknown) => {
@@ -113,8 +127,15 @@ const firstKey = (first: QueryBuilderAst.First | undefined): string =>
 
 const all = (rows: ReadonlyArray<unknown>): unknown => rows
 
+/** Puts a query of the builder into the form that the engine takes to read once: it knows it again by its form. */
+export const compileOnce = (ast: QueryBuilderAst, sessionId: string): CompiledQuery => {
+  const values: JsonValue[] = []
+  const compiled = compileAst(ast, sessionId, apart(values))
+  return { ...compiled, values: wellFormed(JSON.stringify(values)) }
+}
+
 /** Puts a query of the builder into the form that the engine takes. */
-export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQuery => {
+export const compileAst = (ast: QueryBuilderAst, sessionId: string, place: Place = within): CompiledQuery => {
   const { tableDef } = ast
   const from = { table: tableDef.sqliteDef.name }
   switch (ast._tag) {
@@ -123,7 +144,7 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
       const select = {
         from,
         columns: names.map((name) => ({ expr: column(tableDef, name) })),
-        ...filtered(tableDef, ast.where, sessionId),
+        ...filtered(tableDef, ast.where, sessionId, place),
         ...(ast.orderBy.length === 0
           ? {}
           : { order: ast.orderBy.map(({ col, direction }) => ({ expr: column(tableDef, col), direction: ORDER[direction] })) }),
@@ -145,7 +166,7 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
     }
     case 'CountQuery': {
       const columns = [{ expr: { aggregate: { function: 'count' } }, name: 'count' }]
-      const select = { from, columns, ...filtered(tableDef, ast.where, sessionId) }
+      const select = { from, columns, ...filtered(tableDef, ast.where, sessionId, place) }
       const description = wellFormed(JSON.stringify({ select }))
       return {
         description,
@@ -158,7 +179,7 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQue
     }
     case 'RowQuery': {
       const id = ast.id === SessionIdSymbol ? sessionId : ast.id
-      const filter = { compare: { operator: 'equal', left: column(tableDef, 'id'), right: { value: id } } }
+      const filter = { compare: { operator: 'equal', left: column(tableDef, 'id'), right: { value: place(id) } } }
       const select = { from, columns: [{ expr: column(tableDef, 'value') }], filter }
       const document = documentOf(tableDef)
       const description = wellFormed(JSON.stringify({ select }))
