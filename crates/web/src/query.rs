@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use livestore::ast::Select;
 use livestore::{
@@ -43,13 +44,11 @@ impl WebQuery {
 }
 
 /// A selection whose values come apart from it: it is read once for all of them.
-#[derive(Debug, Clone)]
 struct Template {
     sql: String,
     binds: Vec<TemplateBind>,
 }
 
-#[derive(Debug, Clone)]
 enum TemplateBind {
     /// One of the values that come.
     Nth(usize),
@@ -96,7 +95,7 @@ const MOST: usize = 500;
 #[derive(Default)]
 pub(crate) struct Parsed {
     queries: Kept<WebQuery>,
-    templates: Kept<Template>,
+    templates: Kept<Rc<Template>>,
 }
 
 impl Parsed {
@@ -113,7 +112,8 @@ impl Parsed {
         tables: &[TableDef],
     ) -> Result<Sql, String> {
         let values: Vec<Value> = serde_json::from_str(values).map_err(|error| error.to_string())?;
-        self.templates.get(json, || Template::parse(json, tables))?.with(&values)
+        let read = || Template::parse(json, tables).map(Rc::new);
+        self.templates.get(json, read)?.with(&values)
     }
 }
 
