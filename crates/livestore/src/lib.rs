@@ -86,10 +86,11 @@ pub use livestore_sqlite::{
     FirstOr, FirstOrError, Fits, ForeignKey, ForeignKeyDescription, ForeignKeyProblem, FromRow,
     FtsDef, FtsDescription, Generated, GeneratedDescription, InScopeOf, IndexDef, IndexDescription,
     Insert, IntoOrder, Join, Json, Literal, Matches, Number, OnConflict, Operand, Order, Outputs,
-    Query, QueryAs, ResultColumn, Returning, Row, RowColumns, RowCursor, RowQuery, RowRef, Rows,
-    RunWrite, Scope, Select, Slot, Source, Sources, Sql, SqliteError, StateHash, StatementError,
-    Table, TableAccess, TableDef, TableDescription, TableError, TableSql, TableWrite, Update,
-    Value, ValueError, Watch, Write, alias, ast, case, count_rows, excluded, jiff, query_as, value,
+    Query, QueryAs, RawWrite, ResultColumn, Returning, Row, RowColumns, RowCursor, RowQuery,
+    RowRef, Rows, RunWrite, Scope, Select, Slot, Source, Sources, Sql, SqliteError, StateHash,
+    StatementError, Table, TableAccess, TableDef, TableDescription, TableError, TableSql,
+    TableWrite, Update, Value, ValueError, Watch, Write, alias, ast, case, count_rows, excluded,
+    jiff, query_as, value,
 };
 pub use materializer::{IntoWrites, MaterializeError, MaterializerContext};
 pub use on_rebase::{OnRebase, RebaseContext};

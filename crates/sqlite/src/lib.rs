@@ -96,6 +96,6 @@ pub use transfer::Transfer;
 pub use undo::Preimages;
 pub use value::Value;
 pub use write::{
-    Assignment, ConflictColumns, Delete, Insert, OnConflict, Returning, RunWrite, TableWrite,
-    Update, Write, excluded,
+    Assignment, ConflictColumns, Delete, Insert, OnConflict, RawWrite, Returning, RunWrite,
+    TableWrite, Update, Write, excluded,
 };

@@ -1,5 +1,7 @@
 //! What the engine asks TypeScript for.
 
+use std::cell::RefCell;
+
 use send_wrapper::SendWrapper;
 use wasm_bindgen::prelude::*;
 
@@ -11,18 +13,23 @@ extern "C" {
     #[derive(Clone)]
     pub type Host;
 
-    /// Turns an event into writes: a JSON array of `{"sql": …, "binds": […]}`.
+    /// Turns an event into writes: a JSON array of pairs, each of the number of a text and a list of the
+    /// values for its `?`.
     ///
     /// `query` reads the state, until this has returned.
     #[wasm_bindgen(structural, method, catch)]
     pub(crate) fn materialize(
         this: &Host,
-        name: &str,
+        name: &JsValue,
         args: &str,
-        client_id: &str,
-        session_id: &str,
-        query: &dyn Fn(JsValue) -> Answer,
+        client_id: &JsValue,
+        session_id: &JsValue,
+        query: &dyn Fn(JsValue, JsValue) -> Answer,
     ) -> Result<JsValue, JsValue>;
+
+    /// The text of a write, by a number that `materialize` has just returned.
+    #[wasm_bindgen(structural, method, catch)]
+    pub(crate) fn statement(this: &Host, number: u32) -> Result<JsValue, JsValue>;
 
     /// Computes a value that was defined under a number; `read` depends on that of a handle.
     #[wasm_bindgen(structural, method, catch)]
@@ -89,6 +96,23 @@ impl PartialEq for JsOutcome {
             (Err(left), Err(right)) => js_sys::Object::is(left, right),
             _ => false,
         }
+    }
+}
+
+/// The text that was last asked for, as JavaScript has it.
+///
+/// To hand a text over costs more than most of what is done with it, and the next event is of the same
+/// client, mostly.
+#[derive(Default)]
+pub(crate) struct LastText(RefCell<(String, JsValue)>);
+
+impl LastText {
+    pub(crate) fn get(&self, text: &str) -> JsValue {
+        let mut last = self.0.borrow_mut();
+        if last.0 != text {
+            *last = (text.to_owned(), JsValue::from_str(text));
+        }
+        last.1.clone()
     }
 }
 

@@ -13,6 +13,7 @@ mod events;
 mod health;
 mod host;
 mod live;
+mod materialize;
 mod options;
 mod panic;
 mod query;

@@ -99,7 +99,10 @@ impl LiveHandle {
     /// Returns the names of the columns of the rows that were taken last, if there were rows.
     pub fn columns(&self) -> JsValue {
         let taken = self.taken.borrow();
-        taken.as_ref().and_then(Rows::first).map_or(JsValue::NULL, |row| columns_to_js(row))
+        taken
+            .as_ref()
+            .and_then(Rows::first)
+            .map_or(JsValue::NULL, |row| columns_to_js(row.columns()))
     }
 
     /// Calls a function now and whenever the value has changed, until the subscription is freed.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use livestore::ast::Select;
 use livestore::{
@@ -11,14 +11,20 @@ use livestore::{
 };
 use serde::Deserialize;
 
+use crate::rows::Packed;
+
 /// A query, as JSON.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum Description {
     /// A selection of the query builder.
     Select(Box<Select>),
-    /// A text with the values for its `?`.
-    Sql { text: String, binds: Vec<Value> },
+    /// A text with the values for its `?`, unless they come apart.
+    Sql {
+        text: String,
+        #[serde(default)]
+        binds: Vec<Value>,
+    },
 }
 
 /// A query that TypeScript has described.
@@ -43,13 +49,25 @@ impl WebQuery {
     }
 }
 
-/// A selection whose values come apart from it: it is read once for all of them.
+/// A query whose values come apart from it: it is read once for all of them.
+#[derive(Debug)]
 struct Template {
     sql: String,
-    binds: Vec<TemplateBind>,
+    binds: Binds,
+    /// Whether only SQLite knows the names of its columns.
+    is_sql: bool,
 }
 
-enum TemplateBind {
+/// What the `?` of a query stand for.
+#[derive(Debug)]
+enum Binds {
+    /// The values that come, in their order.
+    AsTheyCome,
+    Each(Vec<Bind>),
+}
+
+#[derive(Debug)]
+enum Bind {
     /// One of the values that come.
     Nth(usize),
     /// A value of the selection's own, such as a limit.
@@ -57,31 +75,54 @@ enum TemplateBind {
 }
 
 impl Template {
-    /// Reads a selection whose texts stand for values, as their numbers.
+    /// Reads a query; texts in a selection stand for values, as their numbers.
     fn parse(json: &str, tables: &[TableDef]) -> Result<Self, String> {
-        let WebQuery::Select(select) = WebQuery::parse(json, tables)? else {
-            return Err("only a selection takes values".into());
-        };
-        let (sql, binds) = select.compile().map_err(|error| error.to_string())?;
+        let query = WebQuery::parse(json, tables)?;
+        let (sql, binds) = query.compile().map_err(|error| error.to_string())?;
+        let is_sql = matches!(query, WebQuery::Sql(_));
+        if is_sql {
+            if !binds.is_empty() {
+                return Err("a value is in the SQL".into());
+            }
+            return Ok(Self { sql, binds: Binds::AsTheyCome, is_sql });
+        }
         let bind = |value| match value {
             Value::Text(text) => {
-                text.parse().map(TemplateBind::Nth).map_err(|_| "a value is in the selection")
+                text.parse().map(Bind::Nth).map_err(|_| "a value is in the selection")
             }
-            own => Ok(TemplateBind::Own(own)),
+            own => Ok(Bind::Own(own)),
         };
-        Ok(Self { sql, binds: binds.into_iter().map(bind).collect::<Result<_, _>>()? })
+        let binds = binds.into_iter().map(bind).collect::<Result<_, _>>()?;
+        Ok(Self { sql, binds: Binds::Each(binds), is_sql })
     }
 
-    fn with(&self, values: &[Value]) -> Result<Sql, String> {
-        let mut query = Sql::new(self.sql.clone());
-        for bind in &self.binds {
-            let value = match bind {
-                TemplateBind::Nth(at) => values.get(*at).ok_or("a value is missing")?,
-                TemplateBind::Own(value) => value,
-            };
-            query = query.bind(value.clone());
-        }
-        Ok(query)
+    /// Returns what is bound, in order.
+    fn bind(&self, values: Vec<Value>) -> Result<Vec<Value>, String> {
+        let Binds::Each(binds) = &self.binds else { return Ok(values) };
+        let bind = |bind: &Bind| match bind {
+            Bind::Nth(at) => values.get(*at).cloned().ok_or("a value is missing"),
+            Bind::Own(value) => Ok(value.clone()),
+        };
+        Ok(binds.iter().map(bind).collect::<Result<_, _>>()?)
+    }
+}
+
+/// A query that is read once: its rows go to JavaScript as they come.
+#[derive(Debug, Clone)]
+pub(crate) struct WebRead {
+    template: Arc<Template>,
+    binds: Vec<Value>,
+}
+
+impl Query for WebRead {
+    type Output = Packed;
+
+    fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
+        Ok((self.template.sql.clone(), self.binds.clone()))
+    }
+
+    fn collect(&self, rows: RowCursor<'_>) -> Result<Packed, SqliteError> {
+        Packed::read(rows, self.template.is_sql)
     }
 }
 
@@ -95,7 +136,7 @@ const MOST: usize = 500;
 #[derive(Default)]
 pub(crate) struct Parsed {
     queries: Kept<WebQuery>,
-    templates: Kept<Rc<Template>>,
+    templates: Kept<Arc<Template>>,
 }
 
 impl Parsed {
@@ -104,16 +145,18 @@ impl Parsed {
         self.queries.get(json, || WebQuery::parse(json, tables))
     }
 
-    /// Reads a selection in which texts are the numbers of values, which are an array of their own.
-    pub(crate) fn parse_with(
+    /// Reads a query to be read once; its values are an array of their own, and texts in a selection are
+    /// their numbers.
+    pub(crate) fn parse_read(
         &self,
         json: &str,
         values: &str,
         tables: &[TableDef],
-    ) -> Result<Sql, String> {
+    ) -> Result<WebRead, String> {
         let values: Vec<Value> = serde_json::from_str(values).map_err(|error| error.to_string())?;
-        let read = || Template::parse(json, tables).map(Rc::new);
-        self.templates.get(json, read)?.with(&values)
+        let template = self.templates.get(json, || Template::parse(json, tables).map(Arc::new))?;
+        let binds = template.bind(values)?;
+        Ok(WebRead { template, binds })
     }
 }
 
@@ -141,13 +184,6 @@ impl<T: Clone> Kept<T> {
             kept.insert(json.to_owned(), made.clone());
         }
         Ok(made)
-    }
-}
-
-impl WebQuery {
-    /// Tells whether only SQLite knows the names of its columns.
-    pub(crate) fn is_sql(&self) -> bool {
-        matches!(self, Self::Sql(_))
     }
 }
 

@@ -3,8 +3,11 @@
 //! A call into JavaScript costs as much as some values, so that rows go over in one, however many they
 //! are: their numbers in one list, their texts in one string, which `rows.js` takes apart.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use js_sys::{Array, BigInt, Reflect, Uint8Array};
-use livestore::{DiffStep, Row, Rows, Value};
+use livestore::{DiffStep, Row, RowCursor, SqliteError, Value};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(module = "/src/rows.js")]
@@ -37,15 +40,31 @@ enum Kind {
 }
 
 /// Rows, and what else is told of them, on their way to JavaScript.
-#[derive(Default)]
-struct Packed {
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Packed {
     width: usize,
     numbers: Vec<f64>,
     text: String,
-    others: Array,
+    others: Vec<Value>,
+    /// The names of the columns, if they are wanted and there are rows.
+    columns: Option<Arc<[Box<str>]>>,
 }
 
 impl Packed {
+    /// Takes all rows of a running query.
+    pub(crate) fn read(mut rows: RowCursor<'_>, with_columns: bool) -> Result<Self, SqliteError> {
+        // Behind the last row there are no names any more.
+        let names = with_columns.then(|| rows.column_names());
+        let mut packed = Self { width: rows.column_count(), ..Self::default() };
+        while let Some(row) = rows.next()? {
+            for column in 0..packed.width {
+                packed.value(Cow::Owned(row.value(column)));
+            }
+        }
+        packed.columns = names.filter(|_| !packed.numbers.is_empty());
+        Ok(packed)
+    }
+
     fn number(&mut self, number: usize) {
         self.numbers.push(number as f64);
     }
@@ -53,27 +72,26 @@ impl Packed {
     fn row(&mut self, row: &Row) {
         self.width = row.values().len();
         for value in row.values() {
-            self.value(value);
+            self.value(Cow::Borrowed(value));
         }
     }
 
-    fn value(&mut self, value: &Value) {
-        match value {
+    fn value(&mut self, value: Cow<'_, Value>) {
+        match &*value {
             Value::Null => self.numbers.push(f64::from(Kind::Null as u8)),
             Value::Integer(number) if (-MAX_SAFE..=MAX_SAFE).contains(number) => {
                 self.two(Kind::Number, *number as f64);
             }
-            Value::Integer(number) => self.other(&BigInt::from(*number).into()),
             Value::Real(number) => self.two(Kind::Number, *number),
-            Value::Text(text) if text.len() > LONG || self.text.len() > MAX_TEXT => {
-                self.other(&JsValue::from_str(text));
-            }
-            Value::Text(text) => {
+            Value::Text(text) if text.len() <= LONG && self.text.len() <= MAX_TEXT => {
                 let units = if text.is_ascii() { text.len() } else { text.encode_utf16().count() };
                 self.two(Kind::Text, units as f64);
                 self.text.push_str(text);
             }
-            Value::Blob(bytes) => self.other(&Uint8Array::from(&**bytes).into()),
+            Value::Integer(_) | Value::Text(_) | Value::Blob(_) => {
+                self.numbers.push(f64::from(Kind::Other as u8));
+                self.others.push(value.into_owned());
+            }
         }
     }
 
@@ -81,27 +99,32 @@ impl Packed {
         self.numbers.extend([f64::from(kind as u8), number]);
     }
 
-    fn other(&mut self, value: &JsValue) {
-        self.numbers.push(f64::from(Kind::Other as u8));
-        self.others.push(value);
+    fn others(&self) -> Array {
+        self.others.iter().map(value_to_js).collect()
+    }
+
+    /// Returns the rows: each a list of a null, a number, a bigint if a number would not be exact, a
+    /// string, or bytes, in the order of the columns.
+    ///
+    /// If they are wanted and there are rows, the names of the columns are a property `columns`.
+    pub(crate) fn to_js(&self) -> Array {
+        let list = rows(self.width, &self.numbers, &self.text, &self.others());
+        if let Some(names) = &self.columns {
+            // Setting a property of a new list cannot fail.
+            let _ = Reflect::set(&list, &"columns".into(), &columns_to_js(names));
+        }
+        list
     }
 }
 
-/// The rows of a query: each a list of a null, a number, a bigint if a number would not be exact, a
-/// string, or bytes, in the order of the columns.
-///
-/// If they are wanted and there are rows, the names of the columns are a property `columns`.
-pub(crate) fn to_js(all: &Rows<Row>, with_columns: bool) -> Array {
-    let mut packed = Packed::default();
-    for row in all {
-        packed.row(row);
+fn value_to_js(value: &Value) -> JsValue {
+    match value {
+        Value::Null => JsValue::NULL,
+        Value::Integer(number) => BigInt::from(*number).into(),
+        Value::Real(number) => (*number).into(),
+        Value::Text(text) => JsValue::from_str(text),
+        Value::Blob(bytes) => Uint8Array::from(&**bytes).into(),
     }
-    let list = rows(packed.width, &packed.numbers, &packed.text, &packed.others);
-    if let Some(row) = all.first().filter(|_| with_columns) {
-        // Setting a property of a new list cannot fail.
-        let _ = Reflect::set(&list, &"columns".into(), &columns_to_js(row));
-    }
-    list
 }
 
 /// How rows became others, as a flat list: 0, at, row for one that comes; 1, at for one that goes; 2,
@@ -123,11 +146,11 @@ pub(crate) fn steps_to_js(all: &[DiffStep<Row>]) -> Array {
             DiffStep::Remove { .. } => {}
         }
     }
-    steps(packed.width, &packed.numbers, &packed.text, &packed.others)
+    steps(packed.width, &packed.numbers, &packed.text, &packed.others())
 }
 
-/// The names of a row's columns.
-pub(crate) fn columns_to_js(row: &Row) -> JsValue {
-    let names: Array = row.columns().iter().map(|name| JsValue::from_str(name)).collect();
+/// The names of columns.
+pub(crate) fn columns_to_js(names: &[Box<str>]) -> JsValue {
+    let names: Array = names.iter().map(|name| JsValue::from_str(name)).collect();
     names.into()
 }

@@ -1,22 +1,19 @@
 //! Schemas as TypeScript describes them.
 
 use livestore::{
-    CanonicalJson, ColumnDef, ColumnType, DocumentDef, EventDef, EventKind, FtsDef, IndexDef,
-    MaterializeError, MaterializerContext, Schema, SchemaBuilder, Scope, TableDef, UnknownEvents,
-    Value, Write,
+    ColumnDef, ColumnType, DocumentDef, EventDef, EventKind, FtsDef, IndexDef, Schema,
+    SchemaBuilder, Scope, TableDef, UnknownEvents, Value,
 };
 use send_wrapper::SendWrapper;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::rc::Rc;
-use std::sync::Arc;
 use wasm_bindgen::JsValue;
 
 use crate::error::tagged;
-use crate::host::{SharedHost, thrown};
-use crate::query::Parsed;
-use crate::rows;
+use crate::host::SharedHost;
+use crate::materialize::Materializing;
 
 /// A schema, as JSON. Its parts are read one by one, so that errors can name them.
 #[derive(Deserialize)]
@@ -105,15 +102,6 @@ struct DocumentJson {
     by_session: bool,
 }
 
-/// A write of a materializer, as JSON.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WriteJson {
-    sql: String,
-    #[serde(default)]
-    binds: Vec<Value>,
-}
-
 /// Reads a part of a description; an error says which one.
 fn part<T: DeserializeOwned>(kind: &str, json: &RawValue) -> Result<T, String> {
     /// What all parts have.
@@ -144,14 +132,15 @@ impl SchemaJson {
         for json in &self.tables {
             tables.push(part::<TableJson>("table", json)?.define()?);
         }
-        let known: Arc<[TableDef]> = tables.clone().into();
-        let parsed = SendWrapper::new(Rc::new(Parsed::default()));
+        let materializing = Materializing::new(host.clone(), tables.clone());
+        let materializing = SendWrapper::new(Rc::new(materializing));
         let mut builder = tables.into_iter().fold(Schema::builder(), SchemaBuilder::table_def);
         for json in &self.events {
             let event: EventJson = part("event", json)?;
-            let (host, known, parsed) = (host.clone(), Arc::clone(&known), parsed.clone());
+            let name = SendWrapper::new(JsValue::from_str(&event.name));
+            let materializing = materializing.clone();
             builder = builder.event_def(event.define(), move |args, context| {
-                materialize(&host, &known, &parsed, args, context)
+                materializing.run(&name, args, context)
             });
         }
         for json in &self.documents {
@@ -235,28 +224,4 @@ impl EventJson {
         let fields = self.deprecated_fields.into_iter();
         fields.fold(def, |def, (field, why)| def.deprecated_field(field, why))
     }
-}
-
-/// Asks TypeScript for the writes of an event.
-fn materialize(
-    host: &SharedHost,
-    tables: &[TableDef],
-    parsed: &Parsed,
-    args: &CanonicalJson,
-    context: &MaterializerContext<'_>,
-) -> Result<Vec<Write>, MaterializeError> {
-    let query = |description: JsValue| {
-        let json = description.as_string().unwrap_or_default();
-        let query = parsed.parse(&json, tables).map_err(|why| tagged("QueryError", &why))?;
-        let rows = context.query(&query);
-        let rows = rows.map_err(|error| tagged("QueryError", &error.to_string()))?;
-        Ok(rows::to_js(&rows, query.is_sql()).into())
-    };
-    let (client, session) = (context.client_id().as_str(), context.session_id().as_str());
-    let name = context.event_name().as_str();
-    let writes = host.materialize(name, args.as_str(), client, session, &query);
-    let writes = writes.map_err(|error| MaterializeError::failed(thrown(&error)))?;
-    let json = writes.as_string().unwrap_or_default();
-    let writes: Vec<WriteJson> = serde_json::from_str(&json).map_err(MaterializeError::failed)?;
-    Ok(writes.into_iter().map(|WriteJson { sql, binds }| Write::raw(&sql, binds)).collect())
 }

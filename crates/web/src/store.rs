@@ -18,7 +18,6 @@ use crate::host::{Host, JsOutcome, SharedHost, thrown};
 use crate::live::{Live, LiveHandle};
 use crate::options;
 use crate::query::{Parsed, WebQuery};
-use crate::rows;
 
 /// The live values that computations can read, by number, as long as they have a handle.
 pub(crate) type Lives = RefCell<HashMap<u32, Live>>;
@@ -75,19 +74,13 @@ impl StoreHandle {
 
     /// Reads the rows of a query, each as a list of values; those of SQL have the names as `columns`.
     ///
-    /// With `values`, an array as JSON, each text in a selection is the number of one of them: the
-    /// selection is read once for all that is asked in this form.
-    pub fn query(&self, description: &str, values: Option<String>) -> Result<Array, JsValue> {
-        if let Some(values) = values {
-            let tables = self.store.schema().tables();
-            let query = self.parsed.parse_with(description, &values, tables);
-            let query = query.map_err(|why| tagged("QueryError", &why))?;
-            return Ok(rows::to_js(&self.store.query(query).map_err(throw)?, false));
-        }
-        let query = self.parse(description)?;
-        let is_sql = query.is_sql();
-        let rows = self.store.query(query).map_err(throw)?;
-        Ok(rows::to_js(&rows, is_sql))
+    /// The values are an array as JSON. Each text in a selection is the number of one of them, so that
+    /// a selection is read once for all that is asked in this form.
+    pub fn query(&self, description: &str, values: &str) -> Result<Array, JsValue> {
+        let tables = self.store.schema().tables();
+        let query = self.parsed.parse_read(description, values, tables);
+        let query = query.map_err(|why| tagged("QueryError", &why))?;
+        Ok(self.store.query(query).map_err(throw)?.to_js())
     }
 
     fn parse(&self, description: &str) -> Result<WebQuery, JsValue> {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Host, StoreHandle, all, commit, created, open, schema, tagOf, withNotes } from './support.mjs'
+import { Host, StoreHandle, all, commit, created, open, query, schema, sql, tagOf, withNotes } from './support.mjs'
 
 test('what is committed is read, with values as JavaScript has them', () => {
   const { store } = open()
@@ -10,8 +10,7 @@ test('what is committed is read, with values as JavaScript has them', () => {
   commit(store, created('a', { rank: 1, picture: { blob: '00ff' } }), created('b'))
   commit(store, created('c', { rank: { integer: '9007199254740993' } }))
   commit(store, created('x', { rank: 2 ** 53 + 2 }))
-  const sql = { sql: { text: 'SELECT id, rank, picture, 0.5 FROM todos WHERE id <> ? ORDER BY id', binds: ['x'] } }
-  const rows = store.query(JSON.stringify(sql))
+  const rows = sql(store, 'SELECT id, rank, picture, 0.5 FROM todos WHERE id <> ? ORDER BY id', 'x')
   assert.deepEqual(rows.columns, ['id', 'rank', 'picture', '0.5'])
   assert.deepEqual([...rows], [
     ['a', 1, new Uint8Array([0, 255]), 0.5],
@@ -29,7 +28,7 @@ test('texts and numbers of all kinds come as they are, whatever stands beside th
   commit(store, ...rows.map(([id, text, rank, picture]) => created(id, { text, rank, picture: hex(picture) })))
   const stored = (rank) => (rank?.integer === undefined ? rank || (rank === null ? null : 0) : BigInt(rank.integer))
   const expected = rows.map(([id, text, rank, picture]) => [id, text, stored(rank), picture])
-  const read = (text) => [...store.query(JSON.stringify({ sql: { text, binds: [] } }))]
+  const read = (text) => [...sql(store, text)]
   assert.deepEqual(read('SELECT id, text, rank, picture FROM todos ORDER BY id'), expected)
   assert.deepEqual(read('SELECT 1e300, -1e-300, 9e999, 0.1'), [[1e300, -1e-300, Infinity, 0.1]])
   assert.deepEqual(read('SELECT 1 WHERE 0'), [])
@@ -45,7 +44,7 @@ test('a session can be chosen', () => {
 test('a materializer reads the state before its event', () => {
   const { store } = open()
   commit(store, created('a'), created('b'), ['v1.Counted', null])
-  const texts = [...store.query(JSON.stringify({ sql: { text: 'SELECT text FROM todos', binds: [] } }))]
+  const texts = [...sql(store, 'SELECT text FROM todos')]
   assert.deepEqual(texts, [['one of 2'], ['one of 2']])
 })
 
@@ -55,14 +54,14 @@ test('what fails changes nothing and says what it was', () => {
   assert.deepEqual(tagOf(() => commit(store, ['v1.Unheard', {}])), ['UnknownEventError', 'v1.Unheard'])
   assert.deepEqual(tagOf(() => store.commit(['v1.TodoCreated', '{'])), ['PayloadError', undefined])
   assert.deepEqual(tagOf(() => store.commit(['v1.TodoCreated'])), ['PayloadError', undefined])
-  assert.deepEqual(tagOf(() => store.query(JSON.stringify({ sql: { text: 'DELETE FROM todos', binds: [] } }))), [
+  assert.deepEqual(tagOf(() => sql(store, 'DELETE FROM todos')), [
     'SqliteError',
     undefined,
   ])
-  assert.deepEqual(tagOf(() => store.query('{"select": {"from": {"table": "nothing"}}}')), ['QueryError', undefined])
-  assert.deepEqual(store.query(all), [])
+  assert.deepEqual(tagOf(() => query(store, '{"select": {"from": {"table": "nothing"}}}')), ['QueryError', undefined])
+  assert.deepEqual(query(store, all), [])
   commit(store, created('a'))
-  assert.equal(store.query(all).length, 1)
+  assert.equal(query(store, all).length, 1)
 })
 
 test('a selection takes values that come apart from it', () => {
@@ -80,8 +79,36 @@ test('a selection takes values that come apart from it', () => {
   assert.deepEqual(tagOf(() => store.query(description, '{')), ['QueryError', undefined])
   const inIt = JSON.stringify({ select: { ...select, filter: { in: { expr: id, list: [{ value: 'a' }] } } } })
   assert.deepEqual(tagOf(() => store.query(inIt, '[]')), ['QueryError', undefined])
-  const sql = JSON.stringify({ sql: { text: 'SELECT 1', binds: [] } })
-  assert.deepEqual(tagOf(() => store.query(sql, '[]')), ['QueryError', undefined])
+  const twice = JSON.stringify({ sql: { text: 'SELECT ?', binds: [1] } })
+  assert.deepEqual(tagOf(() => query(store, twice, 1)), ['QueryError', undefined])
+})
+
+test('SQL takes values that come apart from it', () => {
+  const { store } = open()
+  commit(store, created('a', { rank: 1 }), created('b', { rank: 2 }))
+  const read = (...values) => [...sql(store, 'SELECT id FROM todos WHERE rank = ? OR id = ? ORDER BY id', ...values)]
+  assert.deepEqual(read(1, 'b'), [['a'], ['b']])
+  assert.deepEqual(read(null, "a' OR 1"), [])
+  assert.deepEqual(tagOf(() => read(1)), ['SqliteError', undefined])
+})
+
+test('the text of a write is asked for once, and again when too many others have come', () => {
+  const asked = []
+  const { store } = open({}, {
+    materialize: (_name, args) => JSON.stringify([[JSON.parse(args).number, []]]),
+    statement: (number) => {
+      asked.push(number)
+      return `INSERT INTO todos (id) VALUES ('${number}')`
+    },
+  })
+  const event = (number) => ['v1.TodoCreated', { number }]
+  commit(store, event(1))
+  assert.throws(() => commit(store, event(1)), /UNIQUE/)
+  assert.deepEqual(asked, [1])
+  for (let number = 2; number <= 501; number++) commit(store, event(number))
+  assert.throws(() => commit(store, event(1)), /UNIQUE/)
+  assert.deepEqual(asked.filter((number) => number === 1), [1, 1])
+  assert.equal(query(store, all).length, 501)
 })
 
 test('live rows are told by steps, each row once', () => {
@@ -121,7 +148,7 @@ test('values are computed of signals and queries, and equal ones are no news', (
     host.define((read) => {
       runs++
       read(rows.id)
-      return { many: store.query(all).length > read(least.id) }
+      return { many: query(store, all).length > read(least.id) }
     }),
     'counted',
   )
@@ -193,7 +220,7 @@ test('a subscription can end itself, and the store can be closed by it', () => {
   const closing = store.liveQuery(all).subscribe(() => closes && store.shutdown())
   closes = true
   commit(store, created('c'))
-  assert.deepEqual(tagOf(() => store.query(all)), ['StoreClosed', undefined])
+  assert.deepEqual(tagOf(() => query(store, all)), ['StoreClosed', undefined])
   closing.free()
 })
 
@@ -210,7 +237,7 @@ test('a store that is closed says so', () => {
   const live = store.liveQuery(all)
   const subscription = live.subscribe(() => {})
   store.shutdown()
-  assert.deepEqual(tagOf(() => store.query(all)), ['StoreClosed', undefined])
+  assert.deepEqual(tagOf(() => query(store, all)), ['StoreClosed', undefined])
   assert.deepEqual(tagOf(() => commit(store, created('a'))), ['StoreClosed', undefined])
   subscription.free()
 })
@@ -251,7 +278,7 @@ test('whatever is thrown is told as well as it can be, and the engine goes on', 
     assert.throws(() => store.liveChoice(host.define(() => { throw thrown })).take(), expected)
     commit(store, created(`after ${at}`))
   }
-  assert.equal(store.query(all).length, cases.length)
+  assert.equal(query(store, all).length, cases.length)
 })
 
 test('a subscriber that throws is told of, and a console that throws as well stops nothing', (t) => {
@@ -283,19 +310,19 @@ test('a store cannot be closed while one is materialized, and stays whole', () =
   assert.deepEqual(tags, ['StoreInMaterializer'])
   const count = other.liveComputed(host.define((read) => {
     read(live.id)
-    return other.query(all).length
+    return query(other, all).length
   }))
   commit(other, created('b'))
   assert.equal(count.value(), 1)
   other.shutdown()
-  assert.deepEqual(tagOf(() => other.query(all)), ['StoreClosed', undefined])
+  assert.deepEqual(tagOf(() => query(other, all)), ['StoreClosed', undefined])
 })
 
 test('a clock that shows a time before 1970 stops nothing', (t) => {
   t.mock.method(Date, 'now', () => -5)
   const { store } = open()
   commit(store, created('a'))
-  assert.equal(store.query(all).length, 1)
+  assert.equal(query(store, all).length, 1)
 })
 
 test('subscribers that never settle are told of', () => {
@@ -325,7 +352,7 @@ test('receipts that are waited for when the store is closed say so', async () =>
 
 test('a document is what its event has set', () => {
   const { store } = open()
-  const rows = () => [...store.query(JSON.stringify({ sql: { text: 'SELECT * FROM settings', binds: [] } }))]
+  const rows = () => [...sql(store, 'SELECT * FROM settings')]
   assert.deepEqual(rows(), [])
   commit(store, ['settingsSet', { id: 'default', value: { dark: true } }])
   assert.deepEqual(rows(), [['default', '{"dark":true}']])

@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { commit, open, withNotes } from './support.mjs'
+import { commit, open, withNotes, write } from './support.mjs'
 
 test('texts are found by their words, live', () => {
   const { store } = open({ schema: withNotes }, {
-    materialize: (_name, args) => JSON.stringify([{ sql: 'INSERT INTO notes VALUES (?, ?)', binds: JSON.parse(args) }]),
+    materialize: (_name, args) => JSON.stringify([write('INSERT INTO notes VALUES (?, ?)', ...JSON.parse(args))]),
   })
   const text = 'SELECT rowid FROM notes_text WHERE notes_text MATCH ? ORDER BY rowid'
   const found = store.liveQuery(JSON.stringify({ sql: { text, binds: ['reading'] } }))

@@ -55,29 +55,47 @@ export const withNotes = {
   events: [{ name: 'v1.Noted', kind: 'synced' }],
 }
 
+const texts = []
+
+/** A write as the engine takes it: the number of its text, by which it asks for that, and values. */
+export const write = (text, ...values) => {
+  if (!texts.includes(text)) texts.push(text)
+  return [texts.indexOf(text), values]
+}
+
+/** Reads once. */
+export const query = (store, description, ...values) => store.query(description, JSON.stringify(values))
+
+/** Reads SQL. */
+export const sql = (store, text, ...values) => query(store, JSON.stringify({ sql: { text } }), ...values)
+
 const column = (name) => ({ column: { of: 'todos', name } })
 
 /** What TypeScript does for the engine; computations are entered by number. */
 export class Host {
   computations = new Map()
 
-  materialize(name, args, _clientId, _sessionId, query) {
+  materialize(name, args, _clientId, _sessionId, read) {
     const event = JSON.parse(args)
     switch (name) {
       case 'v1.TodoCreated': {
         const names = Object.keys(event)
-        const sql = `INSERT INTO todos (${names}) VALUES (${names.map(() => '?')})`
-        return JSON.stringify([{ sql, binds: Object.values(event) }])
+        const text = `INSERT INTO todos (${names}) VALUES (${names.map(() => '?')})`
+        return JSON.stringify([write(text, ...Object.values(event))])
       }
       case 'v1.TodoRanked':
-        return JSON.stringify([{ sql: 'UPDATE todos SET rank = ? WHERE id = ?', binds: [event.rank, event.id] }])
+        return JSON.stringify([write('UPDATE todos SET rank = ? WHERE id = ?', event.rank, event.id)])
       case 'v1.Counted': {
-        const [[count]] = query(JSON.stringify({ sql: { text: 'SELECT count(*) FROM todos', binds: [] } }))
-        return JSON.stringify([{ sql: 'UPDATE todos SET text = ?', binds: [`one of ${count}`] }])
+        const [[count]] = sql({ query: read }, 'SELECT count(*) FROM todos')
+        return JSON.stringify([write('UPDATE todos SET text = ?', `one of ${count}`)])
       }
       default:
         throw new Error(`no idea what ${name} means`)
     }
+  }
+
+  statement(number) {
+    return texts[number]
   }
 
   compute(id, read) {

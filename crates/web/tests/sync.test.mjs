@@ -13,6 +13,7 @@ import {
   folderOfTest,
   open,
   pause,
+  query,
   schema,
   serve,
   synced,
@@ -20,7 +21,7 @@ import {
   until,
 } from './support.mjs'
 
-const ids = (store) => store.query(all).map(([id]) => id).sort()
+const ids = (store) => query(store, all).map(([id]) => id).sort()
 const next = async (store, options) => {
   const wait = store.nextEvents(JSON.stringify({ limit: 100, ...options }))
   try {

@@ -10,8 +10,10 @@ export interface EngineHost {
     args: string,
     clientId: string,
     sessionId: string,
-    query: (description: string) => EngineRows,
+    query: (description: string, values: string) => EngineRows,
   ): string
+  /** The text of a write that `materialize` has returned the number of. */
+  statement(number: number): string
   compute(id: number, read: (live: number) => unknown): unknown
   equal(left: unknown, right: unknown): boolean
   token(request: 'connect' | 'renew'): Promise<string>
@@ -55,8 +57,8 @@ export interface EngineStore {
   readonly clientId: string
   readonly sessionId: string
   commit(events: string[]): EngineReceipt
-  /** Reads once; with `values`, an array as JSON, each text of a selection is the number of one of them. */
-  query(description: string, values?: string): EngineRows
+  /** Reads once: each text of a selection is the number of one of the values, which are an array as JSON. */
+  query(description: string, values: string): EngineRows
   liveQuery(description: string, label?: string): EngineLive
   liveChoice(id: number, label?: string): EngineLive
   liveComputed(id: number, label?: string): EngineLive

@@ -6,7 +6,7 @@ import type { DepKey, GetAtomResult, LiveQuery, LiveQueryDef, Queryable, SignalD
 import { numberOf } from './identity.js'
 import { astOf, isQueryBuilder } from './query-builder.js'
 import type { QueryBuilder } from './query-builder-types.js'
-import { compileAst, compileSql, type CompiledQuery } from './query-compile.js'
+import { compileAst, type CompiledQuery, type CompiledRead, compileRead, compileSql, compileSqlRead } from './query-compile.js'
 import type { Bindable } from './sql.js'
 
 /** SQL as a query, with a schema for the list of its rows. */
@@ -63,10 +63,21 @@ const functionKey = (fn: (...args: any[]) => unknown, deps: DepKey | undefined):
 export const isQueryInputRaw = (value: unknown): value is QueryInputRaw<any> =>
   typeof value === 'object' && value !== null && typeof (value as { query?: unknown }).query === 'string'
 
+const noQuery = (input: unknown): never => {
+  throw new LiveStoreError('QueryError', `this is no query: ${String(input)}`)
+}
+
+/** Compiles a query of the builder or SQL for a session, to be read once. */
+export const compileInputRead = (input: QueryInput<any>, sessionId: string): CompiledRead => {
+  if (isQueryBuilder(input)) return compileRead(astOf(input), sessionId)
+  if (!isQueryInputRaw(input)) return noQuery(input)
+  return compileSqlRead(input.query, input.bindValues, sessionId, input.schema)
+}
+
 /** Compiles a query of the builder or SQL for a session. */
 export const compileInput = (input: QueryInput<any>, sessionId: string): CompiledQuery => {
   if (isQueryBuilder(input)) return compileAst(astOf(input), sessionId)
-  if (!isQueryInputRaw(input)) throw new LiveStoreError('QueryError', `this is no query: ${String(input)}`)
+  if (!isQueryInputRaw(input)) return noQuery(input)
   return compileSql(input.query, input.bindValues, sessionId, input.schema)
 }
 

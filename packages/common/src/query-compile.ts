@@ -3,31 +3,47 @@ import { columnInternals } from './columns.js'
 import { documentOf } from './document-registry.js'
 import { LiveStoreError, reasonOf } from './errors.js'
 import { numberOf } from './identity.js'
+import type { EngineRows } from './engine.js'
 import type { QueryBuilderAst } from './query-builder-types.js'
-import { elementOf } from './query-sql.js'
-import { SessionIdSymbol } from './session-id.js'
-import { type BindValues, type JsonValue, positional, toJsonValue, wellFormed } from './sql.js'
-import { decodeFor, encodeFor } from './stored.js'
+import { Forms, jsonValuesOf } from './query-form.js'
+import { type BindValues, type JsonValue, positional, wellFormed } from './sql.js'
+import { decodeFor } from './stored.js'
 import type { TableDefBase } from './table-types.js'
 
 /** A row as the engine gives it: its values, in the order of the columns. */
 export type RawRow = ReadonlyArray<unknown>
 
-/** A query as the engine takes it, and what its rows are to the app. */
-export interface CompiledQuery {
+/** What the rows of a query are to the app. */
+interface Decoding {
+  readonly decode: (row: RawRow, names: () => ReadonlyArray<string>) => unknown
+  /** What all rows are together. */
+  readonly shape: (rows: ReadonlyArray<unknown>) => unknown
+}
+
+/** A query to be read once, as the engine takes it: its values come apart, so that the rest of it is known again. */
+export interface CompiledRead extends Decoding {
   /** JSON. */
   readonly description: string
-  /** The values that the description has numbers for, as JSON; none if they are in it. */
-  readonly values?: string
+  /** JSON. */
+  readonly values: string
+}
+
+/** A query as the engine takes it, with its values. */
+export interface CompiledQuery extends Decoding {
+  /** JSON. */
+  readonly description: string
   /** What tells its value from those of other queries: the description, and what the rows are to the app. */
   readonly key: string
   /** What tells how a row is decoded. */
   readonly decodeKey: string
   /** Whether the value is the list of the rows. */
   readonly isList: boolean
-  readonly decode: (row: RawRow, names: () => ReadonlyArray<string>) => unknown
-  /** What all rows are together. */
-  readonly shape: (rows: ReadonlyArray<unknown>) => unknown
+}
+
+/** What a query that was read is to the app. */
+export const decodeAll = ({ decode, shape }: Decoding, rows: EngineRows): unknown => {
+  const names = () => rows.columns ?? []
+  return shape(rows.map((row) => decode(row, names)))
 }
 
 type Expr = object
@@ -47,23 +63,17 @@ const COMPARISONS: Record<string, string> = {
   ILIKE: 'like',
 }
 
-/** Puts a value into an expression, or apart from it. */
-type Place = (value: JsonValue) => JsonValue
+/** Gives what stands for the values of a query, one after the other. */
+type Next = () => JsonValue
 
-const within: Place = (value) => value
+const oneByOne = (values: ReadonlyArray<JsonValue>): Next => {
+  let at = 0
+  return () => values[at++] as JsonValue
+}
 
-/** Numbers values. What is null stays where it is, since it makes another statement. */
-const apart =
-  (values: JsonValue[]): Place =>
-  (value) =>
-    value === null ? null : String(values.push(value) - 1)
-
-const filterOf = (table: TableDefBase, { col, op, value }: QueryBuilderAst.Where, sessionId: string, place: Place): Expr => {
+const filterOf = (table: TableDefBase, { col, op, value }: QueryBuilderAst.Where, next: Next): Expr => {
   const left = column(table, col)
-  const bind = (value: unknown): Expr => ({
-    value: place(toJsonValue(encodeFor(table, col, value === SessionIdSymbol ? sessionId : value))),
-  })
-  const compare = (operator: string): Expr => ({ compare: { operator, left, right: bind(value) } })
+  const compare = (operator: string): Expr => ({ compare: { operator, left, right: { value: next() } } })
   // As in SQL, what is null is neither equal nor different, neither in a list nor outside it.
   const known = not({ is_null: left })
   if (value === null) return op === '=' ? { is_null: left } : known
@@ -77,13 +87,12 @@ const filterOf = (table: TableDefBase, { col, op, value }: QueryBuilderAst.Where
     case 'NOT IN': {
       const list = value as unknown[]
       if (list.length === 0) return op === 'IN' ? { or: [] } : { and: [] }
-      const isIn: Expr = { in: { expr: left, list: list.map(bind) } }
+      const isIn: Expr = { in: { expr: left, list: list.map(() => ({ value: next() })) } }
       return op === 'IN' ? isIn : and(known, not(isIn))
     }
     case 'JSON_CONTAINS':
     case 'JSON_NOT_CONTAINS': {
-      const element = { value: place(toJsonValue(elementOf(table, col, value))) }
-      const contains: Expr = { contains: { json: left, element } }
+      const contains: Expr = { contains: { json: left, element: { value: next() } } }
       return op === 'JSON_CONTAINS' ? contains : not(contains)
     }
     default:
@@ -91,8 +100,8 @@ const filterOf = (table: TableDefBase, { col, op, value }: QueryBuilderAst.Where
   }
 }
 
-const filtered = (table: TableDefBase, where: ReadonlyArray<QueryBuilderAst.Where>, sessionId: string, place: Place) =>
-  where.length === 0 ? {} : { filter: and(...where.map((one) => filterOf(table, one, sessionId, place))) }
+const filtered = (table: TableDefBase, where: ReadonlyArray<QueryBuilderAst.Where>, next: Next) =>
+  where.length === 0 ? {} : { filter: and(...where.map((one) => filterOf(table, one, next))) }
 
 /** How a row of these columns is decoded. */
 const rowDecoder = (table: TableDefBase, names: ReadonlyArray<string>): ((row: RawRow) => unknown) => {
@@ -127,15 +136,29 @@ const firstKey = (first: QueryBuilderAst.First | undefined): string =>
 
 const all = (rows: ReadonlyArray<unknown>): unknown => rows
 
-/** Puts a query of the builder into the form that the engine takes to read once: it knows it again by its form. */
-export const compileOnce = (ast: QueryBuilderAst, sessionId: string): CompiledQuery => {
-  const values: JsonValue[] = []
-  const compiled = compileAst(ast, sessionId, apart(values))
-  return { ...compiled, values: wellFormed(JSON.stringify(values)) }
+const shapeOf = (ast: QueryBuilderAst.SelectQuery) => (ast.first === undefined ? all : firstOf(ast))
+
+/** What was made of queries that are read once: all but what stands in the place of missing rows. */
+const reads = new Forms<Pick<CompiledQuery, 'description' | 'decode' | 'shape'>>()
+
+/** Compiles a query of the builder to be read once. */
+export const compileRead = (ast: QueryBuilderAst, sessionId: string): CompiledRead => {
+  const values = jsonValuesOf(ast, sessionId)
+  const json = wellFormed(JSON.stringify(values))
+  // What is null stays where it is, since it makes another statement.
+  let nulls = ''
+  for (let at = 0; at < values.length; at++) if (values[at] === null) nulls += ` ${at}`
+  const make = () => compile(ast, oneByOne(values.map((value, at) => (value === null ? null : String(at)))))
+  // How a document is decoded depends on its default.
+  const { description, decode, shape } = ast._tag === 'RowQuery' ? make() : reads.get(ast, make, nulls)
+  return { description, values: json, decode, shape: ast._tag === 'SelectQuery' ? shapeOf(ast) : shape }
 }
 
-/** Puts a query of the builder into the form that the engine takes. */
-export const compileAst = (ast: QueryBuilderAst, sessionId: string, place: Place = within): CompiledQuery => {
+/** Compiles a query of the builder. */
+export const compileAst = (ast: QueryBuilderAst, sessionId: string): CompiledQuery =>
+  compile(ast, oneByOne(jsonValuesOf(ast, sessionId)))
+
+const compile = (ast: QueryBuilderAst, next: Next): CompiledQuery => {
   const { tableDef } = ast
   const from = { table: tableDef.sqliteDef.name }
   switch (ast._tag) {
@@ -144,7 +167,7 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string, place: Place
       const select = {
         from,
         columns: names.map((name) => ({ expr: column(tableDef, name) })),
-        ...filtered(tableDef, ast.where, sessionId, place),
+        ...filtered(tableDef, ast.where, next),
         ...(ast.orderBy.length === 0
           ? {}
           : { order: ast.orderBy.map(({ col, direction }) => ({ expr: column(tableDef, col), direction: ORDER[direction] })) }),
@@ -160,13 +183,13 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string, place: Place
         key: `${decodeKey} ${firstKey(ast.first)} ${description}`,
         decodeKey,
         decode: only === undefined ? decodeRow : (row) => (decodeRow(row) as Record<string, unknown>)[only],
-        shape: ast.first === undefined ? all : firstOf(ast),
+        shape: shapeOf(ast),
         isList: ast.first === undefined,
       }
     }
     case 'CountQuery': {
       const columns = [{ expr: { aggregate: { function: 'count' } }, name: 'count' }]
-      const select = { from, columns, ...filtered(tableDef, ast.where, sessionId, place) }
+      const select = { from, columns, ...filtered(tableDef, ast.where, next) }
       const description = wellFormed(JSON.stringify({ select }))
       return {
         description,
@@ -178,8 +201,7 @@ export const compileAst = (ast: QueryBuilderAst, sessionId: string, place: Place
       }
     }
     case 'RowQuery': {
-      const id = ast.id === SessionIdSymbol ? sessionId : ast.id
-      const filter = { compare: { operator: 'equal', left: column(tableDef, 'id'), right: { value: place(id) } } }
+      const filter = { compare: { operator: 'equal', left: column(tableDef, 'id'), right: { value: next() } } }
       const select = { from, columns: [{ expr: column(tableDef, 'value') }], filter }
       const document = documentOf(tableDef)
       const description = wellFormed(JSON.stringify({ select }))
@@ -229,7 +251,30 @@ const decodeRows = (text: string, schema: AnySchema, rows: ReadonlyArray<unknown
   })
 }
 
-/** Puts SQL into the form that the engine takes; a schema is one of the list of all rows. */
+const columnsByName: Decoding['decode'] = (row, names) => {
+  const decoded: Record<string, unknown> = {}
+  const all = names()
+  for (let at = 0; at < all.length; at++) decoded[all[at]!] = row[at]
+  return decoded
+}
+
+const shapeOfSql = (text: string, schema: AnySchema | undefined): Decoding['shape'] =>
+  schema === undefined ? all : (rows) => decodeRows(text, schema, rows)
+
+/** Compiles SQL to be read once; a schema is one of the list of all rows. */
+export const compileSqlRead = (
+  text: string,
+  values: BindValues | undefined,
+  sessionId: string,
+  schema: AnySchema | undefined,
+): CompiledRead => ({
+  description: wellFormed(JSON.stringify({ sql: { text } })),
+  values: wellFormed(JSON.stringify(positional(text, values, sessionId))),
+  decode: columnsByName,
+  shape: shapeOfSql(text, schema),
+})
+
+/** Compiles SQL; a schema is one of the list of all rows. */
 export const compileSql = (
   text: string,
   values: BindValues | undefined,
@@ -242,13 +287,8 @@ export const compileSql = (
     description,
     key: `${schema === undefined ? 'sql' : `sql ${numberOf(schema as object)}`} ${description}`,
     decodeKey: `sql ${text}`,
-    decode: (row, names) => {
-      const decoded: Record<string, unknown> = {}
-      const all = names()
-      for (let at = 0; at < all.length; at++) decoded[all[at]!] = row[at]
-      return decoded
-    },
-    shape: schema === undefined ? all : (rows) => decodeRows(text, schema, rows),
+    decode: columnsByName,
+    shape: shapeOfSql(text, schema),
     isList: schema === undefined,
   }
 }

@@ -49,6 +49,10 @@ export class StoreHost implements EngineHost {
     }
   }
 
+  statement(number: number): string {
+    return this.#materializing.textOf(number)
+  }
+
   compute(id: number, read: (live: number) => unknown): unknown {
     const compute = this.computations.get(id)
     if (compute === undefined) throw new LiveStoreError('QueryError', 'this live query is gone')

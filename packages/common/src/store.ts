@@ -9,11 +9,19 @@ import type { PartialEvent } from './events.js'
 import { collected, encodeArgs, type InputEvent } from './group.js'
 import { iterate } from './iterate.js'
 import { type DiffStep, isComputing, isLive, Live } from './live.js'
-import { compileInput, defOf, isLiveQueryInstance, isQueryInputRaw, type Recipe, recipeOf } from './live-queries.js'
+import {
+  compileInput,
+  compileInputRead,
+  defOf,
+  isLiveQueryInstance,
+  isQueryInputRaw,
+  type Recipe,
+  recipeOf,
+} from './live-queries.js'
 import type { GetAtomResult, LiveQuery, LiveQueryDef, Queryable, SignalDef } from './live-query-types.js'
 import type { LiveStoreEvent } from './live-store-event.js'
-import { astOf, isQueryBuilder } from './query-builder.js'
-import { type CompiledQuery, compileOnce } from './query-compile.js'
+import { isQueryBuilder } from './query-builder.js'
+import { type CompiledQuery, type CompiledRead, decodeAll } from './query-compile.js'
 import { CommitReceipt } from './receipt.js'
 import type { LiveStoreSchema } from './schema.js'
 import { isMaterializing, type StoreHost } from './store-host.js'
@@ -199,8 +207,7 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     <TRow = any>(query: { readonly query: string; readonly bindValues?: Bindable }): ReadonlyArray<TRow>
   } = (query: any): any => {
     this.#guard('query')
-    if (isQueryBuilder(query)) return this.#read(compileOnce(astOf(query), this.sessionId))
-    if (isQueryInputRaw(query)) return this.#read(compileInput(query, this.sessionId))
+    if (isQueryBuilder(query) || isQueryInputRaw(query)) return this.#read(compileInputRead(query, this.sessionId))
     const live = this.#live(query)
     live.retain()
     try {
@@ -210,10 +217,8 @@ export class Store<TSchema extends LiveStoreSchema.Any = LiveStoreSchema.Any, TC
     }
   }
 
-  #read(query: CompiledQuery): unknown {
-    const rows = engine(() => this.#engine.query(query.description, query.values))
-    const columns = () => rows.columns ?? []
-    return query.shape(rows.map((row) => query.decode(row, columns)))
+  #read(query: CompiledRead): unknown {
+    return decodeAll(query, engine(() => this.#engine.query(query.description, query.values)))
   }
 
   /** Returns the live query of a definition; there is one for equal definitions, as long as it is used. */

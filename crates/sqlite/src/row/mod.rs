@@ -39,7 +39,7 @@ impl<'a> RowCursor<'a> {
     }
 
     /// Returns the number of the result's columns.
-    pub(crate) fn column_count(&self) -> usize {
+    pub fn column_count(&self) -> usize {
         self.rows.as_ref().map_or(0, rusqlite::Statement::column_count)
     }
 

@@ -11,6 +11,8 @@ mod insert;
 mod returning;
 mod update;
 
+use std::sync::Arc;
+
 use crate::ast::{self, Checker, SqlWriter, StatementError};
 use crate::date_functions::with_pure_dates;
 use crate::{Table, TableDef, Value, ValueError, sql};
@@ -34,6 +36,7 @@ pub struct Write {
 pub(crate) enum WriteSql {
     Constant(&'static str),
     Built(Box<str>),
+    Shared(Arc<str>),
 }
 
 impl WriteSql {
@@ -41,6 +44,7 @@ impl WriteSql {
         match self {
             Self::Constant(sql) => sql,
             Self::Built(sql) => sql,
+            Self::Shared(sql) => sql,
         }
     }
 }
@@ -61,7 +65,7 @@ impl Write {
     /// It is held to the same rules as every write: it can use the tables that its event may use, and of
     /// date functions what is the same for all clients. Rows that it gives back are received by nobody.
     pub fn raw(sql: &str, binds: Vec<Value>) -> Self {
-        Self { sql: WriteSql::Built(sql::mark_write(&with_pure_dates(sql))), binds }
+        RawWrite::new(sql).with(binds)
     }
 
     /// Makes a write whose names are known to exist, which gives these back of each row.
@@ -87,6 +91,22 @@ impl Write {
     /// Returns the text without its mark, for messages.
     fn as_written(&self) -> Box<str> {
         sql::as_written(self.sql.as_str()).into()
+    }
+}
+
+/// The text of a write of the app's, for any values; see [`Write::raw`].
+#[derive(Debug, Clone)]
+pub struct RawWrite(Arc<str>);
+
+impl RawWrite {
+    /// Takes the text of one statement.
+    pub fn new(sql: &str) -> Self {
+        Self(sql::mark_write(&with_pure_dates(sql)).into())
+    }
+
+    /// Returns the write with the values for its `?`.
+    pub fn with(&self, binds: Vec<Value>) -> Write {
+        Write { sql: WriteSql::Shared(Arc::clone(&self.0)), binds }
     }
 }
 
