@@ -13,34 +13,45 @@ use super::key::KeySerializer;
 use super::path::Step;
 use super::{JsonError, MAX_DEPTH, MAX_SAFE_INTEGER};
 
-/// What to do with an integer that a double does not hold exactly.
+/// Where what is encoded comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Integers {
-    /// Refuse it: the value was an integer in the author's program.
-    Exact,
-    /// Write the double: the value came from a JSON text, where every number is one.
-    AsDoubles,
+pub(super) enum Origin {
+    /// A value of the author's program: an integer that a double does not hold exactly is refused, and
+    /// so are two members of one name.
+    Value,
+    /// A JSON text: every number is a double, and of two members of one name the last counts.
+    Text,
 }
 
 /// Writes canonical JSON to a string.
-pub(crate) struct Encoder {
+pub(super) struct Encoder {
     out: String,
-    integers: Integers,
+    origin: Origin,
     depth: usize,
 }
 
 impl Encoder {
-    pub(crate) fn encode<T: Serialize + ?Sized>(
-        value: &T,
-        integers: Integers,
-    ) -> Result<Box<str>, JsonError> {
-        let mut encoder = Self { out: String::with_capacity(128), integers, depth: 0 };
+    pub(super) fn new(origin: Origin) -> Self {
+        Self { out: String::with_capacity(128), origin, depth: 0 }
+    }
+
+    pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Box<str>, JsonError> {
+        let mut encoder = Self::new(Origin::Value);
         value.serialize(&mut encoder)?;
-        Ok(encoder.out.into_boxed_str())
+        Ok(encoder.finish())
+    }
+
+    pub(super) fn finish(self) -> Box<str> {
+        self.out.into_boxed_str()
+    }
+
+    /// Writes a word, or a sign between two values.
+    pub(super) fn raw(&mut self, text: &str) {
+        self.out.push_str(text);
     }
 
     /// Opens an array or object.
-    fn open(&mut self, bracket: char) -> Result<(), JsonError> {
+    pub(super) fn open(&mut self, bracket: char) -> Result<(), JsonError> {
         if self.depth == MAX_DEPTH {
             return Err(JsonError::TooDeep);
         }
@@ -50,7 +61,7 @@ impl Encoder {
     }
 
     /// Closes what was opened last.
-    fn close(&mut self, bracket: char) {
+    pub(super) fn close(&mut self, bracket: char) {
         self.depth -= 1;
         self.out.push(bracket);
     }
@@ -63,18 +74,18 @@ impl Encoder {
         Ok(())
     }
 
-    fn integer(&mut self, value: i128) -> Result<(), JsonError> {
+    pub(super) fn integer(&mut self, value: i128) -> Result<(), JsonError> {
         if value.unsigned_abs() <= MAX_SAFE_INTEGER as u128 {
             let _ = write!(self.out, "{value}");
             return Ok(());
         }
-        match self.integers {
-            Integers::Exact => Err(too_large(value)),
-            Integers::AsDoubles => self.double(value as f64),
+        match self.origin {
+            Origin::Value => Err(too_large(value)),
+            Origin::Text => self.double(value as f64),
         }
     }
 
-    fn double(&mut self, value: f64) -> Result<(), JsonError> {
+    pub(super) fn double(&mut self, value: f64) -> Result<(), JsonError> {
         if !value.is_finite() {
             return Err(JsonError::NotFinite { value: value.to_string(), path: String::new() });
         }
@@ -84,7 +95,7 @@ impl Encoder {
 
     /// Strings need the escapes of RFC 8785 section 3.2.2.2: the two-letter ones, and `\u00xx`
     /// with lower-case digits for the other control characters.
-    fn string(&mut self, text: &str) {
+    pub(super) fn string(&mut self, text: &str) {
         let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
         self.out.push('"');
         // Most texts have nothing to escape, and without a way out the loop is vectorized.
@@ -125,9 +136,9 @@ impl<'a> Serializer for &'a mut Encoder {
     type SerializeTuple = ArrayEncoder<'a>;
     type SerializeTupleStruct = ArrayEncoder<'a>;
     type SerializeTupleVariant = ArrayEncoder<'a>;
-    type SerializeMap = ObjectEncoder<'a>;
-    type SerializeStruct = ObjectEncoder<'a>;
-    type SerializeStructVariant = ObjectEncoder<'a>;
+    type SerializeMap = ObjectEncoder<'a, 'static>;
+    type SerializeStruct = ObjectEncoder<'a, 'static>;
+    type SerializeStructVariant = ObjectEncoder<'a, 'static>;
 
     fn serialize_bool(self, value: bool) -> Result<(), JsonError> {
         self.out.push_str(if value { "true" } else { "false" });
@@ -274,7 +285,7 @@ impl<'a> Serializer for &'a mut Encoder {
         ArrayEncoder::new(self, Some(variant))
     }
 
-    fn serialize_map(self, len: Option<usize>) -> Result<ObjectEncoder<'a>, JsonError> {
+    fn serialize_map(self, len: Option<usize>) -> Result<ObjectEncoder<'a, 'static>, JsonError> {
         ObjectEncoder::new(self, len.unwrap_or(0), None)
     }
 
@@ -282,7 +293,7 @@ impl<'a> Serializer for &'a mut Encoder {
         self,
         name: &'static str,
         len: usize,
-    ) -> Result<ObjectEncoder<'a>, JsonError> {
+    ) -> Result<ObjectEncoder<'a, 'static>, JsonError> {
         // serde_json passes a raw JSON text as a struct of this name. Its bytes are somebody
         // else's, so they cannot be taken for canonical.
         if name == "$serde_json::private::RawValue" {
@@ -299,7 +310,7 @@ impl<'a> Serializer for &'a mut Encoder {
         _index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<ObjectEncoder<'a>, JsonError> {
+    ) -> Result<ObjectEncoder<'a, 'static>, JsonError> {
         self.open_variant(variant)?;
         ObjectEncoder::new(self, len, Some(variant))
     }
@@ -317,7 +328,7 @@ fn within_variant(error: JsonError, variant: Option<&'static str>) -> JsonError 
 }
 
 /// Writes the elements of one array.
-pub(crate) struct ArrayEncoder<'a> {
+pub(super) struct ArrayEncoder<'a> {
     encoder: &'a mut Encoder,
     /// How many elements there are so far.
     count: usize,
@@ -372,17 +383,17 @@ array_impl!(SerializeTupleStruct, serialize_field);
 array_impl!(SerializeTupleVariant, serialize_field);
 
 /// Writes the members of one object, then puts them in order if they did not come in order.
-pub(crate) struct ObjectEncoder<'a> {
+pub(super) struct ObjectEncoder<'a, 'k> {
     encoder: &'a mut Encoder,
     /// Name of each member and where its text `"name":value` starts in the output.
-    members: Vec<(Cow<'static, str>, usize)>,
+    members: Vec<(Cow<'k, str>, usize)>,
     start: usize,
     /// The variant of an enum whose content this is.
     variant: Option<&'static str>,
 }
 
-impl<'a> ObjectEncoder<'a> {
-    fn new(
+impl<'a, 'k> ObjectEncoder<'a, 'k> {
+    pub(super) fn new(
         encoder: &'a mut Encoder,
         len: usize,
         variant: Option<&'static str>,
@@ -393,7 +404,13 @@ impl<'a> ObjectEncoder<'a> {
         Ok(Self { encoder, members: Vec::with_capacity(len.min(64)), start, variant })
     }
 
-    fn key(&mut self, key: Cow<'static, str>) {
+    /// Returns the encoder, to write the value of the member that was named last.
+    pub(super) fn encoder(&mut self) -> &mut Encoder {
+        self.encoder
+    }
+
+    /// Names the next member.
+    pub(super) fn key(&mut self, key: Cow<'k, str>) {
         if !self.members.is_empty() {
             self.encoder.out.push(',');
         }
@@ -411,7 +428,7 @@ impl<'a> ObjectEncoder<'a> {
         })
     }
 
-    fn finish(self) -> Result<(), JsonError> {
+    pub(super) fn finish(self) -> Result<(), JsonError> {
         let Self { encoder, mut members, start, variant } = self;
         let in_order = members.windows(2).all(|pair| is_before(&pair[0].0, &pair[1].0));
         if !in_order {
@@ -419,14 +436,17 @@ impl<'a> ObjectEncoder<'a> {
             let mut ends: Vec<usize> = members.iter().skip(1).map(|(_, at)| at - 1).collect();
             ends.push(start + unordered.len());
             let mut spans: Vec<_> = members.drain(..).zip(ends).collect();
-            spans.sort_unstable_by(|((a, _), _), ((b, _), _)| {
-                a.encode_utf16().cmp(b.encode_utf16())
+            spans.sort_unstable_by(|((a, a_at), _), ((b, b_at), _)| {
+                a.encode_utf16().cmp(b.encode_utf16()).then(a_at.cmp(b_at))
             });
-            if let Some(pair) = spans.windows(2).find(|pair| pair[0].0.0 == pair[1].0.0) {
-                return Err(JsonError::DuplicateKey { key: pair[0].0.0.to_string() });
-            }
-            for (index, ((_, at), end)) in spans.into_iter().enumerate() {
-                if index > 0 {
+            for (index, ((name, at), end)) in spans.iter().enumerate() {
+                if spans.get(index + 1).is_some_and(|((next, _), _)| next == name) {
+                    if encoder.origin == Origin::Text {
+                        continue;
+                    }
+                    return Err(JsonError::DuplicateKey { key: name.to_string() });
+                }
+                if encoder.out.len() > start {
                     encoder.out.push(',');
                 }
                 encoder.out.push_str(&unordered[at - start..end - start]);
@@ -445,7 +465,7 @@ fn is_before(a: &str, b: &str) -> bool {
     a.encode_utf16().lt(b.encode_utf16())
 }
 
-impl SerializeMap for ObjectEncoder<'_> {
+impl SerializeMap for ObjectEncoder<'_, 'static> {
     type Ok = ();
     type Error = JsonError;
 
@@ -466,7 +486,7 @@ impl SerializeMap for ObjectEncoder<'_> {
 
 macro_rules! object_impl {
     ($trait:ident) => {
-        impl $trait for ObjectEncoder<'_> {
+        impl $trait for ObjectEncoder<'_, 'static> {
             type Ok = ();
             type Error = JsonError;
 

@@ -8,6 +8,7 @@
 mod encoder;
 mod key;
 mod path;
+mod transcode;
 
 use std::fmt;
 
@@ -15,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-pub(crate) use encoder::{Encoder, Integers};
+use encoder::Encoder;
 
 /// The largest integer that every JSON reader keeps exactly: 2⁵³−1 (RFC 8785, section 3.2.2.3).
 pub const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
@@ -120,13 +121,13 @@ impl CanonicalJson {
     /// double that an `i64` or `u64` could hold stands there without a point, so it becomes an integer
     /// in the `Value`, which serde passes on as it does one that somebody meant to be exact.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
-        Encoder::encode(value, Integers::Exact).map(Self)
+        Encoder::encode(value).map(Self)
     }
 
-    /// Makes the canonical form of a JSON text, whose numbers are doubles as JavaScript's are.
+    /// Makes the canonical form of a JSON text, whose numbers are doubles as JavaScript's are; of two
+    /// members of one name the last counts, as there.
     pub fn of_json(text: &str) -> Result<Self, JsonError> {
-        let value: serde_json::Value = serde_json::from_str(text).map_err(JsonError::syntax)?;
-        Encoder::encode(&value, Integers::AsDoubles).map(Self)
+        transcode::transcode(text).map(Self)
     }
 
     /// Takes a text that claims to be canonical, and checks it.

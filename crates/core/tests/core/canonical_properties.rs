@@ -82,6 +82,24 @@ proptest! {
     }
 
     #[test]
+    fn the_canonical_form_of_a_text_is_that_of_its_value(
+        value in any_json(), pretty: bool, like_json in "[\\[\\]{}\",:0-9eE.+\\-\\\\u a]{0,24}",
+    ) {
+        let written = if pretty {
+            serde_json::to_string_pretty(&value).unwrap()
+        } else {
+            serde_json::to_string(&value).unwrap()
+        };
+        let members = format!(r#"{{"b":{written},"a":[{like_json}],"b":{{"a":{like_json}}}}}"#);
+        for text in [written, like_json, members] {
+            let made = CanonicalJson::of_json(&text).ok();
+            let value: Option<Value> = serde_json::from_str(&text).ok();
+            let expected = value.map(|value| serde_json_canonicalizer::to_string(&value).unwrap());
+            prop_assert_eq!(made.as_ref().map(CanonicalJson::as_str), expected.as_deref(), "{}", text);
+        }
+    }
+
+    #[test]
     fn an_embedded_payload_keeps_its_bytes(value in any_json()) {
         let payload = CanonicalJson::encode(&value).unwrap();
         let embedded = serde_json::to_string(&[&payload]).unwrap();
