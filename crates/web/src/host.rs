@@ -21,7 +21,7 @@ extern "C" {
     pub(crate) fn materialize(
         this: &Host,
         name: &JsValue,
-        args: &str,
+        args: &JsValue,
         client_id: &JsValue,
         session_id: &JsValue,
         query: &dyn Fn(JsValue, JsValue) -> Answer,
@@ -58,6 +58,23 @@ extern "C" {
 
     #[wasm_bindgen(js_name = String, catch)]
     fn to_text(value: &JsValue) -> Result<String, JsValue>;
+}
+
+#[wasm_bindgen(module = "/src/ascii.js")]
+extern "C" {
+    fn ascii(bytes: &[u8]) -> JsValue;
+}
+
+/// Texts up to this, in bytes, are made strings by hand; beyond it, a decoder takes less time.
+const SHORT: usize = 128;
+
+/// Makes a string of a text, of which most are short.
+pub(crate) fn text_to_js(text: &str) -> JsValue {
+    if text.len() <= SHORT && text.is_ascii() {
+        ascii(text.as_bytes())
+    } else {
+        JsValue::from_str(text)
+    }
 }
 
 /// Tells developers of something that nobody else can be told of.
@@ -110,7 +127,7 @@ impl LastText {
     pub(crate) fn get(&self, text: &str) -> JsValue {
         let mut last = self.0.borrow_mut();
         if last.0 != text {
-            *last = (text.to_owned(), JsValue::from_str(text));
+            *last = (text.to_owned(), text_to_js(text));
         }
         last.1.clone()
     }

@@ -9,7 +9,7 @@ use livestore::{
 use wasm_bindgen::JsValue;
 
 use crate::error::tagged;
-use crate::host::{LastText, SharedHost, thrown};
+use crate::host::{LastText, SharedHost, text_to_js, thrown};
 use crate::query::Parsed;
 
 /// How many texts of writes are kept.
@@ -57,7 +57,8 @@ impl Materializing {
         };
         let client = self.client.get(context.client_id().as_str());
         let session = self.session.get(context.session_id().as_str());
-        let writes = self.host.materialize(name, args.as_str(), &client, &session, &query);
+        let args = text_to_js(args.as_str());
+        let writes = self.host.materialize(name, &args, &client, &session, &query);
         let writes = writes.map_err(|error| MaterializeError::failed(thrown(&error)))?;
         let json = writes.as_string().unwrap_or_default();
         let writes: Vec<WriteJson> =

@@ -10,10 +10,12 @@ use js_sys::{Array, BigInt, Reflect, Uint8Array};
 use livestore::{DiffStep, Row, RowCursor, SqliteError, Value};
 use wasm_bindgen::prelude::*;
 
+use crate::host::text_to_js;
+
 #[wasm_bindgen(module = "/src/rows.js")]
 extern "C" {
-    fn rows(width: usize, numbers: &[f64], text: &str, others: &Array) -> Array;
-    fn steps(width: usize, numbers: &[f64], text: &str, others: &Array) -> Array;
+    fn rows(width: usize, numbers: &[f64], text: &JsValue, others: Option<Array>) -> Array;
+    fn steps(width: usize, numbers: &[f64], text: &JsValue, others: Option<Array>) -> Array;
 }
 
 /// Integers up to this are exact as numbers.
@@ -99,8 +101,8 @@ impl Packed {
         self.numbers.extend([f64::from(kind as u8), number]);
     }
 
-    fn others(&self) -> Array {
-        self.others.iter().map(value_to_js).collect()
+    fn others(&self) -> Option<Array> {
+        (!self.others.is_empty()).then(|| self.others.iter().map(value_to_js).collect())
     }
 
     /// Returns the rows: each a list of a null, a number, a bigint if a number would not be exact, a
@@ -108,7 +110,7 @@ impl Packed {
     ///
     /// If they are wanted and there are rows, the names of the columns are a property `columns`.
     pub(crate) fn to_js(&self) -> Array {
-        let list = rows(self.width, &self.numbers, &self.text, &self.others());
+        let list = rows(self.width, &self.numbers, &text_to_js(&self.text), self.others());
         if let Some(names) = &self.columns {
             // Setting a property of a new list cannot fail.
             let _ = Reflect::set(&list, &"columns".into(), &columns_to_js(names));
@@ -146,7 +148,7 @@ pub(crate) fn steps_to_js(all: &[DiffStep<Row>]) -> Array {
             DiffStep::Remove { .. } => {}
         }
     }
-    steps(packed.width, &packed.numbers, &packed.text, &packed.others())
+    steps(packed.width, &packed.numbers, &text_to_js(&packed.text), packed.others())
 }
 
 /// The names of columns.

@@ -46,6 +46,8 @@ class Statements {
   }
 }
 
+const NO_FACTS: ReadonlyMap<string, unknown> = new Map()
+
 /** The texts of writes of the builder. */
 const texts = new Forms<string>()
 
@@ -79,7 +81,7 @@ export class Materializing {
       query: read,
       event: { name, args, clientId, sessionId, seqNum: ROOT, parentSeqNum: ROOT },
       eventDef: def,
-      currentFacts: new Map(),
+      currentFacts: NO_FACTS,
     })
     const writes: Write[] = []
     this.#statements.tidy()

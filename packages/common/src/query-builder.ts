@@ -35,10 +35,14 @@ const isOperation = (table: TableDefBase, col: string, value: unknown): value is
 
 const conditions = (table: TableDefBase, params: unknown[]): Where[] => {
   if (params.length === 1) {
-    const given = Object.entries(params[0] as object).filter(([, value]) => value !== undefined)
-    return given.map(([col, value]) =>
-      isOperation(table, col, value) ? condition(table, col, value.op, value.value) : condition(table, col, '=', value),
-    )
+    const given = params[0] as Record<string, unknown>
+    const found: Where[] = []
+    for (const col of Object.keys(given)) {
+      const value = given[col]
+      if (value === undefined) continue
+      found.push(isOperation(table, col, value) ? condition(table, col, value.op, value.value) : condition(table, col, '=', value))
+    }
+    return found
   }
   const [col, ...rest] = params as [string, ...unknown[]]
   return [rest.length === 1 ? condition(table, col, '=', rest[0]) : condition(table, col, rest[0], rest[1])]
@@ -57,8 +61,13 @@ const condition = (table: TableDefBase, col: string, op: unknown, value: unknown
 
 /** The values that are given, of columns that the table has. */
 const defined = (table: TableDefBase, values: object): Record<string, unknown> => {
-  const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
-  expectColumns(table, Object.keys(given))
+  const given: Record<string, unknown> = {}
+  for (const name of Object.keys(values)) {
+    const value = (values as Record<string, unknown>)[name]
+    if (value === undefined) continue
+    columnOf(table, name)
+    given[name] = value
+  }
   return given
 }
 
@@ -198,9 +207,10 @@ export class Builder {
 
 /** Adds what functions give as defaults: the database knows only those that are values. */
 const completed = (table: TableDefBase, values: Record<string, unknown>): Record<string, unknown> => {
-  for (const [name, column] of Object.entries(table.sqliteDef.columns as Columns)) {
+  const columns: Columns = table.sqliteDef.columns
+  for (const name of Object.keys(columns)) {
     if (Object.hasOwn(values, name)) continue
-    const given = column.default
+    const given = columns[name]!.default
     if (given._tag === 'Some' && typeof given.value === 'function') values[name] = given.value()
     else if (!columnOf(table, name).optional) refuse(`an insert into ${table.sqliteDef.name} has no value for ${name}`)
   }
