@@ -36,7 +36,7 @@ test.each(NAMES)('%s has what it says it has, and nothing else', (name) => {
     expect(files).toContain(`${code.slice(2)}.map`)
   }
   expect(files).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'package.json']))
-  const allowed = /^(dist|src)\/[\w-]+\.(js|d\.ts|tsx?)(\.map)?$|^engine(-fts5)?\/livestore(_bg)?\.(js|d\.ts|wasm|wasm\.d\.ts)$|^engine(-fts5)?\/snippets\/livestore-web-[\da-f]{16}\/src\/rows\.js$|^(README\.md|LICENSE|package\.json)$/
+  const allowed = /^(dist|src)\/[\w-]+\.(js|d\.ts|tsx?)(\.map)?$|^engine(-fts5)?\/livestore(_bg)?\.(js|d\.ts|wasm|wasm\.d\.ts)$|^engine(-fts5)?\/snippets\/livestore-web-[\da-f]{16}\/src\/(ascii|rows)\.js$|^(README\.md|LICENSE|package\.json)$/
   expect(files.filter((file) => !allowed.test(file))).toEqual([])
 })
 

@@ -98,7 +98,7 @@ const whereForm = (where: ReadonlyArray<QueryBuilderAst.Where>): string => {
 const formOf = (ast: QueryBuilderAst): string => {
   switch (ast._tag) {
     case 'SelectQuery': {
-      let form = `select ${ast.pluck ? 'only ' : ''}${ast.columns.join()}${whereForm(ast.where)}`
+      let form = `select ${ast.columns.join()}${whereForm(ast.where)}`
       for (const { col, direction } of ast.orderBy) form += ` by ${col} ${direction}`
       return `${form} limit ${ast.limit} ${ast.offset}`
     }
