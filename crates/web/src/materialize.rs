@@ -12,8 +12,10 @@ use crate::error::tagged;
 use crate::host::{LastText, SharedHost, text_to_js, thrown};
 use crate::query::Parsed;
 
-/// How many texts of writes are kept.
+/// How many texts of writes are kept, and how long each may be, in bytes: an app may put values into its
+/// SQL.
 const MOST: usize = 500;
+const LONGEST: usize = 4096;
 
 /// A write, as JSON: the number of its text, and its values.
 type WriteJson = (u32, Vec<Value>);
@@ -71,14 +73,18 @@ impl Materializing {
         if let Some(known) = self.texts.borrow().get(&number) {
             return Ok(known.clone());
         }
-        let text = self.host.statement(number);
-        let text = text.map_err(|error| MaterializeError::failed(thrown(&error)))?;
-        let text = RawWrite::new(&text.as_string().unwrap_or_default());
-        let mut texts = self.texts.borrow_mut();
-        if texts.len() >= MOST {
-            texts.clear();
+        let told = self.host.statement(number);
+        let told = told.map_err(|error| MaterializeError::failed(thrown(&error)))?;
+        let told =
+            told.as_string().ok_or_else(|| MaterializeError::failed("a write is no text"))?;
+        let text = RawWrite::new(&told);
+        if told.len() <= LONGEST {
+            let mut texts = self.texts.borrow_mut();
+            if texts.len() >= MOST {
+                texts.clear();
+            }
+            texts.insert(number, text.clone());
         }
-        texts.insert(number, text.clone());
         Ok(text)
     }
 }

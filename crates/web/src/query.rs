@@ -19,12 +19,18 @@ use crate::rows::Packed;
 enum Description {
     /// A selection of the query builder.
     Select(Box<Select>),
-    /// A text with the values for its `?`, unless they come apart.
-    Sql {
-        text: String,
-        #[serde(default)]
-        binds: Vec<Value>,
-    },
+    /// A text with the values for its `?`; without, if they come apart.
+    Sql { text: String, binds: Option<Vec<Value>> },
+}
+
+impl Description {
+    fn parse(json: &str) -> Result<Self, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+}
+
+fn checked(select: Select, tables: &[TableDef]) -> Result<DynSelect, String> {
+    DynSelect::new(select, tables).map_err(|error| error.to_string())
 }
 
 /// A query that TypeScript has described.
@@ -37,12 +43,10 @@ pub(crate) enum WebQuery {
 impl WebQuery {
     /// Reads a description and checks it against the tables.
     fn parse(json: &str, tables: &[TableDef]) -> Result<Self, String> {
-        let description = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        Ok(match description {
-            Description::Select(select) => {
-                Self::Select(DynSelect::new(*select, tables).map_err(|error| error.to_string())?)
-            }
+        Ok(match Description::parse(json)? {
+            Description::Select(select) => Self::Select(checked(*select, tables)?),
             Description::Sql { text, binds } => {
+                let binds = binds.ok_or("SQL without its values")?;
                 Self::Sql(binds.into_iter().fold(Sql::new(text), Sql::bind))
             }
         })
@@ -77,15 +81,14 @@ enum Bind {
 impl Template {
     /// Reads a query; texts in a selection stand for values, as their numbers.
     fn parse(json: &str, tables: &[TableDef]) -> Result<Self, String> {
-        let query = WebQuery::parse(json, tables)?;
-        let (sql, binds) = query.compile().map_err(|error| error.to_string())?;
-        let is_sql = matches!(query, WebQuery::Sql(_));
-        if is_sql {
-            if !binds.is_empty() {
-                return Err("a value is in the SQL".into());
+        let select = match Description::parse(json)? {
+            Description::Select(select) => checked(*select, tables)?,
+            Description::Sql { text, binds: None } => {
+                return Ok(Self { sql: text, binds: Binds::AsTheyCome, is_sql: true });
             }
-            return Ok(Self { sql, binds: Binds::AsTheyCome, is_sql });
-        }
+            Description::Sql { .. } => return Err("a value is in the SQL".into()),
+        };
+        let (sql, binds) = select.compile().map_err(|error| error.to_string())?;
         let bind = |value| match value {
             Value::Text(text) => {
                 text.parse().map(Bind::Nth).map_err(|_| "a value is in the selection")
@@ -93,7 +96,7 @@ impl Template {
             own => Ok(Bind::Own(own)),
         };
         let binds = binds.into_iter().map(bind).collect::<Result<_, _>>()?;
-        Ok(Self { sql, binds: Binds::Each(binds), is_sql })
+        Ok(Self { sql, binds: Binds::Each(binds), is_sql: false })
     }
 
     /// Returns what is bound, in order.

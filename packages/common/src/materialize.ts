@@ -15,13 +15,15 @@ import { type BindValues, type JsonValue, namedParameters, positional, wellForme
 /** The number of a text, and the values for its `?`. */
 type Write = readonly [number, ReadonlyArray<JsonValue>]
 
-/** Texts whose numbers are kept at most: an app may put values into its SQL. */
-const MOST = 500
+/** Texts that are kept at most, and characters that they have: an app may put values into its SQL. */
+const MOST_TEXTS = 500
+const MOST_CHARACTERS = 1 << 20
 
 /** Gives texts numbers, so that each goes over to the engine once. */
 class Statements {
   readonly #numbers = new Map<string, number>()
   readonly #texts = new Map<number, string>()
+  #characters = 0
   #next = 0
 
   numberOf(text: string): number {
@@ -30,19 +32,23 @@ class Statements {
       number = this.#next++
       this.#numbers.set(text, number)
       this.#texts.set(number, text)
+      this.#characters += text.length
     }
     return number
   }
 
   textOf(number: number): string {
-    return this.#texts.get(number) as string
+    const text = this.#texts.get(number)
+    if (text === undefined) throw new LiveStoreError('MaterializeError', `no write has the number ${number}`)
+    return text
   }
 
   /** Forgets all texts once they are many. No number is given again. */
   tidy(): void {
-    if (this.#texts.size < MOST) return
+    if (this.#texts.size < MOST_TEXTS && this.#characters < MOST_CHARACTERS) return
     this.#numbers.clear()
     this.#texts.clear()
+    this.#characters = 0
   }
 }
 
@@ -109,7 +115,8 @@ export class Materializing {
     }
     if (isQueryBuilder(result)) {
       const ast = astOf(result)
-      push(texts.get(ast, () => textOf(withoutReturning(ast))), jsonValuesOf(ast, sessionId))
+      const values = jsonValuesOf(ast, sessionId)
+      push(texts.get(ast, values, () => textOf(withoutReturning(ast))), values)
       return
     }
     const { sql, bindValues, then } = result as { sql?: unknown; bindValues?: BindValues; then?: unknown }

@@ -173,7 +173,7 @@ export class Builder {
     if (action === 'update' && Object.keys(update).length === 0) {
       return refuse('onConflict(…, "update", …) needs a column to update')
     }
-    return new Builder({ ...ast, onConflict: { targets, action, update: { ...update } } })
+    return new Builder({ ...ast, onConflict: { targets, action, update: action === 'update' ? { ...update } : {} } })
   }
 
   returning(...columns: string[]): Builder {

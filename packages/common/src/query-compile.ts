@@ -104,7 +104,7 @@ const filtered = (table: TableDefBase, where: ReadonlyArray<QueryBuilderAst.Wher
   where.length === 0 ? {} : { filter: and(...where.map((one) => filterOf(table, one, next))) }
 
 /** How a row of these columns is decoded. */
-const rowDecoder = (table: TableDefBase, names: ReadonlyArray<string>): ((row: RawRow) => unknown) => {
+const rowDecoder = (table: TableDefBase, names: ReadonlyArray<string>): ((row: RawRow) => Record<string, unknown>) => {
   const codecs = names.map((name) => columnInternals(table.sqliteDef.columns[name]).codec)
   return (row) => {
     const decoded: Record<string, unknown> = {}
@@ -117,14 +117,17 @@ const rowDecoder = (table: TableDefBase, names: ReadonlyArray<string>): ((row: R
   }
 }
 
-const firstOf = (ast: QueryBuilderAst.SelectQuery) => (rows: ReadonlyArray<unknown>): unknown => {
+const valueDecoder = (decodeRow: (row: RawRow) => Record<string, unknown>, name: string) => (row: RawRow): unknown =>
+  decodeRow(row)[name]
+
+const firstOf = (table: TableDefBase, first: QueryBuilderAst.First) => (rows: ReadonlyArray<unknown>): unknown => {
   if (rows.length > 0) return rows[0]
-  switch (ast.first?.behaviour) {
+  switch (first.behaviour) {
     case 'fallback':
-      return ast.first.fallback()
+      return first.fallback()
     case 'error':
-      throw new LiveStoreError('QueryError', `no row of ${ast.tableDef.sqliteDef.name} is what the query asks for`, {
-        table: ast.tableDef.sqliteDef.name,
+      throw new LiveStoreError('QueryError', `no row of ${table.sqliteDef.name} is what the query asks for`, {
+        table: table.sqliteDef.name,
       })
     default:
       return undefined
@@ -136,22 +139,34 @@ const firstKey = (first: QueryBuilderAst.First | undefined): string =>
 
 const all = (rows: ReadonlyArray<unknown>): unknown => rows
 
-const shapeOf = (ast: QueryBuilderAst.SelectQuery) => (ast.first === undefined ? all : firstOf(ast))
+const firstRow = (rows: ReadonlyArray<unknown>): unknown => rows[0]
 
-/** What was made of queries that are read once: all but what stands in the place of missing rows. */
-const reads = new Forms<Pick<CompiledQuery, 'description' | 'decode' | 'shape'>>()
+const firstValue = (row: RawRow): unknown => row[0]
+
+const shapeOf = (ast: QueryBuilderAst.SelectQuery | QueryBuilderAst.CountQuery): Decoding['shape'] => {
+  if (ast._tag === 'CountQuery') return firstRow
+  return ast.first === undefined ? all : firstOf(ast.tableDef, ast.first)
+}
+
+/** What was made of queries that are read once. */
+const reads = new Forms<Pick<CompiledQuery, 'description' | 'decode'>>()
 
 /** Compiles a query of the builder to be read once. */
 export const compileRead = (ast: QueryBuilderAst, sessionId: string): CompiledRead => {
   const values = jsonValuesOf(ast, sessionId)
-  const json = wellFormed(JSON.stringify(values))
   // What is null stays where it is, since it makes another statement.
-  let nulls = ''
-  for (let at = 0; at < values.length; at++) if (values[at] === null) nulls += ` ${at}`
   const make = () => compile(ast, oneByOne(values.map((value, at) => (value === null ? null : String(at)))))
+  const json = wellFormed(JSON.stringify(values))
+  if (ast._tag === 'SelectQuery' || ast._tag === 'CountQuery') {
+    const { description, decode } = reads.get(ast, values, () => {
+      const { description, decode } = make()
+      return { description, decode }
+    })
+    return { description, values: json, decode, shape: shapeOf(ast) }
+  }
   // How a document is decoded depends on its default.
-  const { description, decode, shape } = ast._tag === 'RowQuery' ? make() : reads.get(ast, make, nulls)
-  return { description, values: json, decode, shape: ast._tag === 'SelectQuery' ? shapeOf(ast) : shape }
+  const { description, decode, shape } = make()
+  return { description, values: json, decode, shape }
 }
 
 /** Compiles a query of the builder. */
@@ -182,7 +197,7 @@ const compile = (ast: QueryBuilderAst, next: Next): CompiledQuery => {
         description,
         key: `${decodeKey} ${firstKey(ast.first)} ${description}`,
         decodeKey,
-        decode: only === undefined ? decodeRow : (row) => (decodeRow(row) as Record<string, unknown>)[only],
+        decode: only === undefined ? decodeRow : valueDecoder(decodeRow, only),
         shape: shapeOf(ast),
         isList: ast.first === undefined,
       }
@@ -195,8 +210,8 @@ const compile = (ast: QueryBuilderAst, next: Next): CompiledQuery => {
         description,
         key: `count ${description}`,
         decodeKey: 'count',
-        decode: (row) => row[0],
-        shape: (rows) => rows[0],
+        decode: firstValue,
+        shape: shapeOf(ast),
         isList: false,
       }
     }

@@ -53,7 +53,7 @@ const pushFields = (table: TableDefBase, fields: Record<string, unknown>, values
 }
 
 /**
- * The values of a query or a write as they are stored, in the order in which its text has them.
+ * The values of a query or a write as they are stored, in the order in which its text has a `?` for each.
  *
  * Without the session's id, what stands for it stays, for whoever binds the values.
  */
@@ -84,12 +84,14 @@ export const valuesOf = (ast: QueryBuilderAst, sessionId?: string): SqlValue[] =
 export const jsonValuesOf = (ast: QueryBuilderAst, sessionId: string): JsonValue[] =>
   valuesOf(ast, sessionId).map(toJsonValue)
 
+/** Each part ends with a sign that no name has. */
 const whereForm = (where: ReadonlyArray<QueryBuilderAst.Where>): string => {
   let form = ''
   for (const { col, op, value } of where) {
-    form += ` ${col} ${op}`
+    form += `${col} ${op}`
     if (value === null) form += ' null'
     else if (takesList(op)) form += ` ${(value as unknown[]).length}`
+    form += ';'
   }
   return form
 }
@@ -98,49 +100,51 @@ const whereForm = (where: ReadonlyArray<QueryBuilderAst.Where>): string => {
 const formOf = (ast: QueryBuilderAst): string => {
   switch (ast._tag) {
     case 'SelectQuery': {
-      let form = `select ${ast.columns.join()}${whereForm(ast.where)}`
-      for (const { col, direction } of ast.orderBy) form += ` by ${col} ${direction}`
-      return `${form} limit ${ast.limit} ${ast.offset}`
+      let form = `select ${ast.columns.join()};${whereForm(ast.where)}`
+      for (const { col, direction } of ast.orderBy) form += `by ${col} ${direction};`
+      return `${form}limit ${ast.limit} ${ast.offset}`
     }
     case 'CountQuery':
-      return `count${whereForm(ast.where)}`
+      return `count;${whereForm(ast.where)}`
     case 'RowQuery':
       return 'row'
     case 'InsertQuery': {
-      const form = `insert ${Object.keys(ast.values).join()}`
+      const form = `insert ${Object.keys(ast.values).join()};`
       if (ast.onConflict === undefined) return form
       const { targets, action, update } = ast.onConflict
       const sets = Object.entries(update).map(([name, value]) => (value === undefined ? `${name}=excluded` : name))
-      return `${form} on ${targets.join()} ${action} ${sets.join()}`
+      return `${form}${action} ${targets.join()};${sets.join()}`
     }
     case 'UpdateQuery':
-      return `update ${Object.keys(ast.values).join()}${whereForm(ast.where)}`
+      return `update ${Object.keys(ast.values).join()};${whereForm(ast.where)}`
     case 'DeleteQuery':
-      return `delete${whereForm(ast.where)}`
+      return `delete;${whereForm(ast.where)}`
   }
 }
 
 /** Forms of a table that are kept at most: an app may put together any number. */
-const MOST = 500
+const MOST_FORMS = 500
 
-/** Forms longer than this are not kept: they have many values, and seldom as many again. */
-const LONGEST = 1000
+/** What has more values than this is not kept: it is long, and the next is seldom as long. */
+const MOST_VALUES = 100
 
-/** What was made of queries, for all of the same form. */
+/** What was made of queries or writes: the same for all that differ in their values alone. */
 export class Forms<T> {
   readonly #tables = new WeakMap<TableDefBase, Map<string, T>>()
 
-  /** Makes it, unless it was made of a query that differs from this one in its values alone. */
-  get(ast: QueryBuilderAst, make: () => T, more = ''): T {
-    const form = formOf(ast) + more
-    let made = this.#tables.get(ast.tableDef)
-    if (made === undefined) this.#tables.set(ast.tableDef, (made = new Map()))
-    let found = made.get(form)
-    if (found === undefined) {
-      found = make()
-      if (made.size >= MOST) made.clear()
-      if (form.length <= LONGEST) made.set(form, found)
-    }
-    return found
+  /** Makes it, unless it was made of one of the same form; it must not hold on to what it was made of. */
+  get(ast: QueryBuilderAst, values: ReadonlyArray<JsonValue>, make: () => T): T {
+    if (values.length > MOST_VALUES) return make()
+    let form = formOf(ast)
+    // With a null, a selection is another statement.
+    for (let at = 0; at < values.length; at++) if (values[at] === null) form += `;${at}`
+    let forms = this.#tables.get(ast.tableDef)
+    if (forms === undefined) this.#tables.set(ast.tableDef, (forms = new Map()))
+    const known = forms.get(form)
+    if (known !== undefined) return known
+    if (forms.size >= MOST_FORMS) forms.clear()
+    const made = make()
+    forms.set(form, made)
+    return made
   }
 }

@@ -1,7 +1,7 @@
 // Queries that differ in their values alone are one to the engine, and so are writes.
 
 import { makeInMemoryAdapter } from '@livestore-rs/adapter-web'
-import { createStore, Events, makeSchema, nanoid, queryDb, Schema, State } from '@livestore-rs/livestore'
+import { createStore, Events, makeSchema, nanoid, queryDb, Schema, SessionIdSymbol, State } from '@livestore-rs/livestore'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 
@@ -148,6 +148,50 @@ test('a write does what its SQL does, whatever was written before in the same fo
     }),
     { numRuns: 200 },
   )
+})
+
+test('what an insert does on a conflict takes the values that it needs', () => {
+  const { store, write } = open()
+  for (const action of ['ignore', 'replace'] as const) {
+    const insert = items.insert({ id: 'a', text: action }).onConflict('id', action as 'update', { text: 'no' })
+    expect(insert.asSql().bindValues).not.toContain('no')
+    write(insert)
+    write(insert)
+  }
+  expect(store.query(items.select('text'))).toEqual(['replace'])
+})
+
+test('nobody receives what a write of a materializer returns', () => {
+  const { store, write } = open()
+  for (const id of ['a', 'b']) write(items.insert({ id }).returning('id'), items.insert({ id: `${id}2` }))
+  write(items.update({ rank: 1 }).where({ id: 'a' }).returning('id'), items.delete().where({ id: 'b' }).returning('id'))
+  expect(store.query(items.select('id', 'rank').orderBy('id', 'asc'))).toEqual([
+    { id: 'a', rank: 1 },
+    { id: 'a2', rank: null },
+    { id: 'b2', rank: null },
+  ])
+})
+
+test("the session's id stands for itself in what is read and what is written", () => {
+  const { store, write } = open()
+  const mine = () => store.query(items.select('rank').where('id', 'IN', [SessionIdSymbol as never, 'a']).orderBy('rank', 'asc'))
+  write(items.insert({ id: store.sessionId, rank: 0 }), items.insert({ id: 'a', rank: 9 }))
+  expect(mine()).toEqual([0, 9])
+  for (const rank of [1, 2]) {
+    write(items.update({ rank }).where({ id: SessionIdSymbol as never }))
+    expect(store.query(items.where({ id: SessionIdSymbol as never }).first())?.rank).toBe(rank)
+  }
+  expect(mine()).toEqual([2, 9])
+})
+
+test('columns can have the names of operators', () => {
+  const odd = table({ name: 'odd', columns: { id: text({ primaryKey: true }), a: text({ nullable: true }), null: text(), LIKE: text(), NOT: text() } })
+  const { store, write } = open({ odd })
+  write(odd.insert({ id: '1', a: null, null: 'n', LIKE: 'l', NOT: 'o' }), odd.insert({ id: '2', a: 'a', null: 'n', LIKE: 'l', NOT: 'o' }))
+  const one = odd.where({ a: null }).where('LIKE', 'NOT LIKE', 'x')
+  const two = odd.where({ a: 'a' }).where('null', 'LIKE', 'n').where('NOT', 'LIKE', 'o')
+  for (const query of [one, two, one]) expect(store.query(query)).toEqual(store.query(queryDb(query)))
+  expect(store.query(two).map(({ id }) => id)).toEqual(['2'])
 })
 
 test('a table of the same name in another schema has other columns', () => {

@@ -13,6 +13,10 @@ use super::key::KeySerializer;
 use super::path::Step;
 use super::{JsonError, MAX_DEPTH, MAX_SAFE_INTEGER};
 
+/// What `serde_json` calls the struct of a raw JSON text, and its member: an object with a member of this
+/// name is not read back as what it is.
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
 /// Where what is encoded comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -294,9 +298,8 @@ impl<'a> Serializer for &'a mut Encoder {
         name: &'static str,
         len: usize,
     ) -> Result<ObjectEncoder<'a, 'static>, JsonError> {
-        // serde_json passes a raw JSON text as a struct of this name. Its bytes are somebody
-        // else's, so they cannot be taken for canonical.
-        if name == "$serde_json::private::RawValue" {
+        // Its bytes are somebody else's, so they cannot be taken for canonical.
+        if name == RAW_VALUE {
             return Err(JsonError::Custom {
                 reason: "a RawValue has no canonical form; use serde_json::Value".into(),
             });
@@ -410,7 +413,10 @@ impl<'a, 'k> ObjectEncoder<'a, 'k> {
     }
 
     /// Names the next member.
-    pub(super) fn key(&mut self, key: Cow<'k, str>) {
+    pub(super) fn key(&mut self, key: Cow<'k, str>) -> Result<(), JsonError> {
+        if key == RAW_VALUE {
+            return Err(JsonError::Custom { reason: format!("no member can be named {key}") });
+        }
         if !self.members.is_empty() {
             self.encoder.out.push(',');
         }
@@ -418,6 +424,7 @@ impl<'a, 'k> ObjectEncoder<'a, 'k> {
         self.encoder.string(&key);
         self.encoder.out.push(':');
         self.members.push((key, at));
+        Ok(())
     }
 
     /// Writes the value of the member that was named last.
@@ -471,8 +478,7 @@ impl SerializeMap for ObjectEncoder<'_, 'static> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), JsonError> {
         let key = key.serialize(KeySerializer)?;
-        self.key(Cow::Owned(key));
-        Ok(())
+        self.key(Cow::Owned(key))
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
@@ -495,7 +501,7 @@ macro_rules! object_impl {
                 key: &'static str,
                 value: &T,
             ) -> Result<(), JsonError> {
-                self.key(Cow::Borrowed(key));
+                self.key(Cow::Borrowed(key))?;
                 self.value(value)
             }
 

@@ -103,7 +103,7 @@ impl<'de> Visitor<'de> for Transcoder<'_> {
             Err(error) => return Self::note(refused, Err(error)),
         };
         while let Some(name) = members.next_key_seed(Name)? {
-            object.key(name);
+            Self::note(refused, object.key(name))?;
             let value = Transcoder { encoder: object.encoder(), refused: &mut *refused };
             members.next_value_seed(value)?;
         }

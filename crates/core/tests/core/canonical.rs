@@ -323,6 +323,28 @@ fn a_raw_text_is_refused_since_its_bytes_are_somebody_elses() {
 }
 
 #[test]
+fn a_name_that_serde_json_keeps_for_itself_is_refused_wherever_it_stands() {
+    let name = "$serde_json::private::RawValue";
+    assert!(matches!(refused(&HashMap::from([(name, 1)])), JsonError::Custom { .. }));
+    for value in ["1", "\"[1]\""] {
+        let first = format!(r#"{{"{name}":{value},"a":1}}"#);
+        let escaped = format!(r#"{{"a":[{{"b":1,"\u0024{}":{value}}}]}}"#, &name[1..]);
+        for text in [first, escaped] {
+            let error = CanonicalJson::of_json(&text).unwrap_err();
+            assert!(matches!(error, JsonError::Custom { .. }), "{text}: {error}");
+            assert_eq!(CanonicalJson::parse(&text), Err(error));
+        }
+    }
+}
+
+#[test]
+fn of_two_members_of_one_name_in_a_text_the_last_counts() {
+    let text = r#"{"b":1,"a":{"x":1,"x":[2]},"b":{"y":2},"\u0061":3,"b":"last"}"#;
+    assert_eq!(CanonicalJson::of_json(text).unwrap().as_str(), r#"{"a":3,"b":"last"}"#);
+    assert!(matches!(CanonicalJson::parse(text), Err(JsonError::NotCanonical { .. })));
+}
+
+#[test]
 fn the_message_of_a_failing_serialize_is_passed_on() {
     struct Broken;
     impl Serialize for Broken {
