@@ -55,21 +55,16 @@ impl WebQuery {
 
 /// A query whose values come apart from it: it is read once for all of them.
 #[derive(Debug)]
-struct Template {
-    sql: String,
-    binds: Binds,
-    /// Whether only SQLite knows the names of its columns.
-    is_sql: bool,
+enum Template {
+    Select {
+        sql: String,
+        binds: Vec<Bind>,
+    },
+    /// SQL, whose values are those that come, and whose columns' names only SQLite knows.
+    Sql(String),
 }
 
-/// What the `?` of a query stand for.
-#[derive(Debug)]
-enum Binds {
-    /// The values that come, in their order.
-    AsTheyCome,
-    Each(Vec<Bind>),
-}
-
+/// What a `?` of a selection stands for.
 #[derive(Debug)]
 enum Bind {
     /// One of the values that come.
@@ -83,9 +78,7 @@ impl Template {
     fn parse(json: &str, tables: &[TableDef]) -> Result<Self, String> {
         let select = match Description::parse(json)? {
             Description::Select(select) => checked(*select, tables)?,
-            Description::Sql { text, binds: None } => {
-                return Ok(Self { sql: text, binds: Binds::AsTheyCome, is_sql: true });
-            }
+            Description::Sql { text, binds: None } => return Ok(Self::Sql(text)),
             Description::Sql { .. } => return Err("a value is in the SQL".into()),
         };
         let (sql, binds) = select.compile().map_err(|error| error.to_string())?;
@@ -96,12 +89,18 @@ impl Template {
             own => Ok(Bind::Own(own)),
         };
         let binds = binds.into_iter().map(bind).collect::<Result<_, _>>()?;
-        Ok(Self { sql, binds: Binds::Each(binds), is_sql: false })
+        Ok(Self::Select { sql, binds })
+    }
+
+    fn sql(&self) -> &str {
+        match self {
+            Self::Select { sql, .. } | Self::Sql(sql) => sql,
+        }
     }
 
     /// Returns what is bound, in order.
     fn bind(&self, values: Vec<Value>) -> Result<Vec<Value>, String> {
-        let Binds::Each(binds) = &self.binds else { return Ok(values) };
+        let Self::Select { binds, .. } = self else { return Ok(values) };
         let bind = |bind: &Bind| match bind {
             Bind::Nth(at) => values.get(*at).cloned().ok_or("a value is missing"),
             Bind::Own(value) => Ok(value.clone()),
@@ -121,11 +120,11 @@ impl Query for WebRead {
     type Output = Packed;
 
     fn compile(&self) -> Result<(String, Vec<Value>), ValueError> {
-        Ok((self.template.sql.clone(), self.binds.clone()))
+        Ok((self.template.sql().to_owned(), self.binds.clone()))
     }
 
     fn collect(&self, rows: RowCursor<'_>) -> Result<Packed, SqliteError> {
-        Packed::read(rows, self.template.is_sql)
+        Packed::read(rows, matches!(*self.template, Template::Sql(_)))
     }
 }
 
