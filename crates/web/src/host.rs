@@ -65,7 +65,7 @@ extern "C" {
     fn ascii(bytes: &[u8]) -> JsValue;
 }
 
-/// Texts up to this, in bytes, are made strings by hand; beyond it, a decoder takes less time.
+/// Texts up to this, in bytes, are made strings by hand; beyond about that, a decoder takes less time.
 const SHORT: usize = 128;
 
 /// Makes a string of a text, of which most are short.

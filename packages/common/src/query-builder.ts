@@ -5,6 +5,7 @@ import {
   QueryBuilderAstSymbol,
   QueryBuilderTypeId,
 } from './query-builder-types.js'
+import { takesElement, takesList } from './query-form.js'
 import { writeSql } from './query-sql.js'
 import { columnOf } from './stored.js'
 import type { Columns, TableDefBase } from './table-types.js'
@@ -51,11 +52,11 @@ const conditions = (table: TableDefBase, params: unknown[]): Where[] => {
 const condition = (table: TableDefBase, col: string, op: unknown, value: unknown): Where => {
   const { kind } = columnOf(table, col)
   if (!OPERATORS.has(op as string)) refuse(`there is no operator ${String(op)}`)
-  if ((op === 'JSON_CONTAINS' || op === 'JSON_NOT_CONTAINS') && kind !== 'json') {
+  if (takesElement(op as Where['op']) && kind !== 'json') {
     refuse(`${op} is for columns of JSON, and ${table.sqliteDef.name}.${col} is one of ${kind}`)
   }
   if (value === null && op !== '=' && op !== '!=') refuse(`null is compared with = and !=, not with ${String(op)}`)
-  if ((op === 'IN' || op === 'NOT IN') && !Array.isArray(value)) refuse(`${op} takes a list of values`)
+  if (takesList(op as Where['op']) && !Array.isArray(value)) refuse(`${op} takes a list of values`)
   return { col, op: op as QueryBuilder.WhereOps, value }
 }
 

@@ -25,9 +25,11 @@ const elementOf = (table: TableDefBase, name: string, value: unknown): SqlValue 
   return typeof encoded === 'object' && encoded !== null ? JSON.stringify(encoded) : (encoded as SqlValue)
 }
 
-const takesList = (op: QueryBuilderAst.Where['op']): boolean => op === 'IN' || op === 'NOT IN'
+/** Whether an operator compares with each of a list. */
+export const takesList = (op: QueryBuilderAst.Where['op']): boolean => op === 'IN' || op === 'NOT IN'
 
-const takesElement = (op: QueryBuilderAst.Where['op']): boolean => op === 'JSON_CONTAINS' || op === 'JSON_NOT_CONTAINS'
+/** Whether an operator looks for an element of a column's JSON array. */
+export const takesElement = (op: QueryBuilderAst.Where['op']): boolean => op === 'JSON_CONTAINS' || op === 'JSON_NOT_CONTAINS'
 
 /** The values of conditions; what is compared with null has none. */
 const pushOperands = (

@@ -1,6 +1,6 @@
 import { LiveStoreError } from './errors.js'
 import type { QueryBuilderAst } from './query-builder-types.js'
-import { valuesOf } from './query-form.js'
+import { takesElement, takesList, valuesOf } from './query-form.js'
 import type { SqlValue } from './sql.js'
 import type { TableDefBase } from './table-types.js'
 
@@ -12,12 +12,12 @@ const whereSql = (where: ReadonlyArray<QueryBuilderAst.Where>): string => {
   const one = ({ col, op, value }: QueryBuilderAst.Where): string => {
     const name = quote(col)
     if (value === null) return `${name} IS ${op === '=' ? '' : 'NOT '}NULL`
-    if (op === 'IN' || op === 'NOT IN') {
+    if (takesList(op)) {
       const list = value as unknown[]
       if (list.length === 0) return op === 'IN' ? '0=1' : '1=1'
       return `${name} ${op} (${list.map(() => '?').join(', ')})`
     }
-    if (op === 'JSON_CONTAINS' || op === 'JSON_NOT_CONTAINS') {
+    if (takesElement(op)) {
       const exists = op === 'JSON_CONTAINS' ? 'EXISTS' : 'NOT EXISTS'
       return `${exists} (SELECT 1 FROM json_each(${name}) WHERE value = ?)`
     }

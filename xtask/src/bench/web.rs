@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::Args;
 use crate::Outcome;
 use crate::npm;
-use crate::process::{root, show};
+use crate::process::{answers, root, show};
 use crate::web::make_packages;
 
 #[derive(Debug, Deserialize)]
@@ -45,9 +45,11 @@ impl Case {
 }
 
 pub(super) fn run_all(args: &Args) -> Outcome {
+    // Before minutes of building.
+    let browser = browser()?;
     make_packages()?;
     npm::install(&root().join("tests/interop"))?;
-    let output = measure(args)?;
+    let output = measure(args, &browser)?;
     if let Some(file) = &args.json {
         std::fs::write(file, &output)?;
     }
@@ -61,10 +63,20 @@ pub(super) fn run_all(args: &Args) -> Outcome {
     Err(format!("not as much faster than LiveStore as demanded: {}", missed.join(", ")).into())
 }
 
+/// Returns where the browser is.
+fn browser() -> Result<String, Box<dyn Error>> {
+    let path = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".into());
+    if answers(&path, "--version") {
+        return Ok(path);
+    }
+    let advice = "install it, on Debian with `apt-get install chromium`, or let CHROMIUM name it";
+    Err(format!("there is no Chromium at {path}: {advice}").into())
+}
+
 /// Runs all in the browser, and returns the figures as JSON.
-fn measure(args: &Args) -> Result<Vec<u8>, Box<dyn Error>> {
+fn measure(args: &Args, browser: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut node = npm::tool("node")?;
-    node.arg("tests/bench-web/run.mjs");
+    node.arg("tests/bench-web/run.mjs").env("CHROMIUM", browser);
     if args.quick {
         node.arg("--quick");
     }

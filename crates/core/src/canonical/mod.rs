@@ -73,7 +73,7 @@ pub enum JsonError {
     /// A map key that is not a string, number, boolean or unit variant.
     #[error("a JSON object key must be a string")]
     KeyNotString,
-    /// The value's own `Serialize` failed.
+    /// The value's own `Serialize` failed, or a member has a name that `serde_json` keeps for itself.
     #[error("the value could not be serialized: {reason}")]
     Custom {
         /// Its message.
